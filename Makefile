@@ -1,0 +1,41 @@
+# demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
+# Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
+
+SETUP = tools/setup.sh
+BIN = .venv/bin
+
+.PHONY: demo test check bench setup clean
+
+demo: .venv/.demo
+	$(BIN)/jobkit demo
+
+test: setup
+	tools/test.sh
+	$(MAKE) --no-print-directory check
+
+check: .venv/.dev js-client/node_modules/.installed
+	tools/check.sh
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks
+
+setup: .venv/.dev js-client/node_modules/.installed
+	$(SETUP) servers
+	$(SETUP) browser
+
+.venv/.demo: pyproject.toml
+	$(SETUP) python .venv embedded,web
+	@touch $@
+
+.venv/.dev: pyproject.toml
+	$(SETUP) python .venv dev
+	@touch $@ .venv/.demo
+
+js-client/node_modules/.installed: js-client/package.json
+	npm --prefix js-client install --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean:
+	rm -rf .venv .tools .jobkit dist js-client/node_modules
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,58 @@
+"""Long-running jobs whose users wait in a browser: shared runs, remembered results, one honest progress."""
+
+from jobkit.errors import (
+    BadArguments,
+    BadJob,
+    BadResult,
+    EngineUnavailable,
+    JobKitError,
+    PublicError,
+    QueueFull,
+    RunCancelled,
+    RunError,
+    RunFailed,
+    RunNotFound,
+    RunTimeout,
+    StoreError,
+    StoreMisconfigured,
+    StoreUnavailable,
+    SubmitError,
+    UnknownJob,
+    WorkerLost,
+)
+from jobkit.files import File
+from jobkit.job import ALL, ProgressJob
+from jobkit.kit import JobKit
+from jobkit.lifecycle import State
+from jobkit.progress import Progress
+from jobkit.run import Run
+from jobkit.snapshot import Snapshot
+
+__all__ = [
+    "ALL",
+    "BadArguments",
+    "BadJob",
+    "BadResult",
+    "EngineUnavailable",
+    "File",
+    "JobKit",
+    "JobKitError",
+    "Progress",
+    "ProgressJob",
+    "PublicError",
+    "QueueFull",
+    "Run",
+    "RunCancelled",
+    "RunError",
+    "RunFailed",
+    "RunNotFound",
+    "RunTimeout",
+    "Snapshot",
+    "State",
+    "StoreError",
+    "StoreMisconfigured",
+    "StoreUnavailable",
+    "SubmitError",
+    "UnknownJob",
+    "WorkerLost",
+]

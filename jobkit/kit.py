@@ -1,0 +1,321 @@
+"""JobKit: the composition root, where store and jobs meet.
+
+Making a kit does no I/O. It is thread-safe, survives a fork, and keeps one async client per event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import threading
+import warnings
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+from jobkit.errors import BadJob, StoreMisconfigured
+from jobkit.files import FileStorage
+from jobkit.job import ProgressJob, spec_of
+from jobkit.progress import Progress
+from jobkit.run import Run
+from jobkit.store.async_client import AsyncStore
+from jobkit.store.client import Store
+from jobkit.store.listening import Listening
+from jobkit.store.location import EmbeddedLocation, locate
+from jobkit.store.operations import Operations, checked_run_id
+from jobkit.store.replies import Admission
+from jobkit.submission import Wishes, submission_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from jobkit.lifecycle import State
+    from jobkit.store.location import Location
+    from jobkit.store.operations import Submission
+    from jobkit.store.replies import Admitted, Page
+
+R = TypeVar("R")
+J = TypeVar("J", bound=type[ProgressJob[Any]])
+
+
+class JobKit:
+    """Submits jobs and finds their runs.
+
+    `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
+    this kit perform and what may be submitted by name.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        jobs: Iterable[type[ProgressJob[Any]]] = (),
+        engine: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
+        if engine not in (None, "native"):
+            raise BadJob(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
+        self.location = locate(url)
+        self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
+        self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self._clients = _Clients(self.location, self.operations)
+        self._warned = False
+        for job in jobs:
+            self.register(job)
+
+    # Jobs -------------------------------------------------------------------------------------------------------------
+
+    @property
+    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]:
+        """The registered job classes by job name."""
+        return self._jobs
+
+    def register(self, job: J) -> J:
+        """Make a job class known to this kit's workers; also as a decorator.
+
+        Raises:
+            BadJob: it is no job class, or another one bears its name.
+        """
+        name = spec_of(job).name
+        other = self._jobs.setdefault(name, job)
+        if other is not job:
+            raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
+        return job
+
+    # Submitting -------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        job: ProgressJob[R],
+        *,
+        at: datetime | float | None = None,
+        after: timedelta | float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "any",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Run[R]:
+        """Hand a job to the store, and get the run that answers it: a new one, a shared one, or a remembered one.
+
+        `at` (aware datetime or epoch seconds) or `after` (timedelta or seconds) defers the start; `reuse="fresh"`
+        takes no answer begun before now, `"none"` shares nothing; `owner` is who may read and cancel it in the web.
+
+        Raises:
+            SubmitError: the submission makes no sense; nothing was started.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("submit")
+        wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        submission = submission_of(job, wishes)
+        return self._run(job, submission, self.store().execute(self.operations.submit(submission)))
+
+    async def asubmit(
+        self,
+        job: ProgressJob[R],
+        *,
+        at: datetime | float | None = None,
+        after: timedelta | float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "any",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> Run[R]:
+        wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        submission = submission_of(job, wishes)
+        return self._run(job, submission, await self.async_store().execute(self.operations.submit(submission)))
+
+    def perform(self, job: ProgressJob[R]) -> R:
+        """Perform a job here and now, without store, worker or memo, and return its result."""
+        self.warn_if_blocking("perform")
+        value = job.perform(Progress(stages=spec_of(job).options.stages))
+        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+    async def aperform(self, job: ProgressJob[R]) -> R:
+        """As `perform`; a blocking job gets a thread of its own."""
+        progress = Progress(stages=spec_of(job).options.stages)
+        value = job.perform(progress) if spec_of(job).is_async else await asyncio.to_thread(job.perform, progress)
+        return await _awaited(value) if inspect.isawaitable(value) else value
+
+    # Finding ----------------------------------------------------------------------------------------------------------
+
+    @overload
+    def run(self, run_id: str) -> Run[Any]: ...
+    @overload
+    def run(self, run_id: str, job: type[ProgressJob[R]]) -> Run[R]: ...
+    def run(self, run_id: str, job: type[ProgressJob[Any]] | None = None) -> Run[Any]:
+        """A handle of a run by its id; asks nobody. With its job class the result is typed.
+
+        Raises:
+            RunNotFound: this cannot be the id of a run.
+        """
+        return Run(checked_run_id(run_id), self, spec_of(job) if job else None)
+
+    def runs(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
+        """Snapshots, newest first, of all runs or those in one state; `cursor` continues an earlier page."""
+        self.warn_if_blocking("runs")
+        return self.store().execute(self.operations.list(state, limit, cursor))
+
+    async def aruns(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
+        return await self.async_store().execute(self.operations.list(state, limit, cursor))
+
+    def _run(self, job: ProgressJob[R], submission: Submission, admitted: Admitted) -> Run[R]:
+        return Run(
+            admitted.id,
+            self,
+            spec_of(job),
+            admission=admitted.admission,
+            interest="" if admitted.admission is Admission.CACHED else submission.interest,
+            answered=admitted.result,
+            submitted=admitted.snapshot,
+        )
+
+    # What it is made of -----------------------------------------------------------------------------------------------
+
+    @property
+    def files(self) -> FileStorage:
+        """Where result files are kept: JOBKIT_FILES, else beside the embedded store.
+
+        Raises:
+            StoreMisconfigured: the store is remote and JOBKIT_FILES is not set.
+        """
+        named = os.environ.get("JOBKIT_FILES")
+        if named:
+            return FileStorage(Path(named))
+        if isinstance(self.location, EmbeddedLocation):
+            return FileStorage(self.location.directory / "files")
+        raise StoreMisconfigured(
+            f"The store at {self.location} is not embedded, so result files have no default place: "
+            "set JOBKIT_FILES to a directory that workers and web processes share."
+        )
+
+    def store(self) -> Store:
+        """This process's client of the store."""
+        return self._clients.sync()
+
+    def async_store(self) -> AsyncStore:
+        """The running event loop's client of the store."""
+        return self._clients.of_running_loop()
+
+    def listening(self) -> Listening:
+        """What blocking watchers of this process hear through."""
+        return self._clients.listening()
+
+    def secret(self) -> bytes:
+        """The key that signs access tokens: JOBKIT_SECRET, else the one the store made at its first use.
+
+        It comes with the first reply of the store, so after a submission this does no I/O.
+        """
+        named = os.environ.get("JOBKIT_SECRET")
+        return named.encode() if named else self._clients.secret()
+
+    def warn_if_blocking(self, method: str) -> None:
+        """Warn once when a blocking method is called where it stops an event loop."""
+        if self._warned or not _in_event_loop():
+            return
+        self._warned = True
+        warnings.warn(
+            f"{method}() blocks the running event loop and all it serves: await a{method}() instead.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+    def close(self) -> None:
+        """Close this process's connections; the kit may be used again."""
+        self._clients.close()
+
+    async def aclose(self) -> None:
+        """Close the running loop's connections, and this process's."""
+        await self._clients.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.aclose()
+
+
+class _Clients:
+    """The clients of one kit: one for the process's threads, one for each event loop; a forked child makes its own."""
+
+    def __init__(self, location: Location, operations: Operations) -> None:
+        self._location = location
+        self._operations = operations
+        self._making = threading.Lock()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._process = os.getpid()
+        self._sync: Store | None = None
+        self._listening: Listening | None = None
+        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncStore] = weakref.WeakKeyDictionary()
+
+    def _forget_after_fork(self) -> None:
+        if self._process != os.getpid():
+            self._making = threading.Lock()
+            self._forget()
+
+    def sync(self) -> Store:
+        self._forget_after_fork()
+        if self._sync is None:
+            with self._making:
+                self._sync = self._sync or Store(self._location, self._operations)
+        return self._sync
+
+    def of_running_loop(self) -> AsyncStore:
+        self._forget_after_fork()
+        loop = asyncio.get_running_loop()
+        store = self._loops.get(loop)
+        if store is None:
+            store = self._loops[loop] = self._new_async_store()
+        return store
+
+    def listening(self) -> Listening:
+        self._forget_after_fork()
+        if self._listening is None:
+            with self._making:
+                self._listening = self._listening or Listening(self._new_async_store)
+        return self._listening
+
+    def secret(self) -> bytes:
+        known = [store.secret for store in (self._sync, *self._loops.values()) if store is not None and store.secret]
+        return known[0] if known else self.sync().open().secret
+
+    def close(self) -> None:
+        self._forget_after_fork()
+        if self._listening is not None:
+            self._listening.close()
+        if self._sync is not None:
+            self._sync.close()
+        self._sync = self._listening = None
+
+    async def aclose(self) -> None:
+        self._forget_after_fork()
+        store = self._loops.pop(asyncio.get_running_loop(), None)
+        if store is not None:
+            await store.close()
+        await asyncio.to_thread(self.close)
+
+    def _new_async_store(self) -> AsyncStore:
+        return AsyncStore(self._location, self._operations)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _awaited(value: Awaitable[R]) -> R:
+    return await value

@@ -1,0 +1,223 @@
+"""Run: the handle of one admitted run: read it, wait for it, watch it, cancel it.
+
+A handle holds no connection and no state of its own but what its submission said. Every blocking method has an
+async twin with the prefix `a`. Both are thin: what they ask is an operation of the store, and what a reader makes of
+the snapshots it sees is decided once, in `_value`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from msgspec import json
+
+from jobkit.errors import RunCancelled, RunFailed, RunTimeout, WorkerLost
+from jobkit.lifecycle import State
+from jobkit.snapshot import Snapshot
+from jobkit.store.replies import Admission, Cancelling, Loaded
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+
+    from jobkit.files import FileStorage
+    from jobkit.job import JobSpec
+    from jobkit.store.async_client import AsyncStore
+    from jobkit.store.client import Store
+    from jobkit.store.listening import Listening
+    from jobkit.store.operations import Operations
+
+R = TypeVar("R")
+
+AUDIT = 15.0
+"""Seconds without a publication after which a watcher reads the run itself."""
+
+
+class Stores(Protocol):
+    """Where a run finds its store; `JobKit` fits."""
+
+    operations: Operations
+
+    @property
+    def files(self) -> FileStorage: ...
+    def store(self) -> Store: ...
+    def async_store(self) -> AsyncStore: ...
+    def listening(self) -> Listening: ...
+    def warn_if_blocking(self, method: str) -> None: ...
+
+
+class Run(Generic[R]):
+    """One run of a job. `admission` is what `submit` decided; None for a handle made from an id."""
+
+    def __init__(
+        self,
+        run_id: str,
+        stores: Stores,
+        spec: JobSpec | None = None,
+        *,
+        admission: Admission | None = None,
+        interest: str = "",
+        answered: bytes | None = None,
+        submitted: Snapshot | None = None,
+    ) -> None:
+        self.id = run_id
+        self.admission = admission
+        self.refresh_id: str | None = None
+        self.interest = interest
+        """The name of this handle's stake in the run; empty for a handle made from an id."""
+        self.submitted = submitted
+        """The snapshot that `submit` saw."""
+        self._stores = stores
+        self._spec = spec
+        self._answered = answered
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}{f' {self.admission}' if self.admission else ''}>"
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The run as it stands now.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        self._stores.warn_if_blocking("snapshot")
+        return self._load().snapshot
+
+    async def asnapshot(self) -> Snapshot:
+        return (await self._aload()).snapshot
+
+    def watch(self) -> Iterator[Snapshot]:
+        """Snapshots, each newer than the one before; the first at once, the last terminal.
+
+        A slow reader misses some in between, never the last.
+        """
+        self._stores.warn_if_blocking("watch")
+        return self._follow(deadline=None)
+
+    def awatch(self) -> AsyncIterator[Snapshot]:
+        return self._afollow()
+
+    def result(self, timeout: float | None = None) -> R:
+        """What `perform` returned; waits for it, for at most `timeout` seconds.
+
+        Raises:
+            RunFailed: it failed (WorkerLost when its workers died too often).
+            RunCancelled: it was cancelled.
+            RunTimeout: it has not ended yet; the run itself goes on.
+            RunNotFound: no such run is kept.
+        """
+        self._stores.warn_if_blocking("result")
+        if self._answered is not None:
+            return self._decoded(self._answered)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for snapshot in self._follow(deadline):
+            if snapshot.state.terminal:
+                return self._value(self._load(result=True))
+        raise self._timeout(timeout)
+
+    async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
+        if self._answered is not None:
+            return self._decoded(self._answered)
+        try:
+            async with asyncio.timeout(timeout):
+                async for snapshot in self._afollow():
+                    if snapshot.state.terminal:
+                        break
+        except TimeoutError:
+            raise self._timeout(timeout) from None
+        return self._value(await self._aload(result=True))
+
+    # Cancelling and owning --------------------------------------------------------------------------------------------
+
+    def cancel(self, *, force: bool = False) -> bool:
+        """Withdraw this handle's interest; the run stops when nobody else waits for it.
+
+        `force` stops it for everybody. Returns whether the run is stopping (True also when it was already cancelled);
+        False: others wait and it goes on, this handle holds no interest, or it had ended.
+        """
+        self._stores.warn_if_blocking("cancel")
+        operation = self._stores.operations.cancel(self.id, self.interest, force=force)
+        return self._stores.store().execute(operation) is Cancelling.STOPPING
+
+    async def acancel(self, *, force: bool = False) -> bool:
+        operation = self._stores.operations.cancel(self.id, self.interest, force=force)
+        return await self._stores.async_store().execute(operation) is Cancelling.STOPPING
+
+    def owned_by(self, owner: str) -> bool:
+        """Whether this owner submitted the run, joining and memo hits included."""
+        self._stores.warn_if_blocking("owned_by")
+        return self._stores.store().execute(self._stores.operations.owned(self.id, owner))
+
+    async def aowned_by(self, owner: str) -> bool:
+        return await self._stores.async_store().execute(self._stores.operations.owned(self.id, owner))
+
+    # Within -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def _channel(self) -> str:
+        return self._stores.operations.snapshots_channel(self.id)
+
+    def _load(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
+        return self._stores.store().execute(self._stores.operations.load(self.id, watch=watch, result=result))
+
+    async def _aload(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
+        operation = self._stores.operations.load(self.id, watch=watch, result=result)
+        return await self._stores.async_store().execute(operation)
+
+    def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
+        """First subscribed, then read: what is published in between is not missed."""
+        last: Snapshot | None = None
+        with self._stores.listening().feed(self._channel) as feed:
+            heard: bytes | None = None
+            while True:
+                newest = Snapshot.from_json(heard) if heard else self._load(watch=2 * AUDIT).snapshot
+                if last is None or newest.order > last.order:
+                    last = newest
+                    yield newest
+                patience = AUDIT if deadline is None else min(AUDIT, deadline - time.monotonic())
+                if last.state.terminal or patience <= 0:
+                    return
+                heard = feed.next(patience)
+
+    async def _afollow(self) -> AsyncGenerator[Snapshot, None]:
+        last: Snapshot | None = None
+        async with self._stores.async_store().subscriptions.feed(self._channel) as feed:
+            heard: bytes | None = None
+            while True:
+                newest = Snapshot.from_json(heard) if heard else (await self._aload(watch=2 * AUDIT)).snapshot
+                if last is None or newest.order > last.order:
+                    last = newest
+                    yield newest
+                if last.state.terminal:
+                    return
+                heard = await feed.next(AUDIT)
+
+    def _value(self, loaded: Loaded) -> R:
+        match loaded.snapshot.state:
+            case State.SUCCEEDED:
+                return self._decoded(loaded.result or b"null")
+            case State.CANCELLED:
+                raise RunCancelled(f"Run {self.id} was cancelled; it has no result.", run_id=self.id)
+            case _:
+                raise self._failure(loaded)
+
+    def _decoded(self, result: bytes) -> R:
+        value: R = self._spec.decode_result(result, storage=self._stores.files) if self._spec else json.decode(result)
+        return value
+
+    def _failure(self, loaded: Loaded) -> RunFailed:
+        error = loaded.snapshot.error
+        kind = WorkerLost if loaded.lost_worker else RunFailed
+        message = error.message if error else "It failed."
+        failure = kind(f"Run {self.id} ({loaded.snapshot.job}) failed: {message}", run_id=self.id, error=error)
+        if loaded.traceback:
+            failure.add_note(f"In the worker:\n{loaded.traceback}")
+        return failure
+
+    def _timeout(self, timeout: float | None) -> RunTimeout:
+        return RunTimeout(
+            f"Run {self.id} has not ended within {timeout:g} s. It goes on: wait again, or cancel it.", run_id=self.id
+        )

@@ -1,0 +1,78 @@
+"""What redis-py is told about a location, for the sync and the async client alike.
+
+Every kind of connection names its own timeout, and none retries by itself (`conversation` says why). The wire speaks
+RESP2: replies are then the same on every server jobkit supports.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, assert_never
+
+from redis import exceptions as redis_errors
+
+from jobkit.store.embedded import ensure_server
+from jobkit.store.location import Credentials, EmbeddedLocation, Location, TcpLocation, Tls, UnixLocation
+
+CONNECTIONS = 64
+"""A pool's size; a thread that finds all in use waits for one."""
+
+
+class Purpose(Enum):
+    """What a connection is for; the value is its socket timeout in seconds."""
+
+    COMMANDS = 5.0
+    WAITING = None
+
+
+def server_of(location: Location) -> TcpLocation | UnixLocation:
+    """Where to connect to now; an embedded server is started if nobody did.
+
+    Raises:
+        StoreUnavailable: the embedded server does not start.
+    """
+    match location:
+        case EmbeddedLocation():
+            return UnixLocation(path=ensure_server(location.directory))
+        case TcpLocation() | UnixLocation():
+            return location
+        case _:
+            assert_never(location)
+
+
+def options(server: TcpLocation | UnixLocation, purpose: Purpose) -> dict[str, Any]:
+    """The keyword arguments of a redis-py connection, sync or async, but for its class and retry."""
+    common: dict[str, Any] = {
+        "db": server.db,
+        "socket_timeout": purpose.value,
+        "socket_connect_timeout": 5.0,
+        "protocol": 2,
+        **_login(server.credentials),
+    }
+    match server:
+        case UnixLocation():
+            return {**common, "path": str(server.path)}
+        case TcpLocation():
+            tls = _encryption(server.tls) if server.tls else {}
+            return {**common, "host": server.host, "port": server.port, "socket_keepalive": True, **tls}
+        case _:
+            assert_never(server)
+
+
+def _login(credentials: Credentials) -> dict[str, Any]:
+    return {"username": credentials.username, "password": credentials.password}
+
+
+def _encryption(tls: Tls) -> dict[str, Any]:
+    return {
+        "ssl_cert_reqs": tls.check,
+        "ssl_check_hostname": tls.check_hostname,
+        "ssl_ca_certs": tls.ca_certs,
+        "ssl_certfile": tls.certfile,
+        "ssl_keyfile": tls.keyfile,
+    }
+
+
+def as_redis_error(error: Exception) -> Exception:
+    """A broken connection, whichever layer noticed, as redis-py's own error."""
+    return error if isinstance(error, redis_errors.RedisError) else redis_errors.ConnectionError(str(error))

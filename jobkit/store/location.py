@@ -1,0 +1,247 @@
+"""Says where the store is: a URL, or the default directory, becomes one frozen value.
+
+    redis://[user:password@]host[:port][/db]    TcpLocation
+    rediss://…                                  TcpLocation with TLS
+    unix://[user:password@]/path[?db=0]         UnixLocation
+    embedded:PATH                               EmbeddedLocation
+
+`str()` and `repr()` of a location never show a password, so a location may be logged.
+"""
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from jobkit.errors import StoreMisconfigured
+
+URL_VARIABLE = "JOBKIT_URL"
+DEFAULT_DIRECTORY = ".jobkit"
+
+_FORMS = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or embedded:PATH"
+_NOT_YET = {
+    "redis+sentinel": "jobkit does not follow a failover yet; name the primary with redis://",
+    "redis+cluster": "jobkit does not spread its runs over shards yet; name one server with redis://",
+}
+_ENCODE = "A password's special characters are percent-encoded: '/' is %2F, '@' %40, '#' %23, '?' %3F, ':' %3A."
+_PORT = 6379
+_TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CERTIFICATE_CHECKS = ("required", "optional", "none")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credentials:
+    """Who asks the server."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        secret = "" if self.password is None else ":***"
+        return f"{quote(self.username or '')}{secret}@" if self.username or secret else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tls:
+    """How the connection is encrypted; the paths are PEM files, None means the system's own."""
+
+    check: str = "required"
+    check_hostname: bool = True
+    ca_certs: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TcpLocation:
+    """A server on the network."""
+
+    host: str
+    port: int = _PORT
+    db: int = 0
+    credentials: Credentials = Credentials()
+    tls: Tls | None = None
+
+    def __str__(self) -> str:
+        scheme = "rediss" if self.tls else "redis"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{self.credentials}{host}:{self.port}/{self.db}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnixLocation:
+    """A server on this machine's socket."""
+
+    path: Path
+    db: int = 0
+    credentials: Credentials = Credentials()
+
+    def __str__(self) -> str:
+        return f"unix://{self.credentials}{self.path}?db={self.db}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddedLocation:
+    """A directory whose processes share one server; `embedded.ensure_server(directory)` says its socket."""
+
+    directory: Path
+
+    def __str__(self) -> str:
+        return f"embedded:{self.directory}"
+
+
+Location = TcpLocation | UnixLocation | EmbeddedLocation
+
+
+def locate(url: str | None = None, *, environment: Mapping[str, str] = os.environ) -> Location:
+    """Where the store is: the URL, else JOBKIT_URL, else `.jobkit` beside the nearest pyproject.toml.
+
+    Raises:
+        StoreMisconfigured: the URL names no store; the text says what to write instead.
+    """
+    if url is None:
+        url = environment.get(URL_VARIABLE) or None
+    return EmbeddedLocation(directory=default_directory(Path.cwd())) if url is None else parse(url)
+
+
+def default_directory(start: Path) -> Path:
+    """`.jobkit` beside the nearest pyproject.toml upward, else in the directory itself."""
+    start = start.resolve()
+    projects = (folder for folder in (start, *start.parents) if (folder / "pyproject.toml").is_file())
+    return next(projects, start) / DEFAULT_DIRECTORY
+
+
+def parse(url: str) -> Location:
+    """The location a URL names; relative embedded paths start at the working directory.
+
+    Raises:
+        StoreMisconfigured: it names none.
+    """
+    scheme, colon, rest = url.strip().partition(":")
+    match scheme.lower() if colon else "":
+        case "embedded":
+            return _parse_embedded(rest)
+        case "unix":
+            return _parse_unix(_split(url))
+        case "redis" | "rediss" as kind:
+            return _parse_tcp(_split(url), encrypted=kind == "rediss")
+        case "redis+sentinel" | "redis+cluster" as kind:
+            raise StoreMisconfigured(f"A {kind}:// store is not available yet: {_NOT_YET[kind]}.")
+        case other:
+            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_FORMS}.{_scheme_hint(other)}")
+
+
+def _scheme_hint(scheme: str) -> str:
+    """Quotes a scheme of ours, never the text itself: what is no URL could be a password."""
+    known = {"redis": "redis", "rediss": "rediss", "unix": "unix", "embedded": "embedded"}
+    known |= {"valkey": "redis", "valkeys": "rediss"}
+    close = difflib.get_close_matches(scheme, known, n=1)
+    return f" Did you mean {known[close[0]]}:?" if close else ""
+
+
+def _parse_embedded(path: str) -> EmbeddedLocation:
+    if path.startswith("//") and not path.startswith("///"):
+        raise StoreMisconfigured("embedded:// takes no host: write embedded:PATH or embedded:///ABSOLUTE/PATH.")
+    path = path.removeprefix("//")
+    if not path or "\0" in path:
+        raise StoreMisconfigured(
+            f"embedded: names no directory: write embedded:PATH, or leave {URL_VARIABLE} unset for {DEFAULT_DIRECTORY}."
+        )
+    return EmbeddedLocation(directory=Path(path).expanduser().absolute())
+
+
+def _parse_unix(parts: SplitResult) -> UnixLocation:
+    path = unquote(parts.path)
+    if parts.hostname or not path.startswith("/"):
+        raise StoreMisconfigured("A unix:// store needs an absolute path with three slashes: unix:///run/valkey.sock.")
+    options = _options(parts, ("db",))
+    return UnixLocation(path=Path(path), db=_database(options.get("db", "")), credentials=_credentials(parts))
+
+
+def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
+    names = ("db", *_TLS_OPTIONS) if encrypted else ("db",)
+    options = _options(parts, names)
+    return TcpLocation(
+        host=_host(parts),
+        port=_PORT if parts.port is None else parts.port,
+        db=_database(options.pop("db", "") or parts.path.strip("/")),
+        credentials=_credentials(parts),
+        tls=_tls(options) if encrypted else None,
+    )
+
+
+def _split(url: str) -> SplitResult:
+    """The URL's parts; errors quote none of them, since a misread URL has its password anywhere."""
+    try:
+        parts = urlsplit(url.strip())
+        parts.port  # noqa: B018  raises ValueError
+    except ValueError:
+        raise StoreMisconfigured(f"The store's URL cannot be read: write {_FORMS}. {_ENCODE}") from None
+    if "@" in parts.path + parts.query or parts.fragment:
+        raise StoreMisconfigured(f"The store's URL has a '@' or '#' in an odd place. {_ENCODE}")
+    return parts
+
+
+def _host(parts: SplitResult) -> str:
+    if not parts.hostname:
+        raise StoreMisconfigured(f"A {parts.scheme}:// store needs a host: {parts.scheme}://HOST:PORT/DB.")
+    return unquote(parts.hostname)
+
+
+def _database(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise StoreMisconfigured("The store's URL names its database by something else than a number, like /0.")
+    return int(text or 0)
+
+
+def _credentials(parts: SplitResult) -> Credentials:
+    return Credentials(
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _tls(options: Mapping[str, str]) -> Tls:
+    check = options.get("ssl_cert_reqs", "required")
+    if check not in _CERTIFICATE_CHECKS:
+        raise StoreMisconfigured(f"ssl_cert_reqs={check!r} must be one of {', '.join(_CERTIFICATE_CHECKS)}.")
+    return Tls(
+        check=check,
+        # An unchecked certificate has no name worth comparing; the ssl module refuses the combination.
+        check_hostname=_truth(options, "ssl_check_hostname", default=check != "none"),
+        ca_certs=options.get("ssl_ca_certs"),
+        certfile=options.get("ssl_certfile"),
+        keyfile=options.get("ssl_keyfile"),
+    )
+
+
+def _truth(options: Mapping[str, str], name: str, *, default: bool) -> bool:
+    match options.get(name, "").lower():
+        case "":
+            return default
+        case "true" | "yes" | "1":
+            return True
+        case "false" | "no" | "0":
+            return False
+        case other:
+            raise StoreMisconfigured(f"{name}={other!r} must be true or false.")
+
+
+def _options(parts: SplitResult, known: tuple[str, ...]) -> dict[str, str]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name in options:
+        if name not in known:
+            raise StoreMisconfigured(_advice(name, known, parts.scheme))
+    return options
+
+
+def _advice(name: str, known: tuple[str, ...], scheme: str) -> str:
+    if "timeout" in name or "retry" in name or name == "max_connections":
+        return f"The store's URL sets {name!r}: leave it out, jobkit sets its own for each kind of operation."
+    if name in _TLS_OPTIONS:
+        return f"The store's URL sets {name!r}, which needs TLS: write rediss:// instead of {scheme}://."
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"The store's URL has an unknown option {name!r}; {scheme}:// takes {', '.join(known)}.{hint}"

@@ -1,0 +1,270 @@
+"""Operations: what the store can be asked, as values.
+
+An `Operation` is data: a script, its key and arguments, and how to read the reply. It does no I/O, so the sync and
+the async client share every one of them. What each script guarantees stands at the head of its file in `scripts/`.
+
+All keys of a partition share one hash tag, `{namespace:partition}`, and a run id carries its partition
+(`0-01J9…`), so every operation touches one slot of a cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from hashlib import sha1
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from jobkit.errors import RunNotFound, StoreMisconfigured
+from jobkit.lifecycle import Outcome, State, as_lua
+from jobkit.snapshot import ProgressView
+from jobkit.store import replies
+from jobkit.store.replies import FORMAT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from jobkit.store.replies import (
+        Admitted,
+        Cancelling,
+        Lease,
+        Loaded,
+        NoWork,
+        Opened,
+        Page,
+        Renewed,
+        Reported,
+        Swept,
+        Verdict,
+    )
+
+T = TypeVar("T")
+Value = bytes | str | int
+
+MESSAGE_OF_LOST_WORKER = "The worker that performed this was lost."
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
+_UNTOUCHED = ProgressView().to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One of `scripts/*.lua`, as the server runs it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+def _script(name: str) -> Script:
+    folder = files(__package__) / "scripts"
+    body = (folder / f"{name}.lua").read_text("utf-8")
+    prelude = "" if name == "open" else as_lua() + (folder / "prelude.lua").read_text("utf-8")
+    source = prelude + body
+    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+SCRIPTS = {
+    name: _script(name)
+    for name in (
+        "open", "submit", "take", "renew", "report", "settle", "release", "retire", "cancel", "sweep", "load", "owned",
+        "list",
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Operation(Generic[T]):
+    """One atomic script call, safe to send again when its reply was lost."""
+
+    script: Script
+    key: str
+    arguments: tuple[Value, ...]
+    read: Callable[[Any], T] = field(repr=False)
+
+    def by_digest(self) -> tuple[Value, ...]:
+        return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
+
+    def by_source(self) -> tuple[Value, ...]:
+        return ("EVAL", self.script.source, 1, self.key, *self.arguments)
+
+
+class Reuse(StrEnum):
+    """Which existing runs may answer a submission: any, only one that has not begun, or none."""
+
+    ANY = "any"
+    FRESH = "fresh"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """All the store needs to admit a run. Durations are milliseconds here; `at` is epoch milliseconds."""
+
+    id: str
+    head: bytes
+    job: str
+    queue: str
+    queue_json: bytes
+    key: str
+    arguments: bytes
+    priority: int
+    delay: int
+    at: int | None
+    lease: int | None
+    max_attempts: int
+    max_crashes: int
+    keep: int
+    cache_ttl: int | None
+    undeliverable: int
+    public_result: bool
+    cache_version: str
+    interest: str
+    owner: str
+    reuse: Reuse
+    tags: bytes
+
+
+class Operations:
+    """Builds the operations of one namespace."""
+
+    def __init__(self, namespace: str = "jobkit") -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", namespace):
+            raise StoreMisconfigured(
+                f"The namespace {namespace!r} is not usable: take 1 to 64 letters, digits or any of _ . : -"
+            )
+        self.namespace = namespace
+
+    def prefix(self, run_id: str = "0-") -> str:
+        """What all keys and channels of the run's partition begin with."""
+        return f"{{{self.namespace}:{run_id.partition('-')[0]}}}:"
+
+    def snapshots_channel(self, run_id: str) -> str:
+        return f"{self.prefix(run_id)}snapshots:{run_id}"
+
+    def worker_channel(self, worker: str) -> str:
+        """Where a worker hears which of its runs to stop, as `slot run token`."""
+        return f"{self.prefix()}worker:{worker}"
+
+    def bell(self, queue: str) -> str:
+        return f"{self.prefix()}bell:{queue}"
+
+    def open(self) -> Operation[Opened]:
+        return self._operation("open", "0-", FORMAT, os.urandom(8).hex(), os.urandom(32).hex(), read=replies.opened)
+
+    def submit(self, submission: Submission) -> Operation[Admitted]:
+        s = submission
+        return self._operation(
+            "submit", s.id, s.id, s.head, s.job, s.queue, s.queue_json, s.key, s.arguments, s.priority, s.delay,
+            "" if s.at is None else s.at, "" if s.lease is None else s.lease, s.max_attempts, s.max_crashes, s.keep,
+            "" if s.cache_ttl is None else s.cache_ttl, s.undeliverable, int(s.public_result), s.cache_version,
+            s.interest, s.owner, s.reuse.value, _UNTOUCHED, s.tags, read=replies.admitted,
+        )  # fmt: skip
+
+    def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
+        """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
+
+        `lease` (s) is for jobs that name none of their own.
+
+        Raises:
+            SlotDead: the slot's supervisor has given it up.
+        """
+        return self._operation("take", "0-", slot, nonce, _UNTOUCHED, int(lease * 1000), *queues, read=replies.taken)
+
+    def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[tuple[Renewed, ...]]:
+        return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
+
+    def retire(self, worker: str, queues: Sequence[str]) -> Operation[None]:
+        return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
+
+    def report(self, run_id: str, token: str, sequence: int, progress: bytes) -> Operation[Reported]:
+        return self._operation("report", run_id, run_id, token, sequence, progress, read=replies.reported)
+
+    def settle(
+        self,
+        run_id: str,
+        token: str,
+        outcome: Outcome,
+        *,
+        progress: bytes = b"",
+        result: bytes = b"null",
+        failure: bytes = b"",
+        traceback: str = "",
+        delay: float = 0.0,
+        reason: str = "",
+    ) -> Operation[Verdict]:
+        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
+        return self._operation(
+            "settle", run_id, run_id, token, outcome.value, progress, result, failure, traceback, int(delay * 1000),
+            reason, read=replies.verdict,
+        )  # fmt: skip
+
+    def release(self, slot: str, *, crashed: bool, failure: bytes) -> Operation[tuple[Verdict, str]]:
+        how = "crashed" if crashed else "handback"
+        return self._operation("release", "0-", slot, how, failure, read=replies.released)
+
+    def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
+        return self._operation(
+            "cancel",
+            run_id,
+            run_id,
+            interest,
+            int(force),
+            read=lambda reply: replies.cancelling(reply, run_id),
+        )
+
+    def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
+        return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
+
+    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Loaded]:
+        """A run as it stands; `watch` marks it watched for so many seconds.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._operation(
+            "load",
+            run_id,
+            run_id,
+            int(watch * 1000),
+            int(result),
+            read=lambda reply: replies.loaded(reply, run_id),
+        )
+
+    def owned(self, run_id: str, owner: str) -> Operation[bool]:
+        return self._operation("owned", run_id, run_id, owner, read=lambda reply: replies.owned(reply, run_id))
+
+    def list(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Operation[Page]:
+        return self._operation("list", "0-", state or "", limit, cursor, read=replies.page)
+
+    def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
+        return Operation(SCRIPTS[script], f"{self.prefix(run_id)}partition", arguments, read)
+
+
+def new_run_id(partition: int = 0) -> str:
+    """A fresh id: its partition, then a ULID (48 bits of milliseconds, 80 random bits)."""
+    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
+    return f"{partition}-" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def checked_run_id(text: str) -> str:
+    """The id, when it is one.
+
+    Raises:
+        RunNotFound: this cannot be the id of a run.
+    """
+    match = _RUN_ID.fullmatch(text)
+    if match is None or match[1] != "0":
+        raise RunNotFound(f"{text[:80]!r} is not the id of a run.", run_id=text[:80])
+    return text
+
+
+def failure_head(message: str, *, public: bool = False) -> bytes:
+    """A failure's JSON up to its reference, which the store appends."""
+    flag = b"true" if public else b"false"
+    return b'{"message":' + msgspec.json.encode(message) + b',"public":' + flag + b',"reference":"'

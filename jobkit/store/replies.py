@@ -1,0 +1,233 @@
+"""Replies: what the store's scripts answer, as values, and how each is read from the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from jobkit.errors import RunNotFound, StoreMisconfigured
+from jobkit.snapshot import Snapshot
+
+FORMAT = "1"
+"""The number of the stored format; another one is refused rather than misread."""
+
+
+class Admission(StrEnum):
+    """What `submit` decided."""
+
+    NEW = "new"
+    JOINED = "joined"
+    CACHED = "cached"
+    STALE = "stale"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The reply to a submission: the run that answers it, and its result when it has one."""
+
+    admission: Admission
+    id: str
+    snapshot: Snapshot
+    result: bytes | None
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to perform one start of a run. `duration` is in seconds; `watched` is a first hint for reporting."""
+
+    run_id: str
+    token: str
+    incarnation: str
+    job: str
+    cache_version: str
+    arguments: bytes
+    start: int
+    failures: int
+    duration: float
+    max_attempts: int
+    watched: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NoWork:
+    """Nothing to take. `next_due` is in seconds from now; None when nothing is scheduled."""
+
+    next_due: float | None
+
+
+class SlotDead(Exception):
+    """The supervisor declared this slot dead; its process must end."""
+
+
+class Verdict(StrEnum):
+    """What the store answers to a holder."""
+
+    OK = "ok"
+    IDLE = "idle"
+    CANCEL = "cancel"
+    ENDED = "ended"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """What one slot's heartbeat was answered; `run_id` and `token` are empty for an idle slot."""
+
+    slot: str
+    verdict: Verdict
+    run_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The answer to a report; `watched` says whether anybody reads it, and so how soon the next one is worth it."""
+
+    verdict: Verdict
+    watched: bool
+
+
+class Cancelling(StrEnum):
+    """What `cancel` did."""
+
+    STOPPING = "stopping"
+    LEFT = "left"
+    STRANGER = "stranger"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did. `next_due` is in seconds from now; None when nothing is scheduled."""
+
+    swept: bool
+    expired: int
+    next_due: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run as it stands. `result` only when asked for; `traceback` is for the run's authors, never for browsers."""
+
+    snapshot: Snapshot
+    result: bytes | None
+    lost_worker: bool
+    traceback: str | None
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Snapshots, newest first; `cursor` continues the list and is empty at its end."""
+
+    snapshots: tuple[Snapshot, ...]
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A partition's identity. Another incarnation under the same name means that the store lost its data."""
+
+    incarnation: str
+    secret: bytes
+
+
+def opened(reply: list[bytes]) -> Opened:
+    if reply[0].decode() != FORMAT:
+        raise StoreMisconfigured(
+            f"The store keeps runs in format {reply[0].decode()}, this jobkit reads format {FORMAT}: "
+            "use the jobkit version that wrote it, or another namespace."
+        )
+    return Opened(reply[1].decode(), reply[2])
+
+
+def admitted(reply: list[Any]) -> Admitted:
+    admission, run_id, snapshot, result, secret = reply
+    return Admitted(Admission(admission.decode()), run_id.decode(), Snapshot.from_json(snapshot), result, secret)
+
+
+def taken(reply: list[Any]) -> Lease | NoWork:
+    match reply:
+        case [b"lease", *fields]:
+            return _lease(fields)
+        case [b"none", due]:
+            return NoWork(_seconds(due))
+        case _:
+            raise SlotDead
+
+
+def _lease(fields: list[Any]) -> Lease:
+    run_id, token, incarnation, job, version, arguments, start, failures, lease, attempts, watched = fields
+    return Lease(
+        run_id=run_id.decode(),
+        token=token.decode(),
+        incarnation=incarnation.decode(),
+        job=job.decode(),
+        cache_version=version.decode(),
+        arguments=arguments,
+        start=int(start),
+        failures=int(failures),
+        duration=int(lease) / 1000,
+        max_attempts=int(attempts),
+        watched=bool(watched),
+    )
+
+
+def renewed(reply: list[bytes]) -> tuple[Renewed, ...]:
+    texts = [part.decode() for part in reply]
+    rows = zip(texts[0::4], texts[1::4], texts[2::4], texts[3::4], strict=True)
+    return tuple(Renewed(slot, Verdict(verdict), run, token) for slot, verdict, run, token in rows)
+
+
+def nothing(_reply: object) -> None:
+    return None
+
+
+def reported(reply: list[Any]) -> Reported:
+    return Reported(Verdict(reply[0].decode()), bool(reply[1]))
+
+
+def verdict(reply: bytes) -> Verdict:
+    return Verdict(reply.decode())
+
+
+def released(reply: list[bytes]) -> tuple[Verdict, str]:
+    return Verdict(reply[0].decode()), reply[1].decode()
+
+
+def cancelling(reply: bytes, run_id: str) -> Cancelling:
+    if reply == b"missing":
+        raise _not_found(run_id)
+    return Cancelling(reply.decode())
+
+
+def swept(reply: list[int]) -> Swept:
+    return Swept(bool(reply[0]), reply[1], _seconds(reply[2]))
+
+
+def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
+    if reply is None:
+        raise _not_found(run_id)
+    snapshot, result, lost, traceback, secret = reply
+    return Loaded(Snapshot.from_json(snapshot), result, bool(lost), traceback and traceback.decode(), secret)
+
+
+def owned(reply: int | None, run_id: str) -> bool:
+    if reply is None:
+        raise _not_found(run_id)
+    return bool(reply)
+
+
+def page(reply: list[bytes]) -> Page:
+    return Page(tuple(Snapshot.from_json(text) for text in reply[1:]), reply[0].decode())
+
+
+def _seconds(milliseconds: int) -> float | None:
+    return None if milliseconds < 0 else milliseconds / 1000
+
+
+def _not_found(run_id: str) -> RunNotFound:
+    return RunNotFound(f"No run {run_id} is kept: its id is wrong, or its time (`keep_for`) is over.", run_id=run_id)

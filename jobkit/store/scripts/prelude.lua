@@ -1,0 +1,277 @@
+-- What every script shares: the partition's clock, a run's record and snapshot, and the moves between states.
+--
+-- A script first reads and decides, then writes: what it needs to touch is touched before its first write, so an error
+-- (a slot that is migrating, a server out of memory) leaves nothing half done. It is sent again when its reply was
+-- lost, and then must answer as it did, so each is idempotent by a name its caller made. Only the server's clock counts.
+-- The transition table (NEXT, ENDED) is put above this text; it is drawn in jobkit/lifecycle.py.
+
+local BELL_MARKERS = 64         -- enough to wake every idle child of a host; more only makes empty looks
+local BELL_LIFE = 60000         -- ms; a lost marker costs an idle worker's next look, never a run
+local SLOT_LIFE = 86400000      -- ms; far above any lease (at most an hour), so a slot never ends under its run
+local WORKER_SILENCE = 30000    -- ms without a heartbeat after which a worker is not counted
+local HEAD_START = 60000        -- ms one step of priority is worth in the queue
+local INLINE_RESULT = 16384     -- bytes of a public result that a snapshot carries
+
+local P = string.sub(KEYS[1], 1, -10)  -- "{namespace:0}:" of "{namespace:0}:partition"
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local now = math.floor(now_us / 1000)
+local partition = redis.call('HMGET', KEYS[1], 'incarnation', 'clock', 'secret')
+if not partition[1] then
+  return redis.error_reply('NOPARTITION this partition is not open yet')
+end
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- A new stamp of the partition's clock: above every earlier one, whatever the server's clock did.
+local function tick()
+  local clock = integer(math.max(tonumber(partition[2] or '0') + 1, now_us))
+  partition[2] = clock
+  redis.call('HSET', KEYS[1], 'clock', clock)
+  return clock
+end
+
+-- Records ------------------------------------------------------------------------------------------------------------
+
+local FIELDS = {
+  'state', 'version', 'head', 'queue', 'queue_json', 'key', 'score', 'start', 'failures', 'crashes', 'max_attempts',
+  'max_crashes', 'lease', 'own_lease', 'keep', 'cache_ttl', 'public', 'token', 'released', 'owner', 'sequence', 'progress', 'error',
+  'cancelling', 'interests', 'created', 'started', 'updated', 'finished', 'fresh_until', 'undeliverable', 'returned',
+  'watched', 'due',
+}
+
+local function record_key(id)
+  return P .. 'run:' .. id
+end
+
+local function read_run(id)
+  local values = redis.call('HMGET', record_key(id), unpack(FIELDS))
+  if not values[1] then
+    return nil
+  end
+  local run = {id = id, changes = {}}
+  for i, field in ipairs(FIELDS) do
+    run[field] = values[i] or nil
+  end
+  return run
+end
+
+local function put(run, field, value)
+  run[field] = value
+  run.changes[#run.changes + 1] = field
+  run.changes[#run.changes + 1] = value
+end
+
+-- Snapshots: the bytes that a browser will get, joined from what the clients encoded ----------------------------------
+
+local function moment(ms)
+  return ms and string.format('%.3f', tonumber(ms) / 1000) or 'null'
+end
+
+local function boolean(value)
+  return value and 'true' or 'false'
+end
+
+local function queue_place(run)
+  local position = 'null'
+  if run.state == 'queued' then
+    local rank = redis.call('ZRANK', P .. 'ready:' .. run.queue, run.id)
+    position = rank and integer(rank + 1) or 'null'
+  end
+  local workers = 'null'
+  if not ENDED[run.state] then
+    workers = integer(redis.call('ZCOUNT', P .. 'workers:' .. run.queue, now - WORKER_SILENCE, '+inf'))
+  end
+  return '{"name":' .. run.queue_json .. ',"position":' .. position .. ',"workers":' .. workers .. '}'
+end
+
+local function result_part(run)
+  if run.state ~= 'succeeded' then
+    return '"result":null,"result_inline":true,"result_url":null'
+  end
+  local size = run.public == '1' and redis.call('HSTRLEN', record_key(run.id), 'result') or INLINE_RESULT + 1
+  if size > INLINE_RESULT then
+    return '"result":null,"result_inline":false,"result_url":null'
+  end
+  return '"result":' .. redis.call('HGET', record_key(run.id), 'result') .. ',"result_inline":true,"result_url":null'
+end
+
+local function snapshot(run)
+  return table.concat({
+    run.head, ',"state":"', run.state, '","version":', run.version, ',"start":', run.start,
+    ',"attempt":', integer(tonumber(run.failures) + 1), ',"max_attempts":', run.max_attempts,
+    ',"progress":', run.progress, ',"queue":', queue_place(run),
+    ',"cancellable":', boolean(not ENDED[run.state] and run.cancelling ~= '1'), ',"stalled":false',
+    ',"created_at":', moment(run.created), ',"started_at":', moment(run.started),
+    ',"updated_at":', moment(run.updated), ',"finished_at":', moment(run.finished),
+    ',', result_part(run), ',"error":', run.error or 'null', '}',
+  })
+end
+
+-- Writes what was put, under a newer version, and tells the watchers. Answers the snapshot.
+local function commit(run)
+  put(run, 'version', integer(math.max(tonumber(run.version) + 1, now)))
+  put(run, 'updated', integer(now))
+  redis.call('HSET', record_key(run.id), unpack(run.changes))
+  run.changes = {}
+  local text = snapshot(run)
+  redis.call('PUBLISH', P .. 'snapshots:' .. run.id, text)
+  return text
+end
+
+-- Waking workers -----------------------------------------------------------------------------------------------------
+
+local function ring(queue)
+  local bell = P .. 'bell:' .. queue
+  if redis.call('LLEN', bell) < BELL_MARKERS then
+    redis.call('RPUSH', bell, '1')
+    redis.call('PEXPIRE', bell, BELL_LIFE)
+  end
+end
+
+-- The pointer of a cache key: `live` (joinable) and `memo` (answers) ---------------------------------------------------
+
+local function pointer_key(run)
+  return P .. 'key:' .. run.key
+end
+
+-- Failure, cancel and loss clear `live` only; an older memo keeps its own end.
+local function unpoint(run)
+  if not run.key or run.key == '' then
+    return
+  end
+  local names = redis.call('HMGET', pointer_key(run), 'live', 'memo')
+  if names[1] ~= run.id then
+    return
+  end
+  local left = names[2] and redis.call('PTTL', record_key(names[2])) or 0
+  if left > 0 then
+    redis.call('HDEL', pointer_key(run), 'live')
+    redis.call('PEXPIRE', pointer_key(run), left)
+  else
+    redis.call('DEL', pointer_key(run))
+  end
+end
+
+-- Success moves `live` to `memo`, for as long as the value may answer.
+local function remember(run)
+  if not run.key or run.key == '' or redis.call('HGET', pointer_key(run), 'live') ~= run.id then
+    return
+  end
+  if run.cache_ttl == '' then
+    return unpoint(run)
+  end
+  put(run, 'fresh_until', integer(now + tonumber(run.cache_ttl)))
+  redis.call('HSET', pointer_key(run), 'memo', run.id)
+  redis.call('HDEL', pointer_key(run), 'live')
+  redis.call('PEXPIRE', pointer_key(run), run.cache_ttl)
+end
+
+-- Moves: a state changes here and nowhere else, and with it every set the run stands in --------------------------------
+
+local LEAVE = {
+  unknown = function() end,
+  scheduled = function(run) redis.call('ZREM', P .. 'due', run.id) end,
+  queued = function(run) redis.call('ZREM', P .. 'ready:' .. run.queue, run.id) end,
+  running = function(run) redis.call('ZREM', P .. 'leases', run.id) end,
+}
+
+local function enter_ended(run)
+  put(run, 'finished', integer(now))
+  if run.state == 'succeeded' then
+    remember(run)
+  else
+    unpoint(run)
+  end
+  local keep = math.max(tonumber(run.keep), (tonumber(run.fresh_until or '0') - now))
+  redis.call('PEXPIRE', record_key(run.id), integer(keep))
+  redis.call('ZADD', P .. 'forget', integer(now + keep), run.id)
+end
+
+local ENTER = {
+  scheduled = function(run) redis.call('ZADD', P .. 'due', run.due, run.id) end,
+  queued = function(run)
+    redis.call('ZADD', P .. 'ready:' .. run.queue, run.score, run.id)
+    ring(run.queue)
+  end,
+  running = function(run) redis.call('ZADD', P .. 'leases', integer(now + tonumber(run.lease)), run.id) end,
+  succeeded = enter_ended,
+  failed = enter_ended,
+  cancelled = enter_ended,
+}
+
+local function move(run, name)
+  local from = run.state
+  local to = NEXT[from] and NEXT[from][name]
+  if not to then
+    error('no move "' .. name .. '" from "' .. from .. '" for run ' .. run.id)
+  end
+  LEAVE[from](run)
+  redis.call('ZREM', P .. 'state:' .. from, run.id)
+  put(run, 'state', to)
+  redis.call('ZADD', P .. 'state:' .. to, integer(now), run.id)
+  ENTER[to](run)
+end
+
+-- Leases ---------------------------------------------------------------------------------------------------------------
+
+-- The one guard before every write of a holder. Answers nil when the token may write, else why not: `lost` or `ended`.
+-- A lease that ran out, but was taken by nobody, is the holder's again, and its crash is not counted.
+local function refusal(run, token)
+  if not run or run.token ~= token or token == '' then
+    return 'lost'
+  elseif ENDED[run.state] then
+    return 'ended'
+  elseif run.state == 'queued' then
+    move(run, 'resume')
+    put(run, 'crashes', integer(tonumber(run.crashes) - 1))
+  elseif run.state ~= 'running' then
+    return 'lost'
+  end
+  return nil
+end
+
+-- The slot is free for its next take.
+local function vacate(run)
+  if not run.owner or run.owner == '' then
+    return
+  end
+  local slot = P .. 'slot:' .. run.owner
+  if redis.call('HGET', slot, 'token') == run.token then
+    redis.call('HDEL', slot, 'run', 'token')
+  end
+end
+
+local function extend(run)
+  redis.call('ZADD', P .. 'leases', integer(now + tonumber(run.lease)), run.id)
+end
+
+-- The token is void from here on; the voided one is kept, to answer a repeated release as the first.
+local function void(run)
+  vacate(run)
+  put(run, 'released', run.token)
+  put(run, 'token', tick())
+  put(run, 'owner', '')
+end
+
+-- A reference a person can read to support: the end of the run's id and the start.
+local function failure(run, head)
+  return head .. string.sub(run.id, -8) .. '-' .. run.start .. '"}'
+end
+
+-- One more worker was lost over this run: back into the queue (by `name`), or the end when its crash budget is spent,
+-- or when it was to stop anyway.
+local function crash(run, name, lost)
+  put(run, 'crashes', integer(tonumber(run.crashes) + 1))
+  if run.cancelling == '1' then
+    move(run, 'cancel')
+  elseif tonumber(run.crashes) > tonumber(run.max_crashes) then
+    put(run, 'error', failure(run, lost))
+    put(run, 'lost', '1')
+    move(run, 'fail')
+  else
+    move(run, name)
+  end
+end

@@ -1,0 +1,27 @@
+-- release: a supervisor declares a slot dead, and gives back what it held, whatever the slot last told anybody.
+-- Guarantees: the dead slot takes nothing more, even by a take that is still on its way.
+-- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle.
+-- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget
+local uid, how, lost = ARGV[1], ARGV[2], ARGV[3]
+local slot = P .. 'slot:' .. uid
+local holds = redis.call('HMGET', slot, 'run', 'token')
+local run = holds[1] and read_run(holds[1])
+redis.call('HSET', slot, 'dead', '1')
+redis.call('PEXPIRE', slot, SLOT_LIFE)
+if not holds[1] then
+  return {'idle', ''}
+end
+if refusal(run, holds[2]) then
+  redis.call('HDEL', slot, 'run', 'token')
+  return {'lost', holds[1]}
+end
+void(run)
+if how == 'crashed' then
+  crash(run, 'release', lost)
+elseif run.cancelling == '1' then
+  move(run, 'cancel')
+else
+  move(run, 'release')
+end
+commit(run)
+return {'ok', run.id}

@@ -1,0 +1,190 @@
+"""Subscriptions: everything a process hears from the store, over one connection of its event loop.
+
+A listener is a callable. It gets the bytes of each publication, and None after a gap: the connection was lost and has
+come back, so what was published meanwhile is unknown and must be read anew.
+
+`subscribe` returns when the server has acknowledged it. Whoever reads the state after that misses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from jobkit.errors import StoreUnavailable
+from jobkit.store.conversation import backoff
+
+Listener = Callable[[bytes | None], None]
+
+LINGER = 10.0
+"""Seconds a channel stays subscribed after its last listener: pages are reloaded."""
+ACKNOWLEDGEMENT = 10.0
+"""Seconds a subscription may take."""
+SILENCE = 15.0
+"""Seconds without a word after which the server is asked whether it is there."""
+
+_log = logging.getLogger("jobkit.store")
+
+
+class _Channel:
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+        self.acknowledged = asyncio.Event()
+        self.had_gap = False
+
+    def tell(self, payload: bytes | None) -> None:
+        for listener in tuple(self.listeners):
+            try:
+                listener(payload)
+            except Exception:  # noqa: BLE001  (one listener's fault must not deafen the others)
+                _log.exception("A listener failed; the others are still told.")
+
+
+class Feed:
+    """One reader's place: the newest publication only, since each replaces the one before."""
+
+    def __init__(self) -> None:
+        self._newest: bytes | None = None
+        self._news = asyncio.Event()
+
+    def put(self, payload: bytes | None) -> None:
+        self._newest = payload
+        self._news.set()
+
+    async def next(self, patience: float) -> bytes | None:
+        """The newest publication not yet read; None after a gap, or when none came for `patience` seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._news.wait()
+        self._news.clear()
+        newest, self._newest = self._newest, None
+        return newest
+
+
+class Subscriptions:
+    """Reference-counted channels of one connection, which is made at the first and closed after the last."""
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
+        self._connect = connect
+        self._channels: dict[str, _Channel] = {}
+        self._connection: Any = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def subscribe(self, name: str, listener: Listener) -> None:
+        """Hear a channel, from the moment this returns.
+
+        Raises:
+            StoreUnavailable: the server did not acknowledge within 10 seconds.
+        """
+        channel = self._channels.get(name)
+        if channel is None:
+            channel = self._channels[name] = _Channel()
+            await self._say("SUBSCRIBE", name)
+        channel.listeners.append(listener)
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_for_ever(), name="jobkit subscriptions")
+        try:
+            await asyncio.wait_for(channel.acknowledged.wait(), ACKNOWLEDGEMENT)
+        except BaseException as error:
+            self.unsubscribe(name, listener)
+            if isinstance(error, TimeoutError):
+                raise StoreUnavailable(
+                    f"The store did not acknowledge a subscription within {ACKNOWLEDGEMENT:g} s."
+                ) from None
+            raise
+
+    @asynccontextmanager
+    async def feed(self, name: str) -> AsyncIterator[Feed]:
+        """The newest publication of a channel, whenever the reader comes to look."""
+        feed = Feed()
+        await self.subscribe(name, feed.put)
+        try:
+            yield feed
+        finally:
+            self.unsubscribe(name, feed.put)
+
+    def unsubscribe(self, name: str, listener: Listener) -> None:
+        channel = self._channels.get(name)
+        if channel is None or listener not in channel.listeners:
+            return
+        channel.listeners.remove(listener)
+        if not channel.listeners:
+            asyncio.get_running_loop().call_later(LINGER, self._drop_if_unused, name, channel)
+
+    async def close(self) -> None:
+        reader, self._reader = self._reader, None
+        self._channels = {}
+        if reader is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    def _drop_if_unused(self, name: str, channel: _Channel) -> None:
+        if channel.listeners or self._channels.get(name) is not channel:
+            return
+        del self._channels[name]
+        if self._channels:
+            self._dropping = asyncio.ensure_future(self._say("UNSUBSCRIBE", name))
+        elif self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
+    async def _say(self, *command: str) -> None:
+        """Best effort: what a broken connection swallows is said again when it is back."""
+        if self._connection is None:
+            return
+        try:
+            await self._connection.send_command(*command)
+        except (RedisError, OSError) as error:
+            _log.debug("A subscription command was not sent (%s); it will be after reconnecting.", error)
+
+    async def _read_for_ever(self) -> None:
+        pauses = backoff()
+        while True:
+            try:
+                connection = await self._connect()
+                pauses = backoff()
+                await self._read(connection)
+            except (RedisError, OSError, StoreUnavailable) as error:
+                _log.info("The subscription connection broke (%s); reconnecting.", error)
+            for channel in self._channels.values():
+                channel.had_gap = channel.had_gap or channel.acknowledged.is_set()
+                channel.acknowledged.clear()
+            await asyncio.sleep(next(pauses))
+
+    async def _read(self, connection: Any) -> None:
+        try:
+            if self._channels:
+                await connection.send_command("SUBSCRIBE", *self._channels)
+            self._connection = connection
+            asked = False
+            while True:
+                message = await connection.read_response(timeout=SILENCE)
+                if message is not None:
+                    asked = False
+                    self._hear(message)
+                elif asked:
+                    raise StoreUnavailable(f"no answer to a ping within {SILENCE:g} s")
+                else:
+                    asked = True
+                    await connection.send_command("PING")
+        finally:
+            self._connection = None
+            await connection.disconnect(nowait=True)
+
+    def _hear(self, message: list[Any]) -> None:
+        kind = message[0]
+        channel = self._channels.get(message[1].decode()) if kind in (b"message", b"subscribe") else None
+        if channel is None:
+            return
+        if kind == b"message":
+            channel.tell(message[2])
+            return
+        channel.acknowledged.set()
+        if channel.had_gap:
+            channel.had_gap = False
+            channel.tell(None)

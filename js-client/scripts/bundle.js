@@ -1,0 +1,39 @@
+/**
+ * Writes `jobkit-progress.js`: all modules in one file, so that one integrity hash covers all code a page loads.
+ *
+ * It only leaves out comments, indentation and the imports between the modules: no tool is needed to read the result.
+ * `node scripts/bundle.js --check` fails where the file is not up to date.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+
+const MODULES = ["snapshot", "event-stream", "connection", "watch", "wording", "appearance", "job-progress", "define"];
+const EXPORTS = ["JobProgress", "Watch", "WatchError", "watch"];
+const TARGET = new URL("../jobkit-progress.js", import.meta.url);
+
+/** @param {string} name */
+const read = (name) => readFileSync(new URL(`../src/${name}.js`, import.meta.url), "utf8");
+
+/** Only whole-line comments are recognised; others stay. @param {string} source */
+export const strip = (source) =>
+  source
+    .replace(/^\s*\/\*[^]*?\*\/\s*$/gm, "")
+    .replace(/^\s*\/\/.*$/gm, "")
+    .replace(/^import [^;]*;$/gm, "")
+    .replace(/^export (?=class|const|function|async)/gm, "")
+    .replace(/ ?\/\*\* @type \{[^/]*\} \*\/ ?/g, " ")
+    .replace(/^\s+|[ \t]+$/gm, "")
+    .replace(/\n{2,}/g, "\n");
+
+export function bundle() {
+  const { name, version, license } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+  const body = MODULES.map((module) => strip(read(module)).trim()).join("\n");
+  return `/*! ${name} ${version} | ${license} */\n${body}\nexport { ${EXPORTS.join(", ")} };\n`;
+}
+
+if (process.argv[1] === new URL(import.meta.url).pathname) {
+  if (!process.argv.includes("--check")) writeFileSync(TARGET, bundle());
+  else if (readFileSync(TARGET, "utf8") !== bundle()) {
+    console.error("jobkit-progress.js is out of date: npm run bundle");
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Parses the text of an event stream (HTML Living Standard, 9.2.6), however it was cut on its way.
+ *
+ * @param {(name: string, data: string) => void} onEvent
+ * @param {(milliseconds: number) => void} onRetry
+ * @returns {(text: string) => void} feed it decoded text, piece by piece
+ */
+export function eventParser(onEvent, onRetry) {
+  let rest = "";
+  let afterReturn = false;
+  let name = "";
+  /** @type {string[]} */
+  let data = [];
+
+  const dispatch = () => {
+    if (data.length) onEvent(name || "message", data.join("\n"));
+    name = "";
+    data = [];
+  };
+
+  /** @param {string} line */
+  const read = (line) => {
+    if (!line) return dispatch();
+    const [, field, value] = /** @type {RegExpExecArray} */ (/^([^:]*)(?:: ?)?(.*)$/s.exec(line));
+    if (field === "event") name = value;
+    else if (field === "data") data.push(value);
+    else if (field === "retry" && /^\d+$/.test(value)) onRetry(+value);
+  };
+
+  return (text) => {
+    if (!text) return;
+    // A "\r" ends its line at once; should "\n" come next, in another piece, it belongs to it.
+    if (afterReturn && text[0] === "\n") text = text.slice(1);
+    afterReturn = text ? text.endsWith("\r") : false;
+    const lines = (rest + text).split(/\r\n|\r|\n/);
+    rest = /** @type {string} */ (lines.pop());
+    lines.forEach(read);
+  };
+}

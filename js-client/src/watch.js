@@ -1,0 +1,177 @@
+/**
+ * Watching one run: its newest snapshot as a property, as events, as a promise and as an async iteration.
+ *
+ * @import { Snapshot } from "./snapshot.js"
+ * @import { Patience, Transport } from "./connection.js"
+ *
+ * @typedef {object} WatchOptions
+ * @property {string} [endpoint] where the jobs app is mounted; default "/jobs"
+ * @property {string | null} [token] access token of the run
+ * @property {() => Promise<string | null | undefined> | string | null | undefined} [getToken]
+ *   a fresh access token, asked for once when the server answers 401; nothing means there is none
+ * @property {AbortSignal} [signal] closes the watch
+ * @property {Transport} [transport] the first transport to try; default "sse"
+ * @property {Partial<Patience>} [patience] seconds to wait for things, see `PATIENCE`
+ */
+import { connectionTo } from "./connection.js";
+import { follows, isTerminal } from "./snapshot.js";
+
+/** The run cannot be watched: it is unknown or forbidden (403, 404), gone (410), or the access token was refused (401). */
+export class WatchError extends Error {
+  /**
+   * @param {string} run
+   * @param {number} status
+   */
+  constructor(run, status) {
+    super(`run ${run}: the server answered ${status}`);
+    this.name = "WatchError";
+    this.status = status;
+  }
+}
+
+/**
+ * Events: `snapshot` (each accepted one), `end` (the terminal one), `gone` (see `error`), `connection` (see `connected`), `close`.
+ */
+export class Watch extends EventTarget {
+  /** @type {Snapshot | undefined} */
+  snapshot;
+  /** @type {WatchError | undefined} */
+  error;
+  /** Whether the last request was answered; undefined before the first answer. @type {boolean | undefined} */
+  connected;
+  /** How it is watched at the moment. @type {Transport | undefined} */
+  transport;
+  /** The terminal snapshot, whichever its state. Rejects with a `WatchError`, or an `AbortError` after `close()`. @type {Promise<Snapshot>} */
+  done;
+  /** @type {string | null | undefined} @internal */
+  token;
+  /** Of the last polled answer. @type {string | null | undefined} @internal */
+  etag;
+  /** @type {WatchOptions["getToken"]} */
+  #getToken;
+  #renewed = false;
+  #closed = false;
+  /** Iterations with nothing new to yield. @type {((_: unknown) => void)[]} */
+  #waiting = [];
+  #connection;
+  /** @type {(snapshot: Snapshot) => void} */
+  #resolve = () => {};
+  /** @type {(reason: unknown) => void} */
+  #reject = () => {};
+
+  /**
+   * @param {string} run
+   * @param {WatchOptions} [options]
+   */
+  constructor(run, { endpoint = "/jobs", token, getToken, signal, transport = "sse", patience } = {}) {
+    super();
+    this.id = run;
+    this.token = token;
+    this.#getToken = getToken;
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.done.catch(() => {}); // whoever does not ask for it need not handle it
+    this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
+    this.#connection.add(this);
+    if (signal?.aborted) this.close();
+    else signal?.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  /** Epoch seconds by the server's clock, whatever this machine's clock says. */
+  now() {
+    return this.#connection.now();
+  }
+
+  /**
+   * Withdraws the caller's interest; the run stops unless others still want it.
+   *
+   * @returns {Promise<{ stopping: boolean }>} rejects with a `WatchError` when refused, a `TypeError` when offline
+   */
+  async cancel() {
+    let response = await this.#connection.cancel(this);
+    if (response.status === 401 && (await this.#refresh())) response = await this.#connection.cancel(this);
+    if (!response.ok) throw new WatchError(this.id, response.status);
+    return response.json();
+  }
+
+  /** Stops watching; the run goes on. */
+  close() {
+    if (this.#closed) return;
+    this.#end();
+    this.#reject(new DOMException("closed", "AbortError"));
+    this.#emit("close");
+  }
+
+  /** The newest snapshot, and again whenever there is a newer one, up to the terminal one. */
+  async *[Symbol.asyncIterator]() {
+    /** @type {Snapshot | undefined} */
+    let seen;
+    while (!this.#closed || this.snapshot !== seen) {
+      if (this.snapshot && this.snapshot !== seen) yield (seen = this.snapshot);
+      else await new Promise((resolve) => this.#waiting.push(resolve));
+    }
+    await this.done;
+  }
+
+  /** @param {Snapshot} snapshot @internal */
+  accept(snapshot) {
+    this.#renewed = false;
+    if (this.#closed || !follows(snapshot, this.snapshot)) return;
+    this.snapshot = snapshot;
+    const ended = isTerminal(snapshot);
+    if (ended) this.#end();
+    this.#emit("snapshot");
+    if (!ended) return;
+    this.#resolve(snapshot);
+    this.#emit("end");
+  }
+
+  /** @param {number} status @internal */
+  fail(status) {
+    if (this.#closed) return;
+    this.#end();
+    this.#reject((this.error = new WatchError(this.id, status)));
+    this.#emit("gone");
+  }
+
+  /** After a 401: one new access token, or the end. @internal */
+  async renew() {
+    if (this.#renewed || !(await this.#refresh())) this.fail(401);
+    this.#renewed = true;
+  }
+
+  /** @param {boolean} connected @param {Transport} transport @internal */
+  report(connected, transport) {
+    if (this.connected === connected && this.transport === transport) return;
+    this.connected = connected;
+    this.transport = transport;
+    this.#emit("connection");
+  }
+
+  async #refresh() {
+    const token = await this.#getToken?.();
+    if (token) this.token = token;
+    return !!token;
+  }
+
+  /** @param {string} name */
+  #emit(name) {
+    this.dispatchEvent(new Event(name));
+    for (const wake of this.#waiting.splice(0)) wake(0);
+  }
+
+  #end() {
+    this.#closed = true;
+    this.#connection.remove(this);
+  }
+}
+
+/**
+ * Watches a run until it ends. All watches of an endpoint share one stream.
+ *
+ * @param {string} run the run's id
+ * @param {WatchOptions} [options]
+ */
+export const watch = (run, options) => new Watch(run, options);

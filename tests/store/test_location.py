@@ -1,0 +1,164 @@
+"""Where the store is."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jobkit.errors import StoreMisconfigured
+from jobkit.store.location import (
+    Credentials,
+    EmbeddedLocation,
+    TcpLocation,
+    Tls,
+    UnixLocation,
+    default_directory,
+    locate,
+    parse,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "location"),
+    [
+        ("redis://localhost", TcpLocation(host="localhost")),
+        ("redis://localhost/", TcpLocation(host="localhost")),
+        (" REDIS://localhost:7000/3\n", TcpLocation(host="localhost", port=7000, db=3)),
+        ("redis://localhost?db=4", TcpLocation(host="localhost", db=4)),
+        ("redis://[::1]:7000", TcpLocation(host="::1", port=7000)),
+        (
+            "redis://ann:p%40ss%2F@h/0",
+            TcpLocation(host="h", credentials=Credentials(username="ann", password="p@ss/")),
+        ),
+        ("redis://:secret@h", TcpLocation(host="h", credentials=Credentials(password="secret"))),
+        ("rediss://h", TcpLocation(host="h", tls=Tls())),
+        (
+            "rediss://h?ssl_cert_reqs=none",
+            TcpLocation(host="h", tls=Tls(check="none", check_hostname=False)),
+        ),
+        (
+            "rediss://h/2?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=no",
+            TcpLocation(host="h", db=2, tls=Tls(ca_certs="/etc/ca.pem", check_hostname=False)),
+        ),
+        ("unix:///run/valkey.sock", UnixLocation(path=Path("/run/valkey.sock"))),
+        (
+            "unix://ann:secret@/run/a%20b.sock?db=2",
+            UnixLocation(path=Path("/run/a b.sock"), db=2, credentials=Credentials(username="ann", password="secret")),
+        ),
+        ("embedded:/var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
+        ("embedded:///var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
+        ("embedded:a b%20c#d?e", EmbeddedLocation(directory=Path.cwd() / "a b%20c#d?e")),
+        ("embedded:~/jobs", EmbeddedLocation(directory=Path.home() / "jobs")),
+    ],
+)
+def test_url_becomes_a_location(url: str, location: object) -> None:
+    assert parse(url) == location
+
+
+@pytest.mark.parametrize(
+    ("url", "advice"),
+    [
+        ("", "unknown scheme: write redis://HOST:PORT/DB"),
+        ("localhost:6379", "unknown scheme"),
+        ("http://localhost", "unknown scheme"),
+        ("rediss+unix", "unknown scheme"),
+        ("reddis://localhost", "Did you mean redis:"),
+        ("valkey://localhost", "Did you mean redis:"),
+        ("valkeys://localhost", "Did you mean rediss:"),
+        ("redis://", "needs a host: redis://HOST:PORT/DB"),
+        ("redis:localhost", "needs a host"),
+        ("redis://:6379", "needs a host"),
+        ("redis://localhost:port", "cannot be read"),
+        ("redis://localhost:70000", "cannot be read"),
+        ("redis://[::1", "cannot be read"),
+        ("redis://localhost/one", "something else than a number"),
+        ("redis://localhost/-1", "something else than a number"),
+        ("redis://localhost/٣", "something else than a number"),
+        ("redis://localhost?socket_timeout=5", "leave it out, jobkit sets its own"),
+        ("redis://localhost?ssl_ca_certs=x", "write rediss:// instead"),
+        ("rediss://localhost?ssl_ca_cert=x", "Did you mean 'ssl_ca_certs'"),
+        ("rediss://localhost?ssl_cert_reqs=maybe", "one of required, optional, none"),
+        ("rediss://localhost?ssl_check_hostname=maybe", "true or false"),
+        ("unix://run/valkey.sock", "three slashes"),
+        ("unix:", "three slashes"),
+        ("unix:///run/v.sock?db=x", "something else than a number"),
+        ("embedded:", "names no directory: write embedded:PATH"),
+        ("embedded:a\0b", "names no directory"),
+        ("embedded://host/path", "takes no host"),
+        ("redis+sentinel://a,b,c/mymaster", "not available yet: jobkit does not follow a failover"),
+        ("redis+cluster://a", "not available yet: jobkit does not spread"),
+    ],
+)
+def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
+    with pytest.raises(StoreMisconfigured) as refused:
+        parse(url)
+    assert advice in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://ann:s3cret@h/1", "rediss://:s3cret@h", "unix://ann:s3cret@/run/v.sock"],
+)
+def test_password_is_in_no_text_of_a_location(url: str) -> None:
+    location = parse(url)
+    assert "s3cret" not in f"{location} {location!r}"
+    assert ":***@" in str(location)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3cret",
+        "redis://ann:s3cret",
+        "redis://ann:s3cret/x@h",
+        "redis://ann:1/s3cret@h",
+        "redis://ann:1?s3cret@h",
+        "redis://ann:1#s3cret@h",
+        "redis://ann:[s3cret@h",
+        "reddis://ann:s3cret@h",
+        "redis+sentinel://ann:s3cret@h",
+        "unix://ann:s3cret@host/run",
+        "redis://ann:s3cret@h/db",
+        "redis://ann:s3cret@h?tiemout=1",
+    ],
+)
+def test_password_is_in_no_refusal(url: str) -> None:
+    with pytest.raises(StoreMisconfigured) as refused:
+        parse(url)
+    assert "s3cret" not in f"{refused.value} {refused.value.__cause__}"
+
+
+@pytest.mark.parametrize(
+    "url", ["redis://h:1/2", "rediss://ann@h:6379/0", "redis://[::1]:6379/0", "unix:///v.sock?db=1", "embedded:/x"]
+)
+def test_text_of_a_location_without_password_names_it_again(url: str) -> None:
+    assert str(parse(url)) == url
+    assert parse(str(parse(url))) == parse(url)
+
+
+def test_given_url_goes_before_the_environment() -> None:
+    environment = {"JOBKIT_URL": "redis://environment"}
+    assert locate("redis://given", environment=environment) == TcpLocation(host="given")
+    assert locate(environment=environment) == TcpLocation(host="environment")
+
+
+def test_store_lies_beside_the_nearest_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A web process and a worker started in different folders of a project must find one store."""
+    inside = tmp_path / "src" / "app"
+    inside.mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    expected = EmbeddedLocation(directory=tmp_path / ".jobkit")
+    for folder in (tmp_path, inside):
+        monkeypatch.chdir(folder)
+        assert locate(environment={"JOBKIT_URL": ""}) == expected
+
+
+def test_store_lies_in_the_working_directory_without_a_project(tmp_path: Path) -> None:
+    if any((folder / "pyproject.toml").exists() for folder in tmp_path.parents):
+        pytest.skip("the temporary directory lies in a project")
+    assert default_directory(tmp_path) == tmp_path / ".jobkit"
+
+
+def test_locations_are_values() -> None:
+    assert parse("redis://h") == parse("redis://h:6379/0")
+    assert len({parse("embedded:x"), parse(f"embedded:{os.getcwd()}/x")}) == 1  # noqa: PTH109
