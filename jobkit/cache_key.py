@@ -214,17 +214,24 @@ def _encoder_for(value: object) -> Callable[[Any], bytes]:
     )
 
 
-def _path_to_refused(value: Any, path: str = "$") -> str:
+def _path_to_refused(value: object) -> str:
     """Only walked after a refusal, so that the usual case keeps no path."""
-    for step, part in parts(value):
-        try:
-            _encode(part)
-        except _Refusal:
-            return _path_to_refused(part, path + step)
+    path = "$"
+    while found := next(((step, part) for step, part in parts(value) if _is_refused(part)), None):
+        path, value = path + found[0], found[1]
     return path
 
 
+def _is_refused(value: object) -> bool:
+    try:
+        _encode(value)
+    except _Refusal:
+        return True
+    return False
+
+
 def parts(value: Any) -> Iterator[tuple[str, object]]:
+    """What a container or record directly holds, each with its step in a path (`.name`, `[0]`); else nothing."""
     match value:
         case Mapping():
             for key, item in value.items():

@@ -31,6 +31,9 @@ _TOO_EARLY: Final = 1.0
 _TOO_FEW: Final = 2
 """Advances before anything is estimated: a single one cannot be told from a jump."""
 
+_CLOSEST: Final = 0.001
+"""Seconds between two samples; closer ones are taken together with the next."""
+
 _PAUSE: Final = 30.0
 """Seconds of silence that are never taken for a pause."""
 
@@ -93,7 +96,7 @@ class Estimate:
             self._begin(now, done)
         elif now < self._last:
             self._set_back(now)
-        elif done > self._done and now > self._last:
+        elif done > self._done and now - self._last >= _CLOSEST:
             self._advance(now, done)
 
     def rate(self, now: float) -> float | None:

@@ -26,6 +26,7 @@ MAX_FILENAME_BYTES: Final = 150
 UNKNOWN_MEDIA_TYPE: Final = "application/octet-stream"
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(; ?[\w-]+=[\w.+-]+)*", re.ASCII)
+_KEY = re.compile(r"[\w-]+/[\w-]+/[0-9a-f]{8}-(?P<filename>[^/]+)", re.ASCII)
 _IDENTIFIER = re.compile(r"[\w-]+", re.ASCII)
 
 
@@ -104,7 +105,11 @@ class File:
 
 
 class FileStorage:
-    """A directory that keeps the files of runs; several processes may use it at once."""
+    """A directory that keeps the files of runs; several processes may use it at once.
+
+    One that does not exist is made for this user alone; an existing one keeps its mode, so that an operator may let
+    workers write what another user's web process reads.
+    """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         self.directory = Path(directory).absolute()
@@ -118,7 +123,8 @@ class FileStorage:
         source = _existing(file, run_id)
         key = f"{_identifier(run_id)}/{_identifier(token)}/{secrets.token_hex(4)}-{file.filename}"
         target = self.directory / key
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        target.parent.mkdir(parents=True, exist_ok=True)
         _copy_atomically(source, target)
         return File._kept(target, file.filename, file.media_type, target.stat().st_size, key)
 
@@ -196,7 +202,6 @@ def _copy_atomically(source: Path, target: Path) -> None:
     unfinished = target.with_name(f".{target.name[:8]}.unfinished")
     try:
         shutil.copyfile(source, unfinished)
-        unfinished.chmod(0o600)
         unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -209,7 +214,7 @@ def _identifier(text: str) -> str:
 
 
 def _checked_key(key: str) -> str:
-    run_id, token, name = key.split("/") if key.count("/") == 2 else ("", "", "")
-    if not (_IDENTIFIER.fullmatch(run_id) and _IDENTIFIER.fullmatch(token) and name == safe_filename(name)):
+    parsed = _KEY.fullmatch(key)
+    if parsed is None or parsed["filename"] != safe_filename(parsed["filename"]):
         raise ValueError(f"{key!r:.80} is not the key of a kept file.")
     return key

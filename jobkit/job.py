@@ -10,7 +10,7 @@ a float is 150.0 before a cache key is made of it. Since `copy`, `msgspec.struct
 metaclass, `JobSpec` takes the same round trip before it encodes arguments or makes a key.
 
 JSON has no NaN and no infinity, and msgspec writes null for them, which an optional field would swallow. They leave
-traces (`null`, or "nan" as a key), so only what shows such a trace is searched for them, by value.
+traces (`null`, or "nan" as a key), so only values whose JSON shows such a trace are searched for them.
 
 `JobSpec` is the machine's view of a class: name, options, codecs. Everything else in jobkit asks it, not the class.
 """
@@ -22,7 +22,7 @@ import math
 import re
 import reprlib
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -117,7 +117,7 @@ def _whole_number(value: object, lowest: int, highest: int) -> int:
 
 
 def _one_attempt(value: object) -> int:
-    if value != 1 or not isinstance(value, int):
+    if _whole_number(value, 1, 1000) > 1:
         raise ValueError("must be 1: retries are not available yet")
     return 1
 
@@ -465,8 +465,8 @@ class JobSpec:
         """
         try:
             return self.codec.arguments.decode(data)
-        except ValueError as error:
-            raise self._bad_arguments(str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise self._bad_arguments(f"{error}.") from error
 
     def validated(self, job: Any) -> Any:
         """The job after its round trip: every value of exactly its declared type.
@@ -496,28 +496,28 @@ class JobSpec:
             data = self.codec.encode(job)
         except _UNENCODABLE as error:
             raise self._bad_arguments(_explained(job, error, self.codec.encode)) from error
-        if _may_hide_nonfinite(data) and (found := _first_nonfinite(job)):
-            raise self._bad_arguments(f"{found} has no place in JSON. Use None for an absent number")
+        if _shows_any(self.codec.arguments_traces, data) and (found := _first_nonfinite(job)):
+            raise self._bad_arguments(found)
         if len(data) > MAX_ARGUMENTS_BYTES:
             raise self._bad_arguments(
                 f"the arguments take {_mebibytes(len(data))}, the limit is {_mebibytes(MAX_ARGUMENTS_BYTES)}."
-                " Put the data into a file or a database and pass its name"
+                " Put the data into a file or a database and pass its name."
             )
         return data
 
     def refused_call(self, args: tuple[object, ...], given: Mapping[str, object], error: Exception) -> BadArguments:
         """Why `Job(*args, **given)` could not even be put together."""
-        known = self.job_class.__struct_fields__
-        unknown = [name for name in given if name not in known]
         if args:
-            return self._bad_arguments("arguments are given by name")
-        if unknown:
-            close = difflib.get_close_matches(unknown[0], known, n=1)
-            return self._bad_arguments(f"$.{unknown[0]} is unknown" + (f". Did you mean {close[0]!r}" if close else ""))
-        return self._bad_arguments(str(error))
+            return self._bad_arguments("arguments are given by name.")
+        known = self.job_class.__struct_fields__
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, n=1)
+                return self._bad_arguments(f"$.{name} is unknown." + (f" Did you mean {close[0]!r}?" if close else ""))
+        return self._bad_arguments(f"{error}.")
 
     def _bad_arguments(self, detail: str) -> BadArguments:
-        return BadArguments(f"{self.name}: {detail.rstrip('.?')}{'?' if 'Did you' in detail else '.'} {self._expected}")
+        return BadArguments(f"{self.name}: {detail} {self._expected}")
 
     @property
     def _expected(self) -> str:
@@ -542,8 +542,8 @@ class JobSpec:
             data = encode(value)
         except _UNENCODABLE as error:
             raise self._bad_result(_explained(value, error, encode)) from error
-        if _may_hide_nonfinite(data) and (found := _first_nonfinite(value)):
-            raise self._bad_result(f"{found} has no place in JSON. Use None for an absent number.")
+        if _shows_any(self.codec.result_traces, data) and (found := _first_nonfinite(value)):
+            raise self._bad_result(found)
         self._refuse_unfit_result(data, files)
         return data
 
@@ -557,7 +557,7 @@ class JobSpec:
             raise self._bad_result(f"{MARK!r} is reserved as a key. Return jobkit.File(path), or rename the key.")
         try:
             self.codec.result.decode(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._bad_result(f"{error}. Correct perform or its return annotation.") from error
 
     def decode_result(self, data: bytes, *, storage: FileStorage | None = None) -> Any:
@@ -570,7 +570,7 @@ class JobSpec:
             if _MARKED in data:
                 return self.codec.decode_result_with_files(data, storage)
             return self.codec.result.decode(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadResult(
                 f"{self.name}: the stored result does not fit perform's return annotation: {error}."
                 " Raise cache_version when the result's type changes."
@@ -589,6 +589,13 @@ class _UnresolvedName(BadJob):
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 _AWAITABLES = (Awaitable, Coroutine)
 _MARKED = f'"{MARK}":'.encode()
+_ALL_TRACES = (b"null", b'nan"', b'inf"', b'NaN"', b'Infinity"')
+_WRITING_NUMBERS_AS_TEXT = (
+    msgspec.inspect.DictType,
+    msgspec.inspect.DecimalType,
+    msgspec.inspect.AnyType,
+    msgspec.inspect.CustomType,
+)
 
 
 class _Codec:
@@ -596,9 +603,12 @@ class _Codec:
 
     def __init__(self, spec: JobSpec) -> None:
         self.result_type = Any if spec.is_abstract else _result_type(spec.job_class.perform)
-        for field in msgspec.structs.fields(spec.job_class):
+        fields = msgspec.structs.fields(spec.job_class)
+        for field in fields:
             _refuse_unsupported(f"{spec.name}: the argument {field.name!r}", field.type, allowed=_is_pydantic_model)
         _refuse_unsupported(f"{spec.name}: the result of perform", self.result_type, allowed=_is_result_type)
+        self.arguments_traces = _traces_of_nonfinite(field.type for field in fields)
+        self.result_traces = _traces_of_nonfinite([self.result_type])
         self.encode = msgspec.json.Encoder(enc_hook=partial(_encode_foreign, encode_file=_refuse_file)).encode
         self.arguments = msgspec.json.Decoder(spec.job_class, dec_hook=_decode_foreign)
         self.result = msgspec.json.Decoder(self.result_type, dec_hook=_decode_foreign)
@@ -682,6 +692,7 @@ def _result_type(perform: Any) -> Any:
 
 def _return_hint(perform: Any) -> Any:
     """Only the return annotation is resolved: `Progress` may well be imported for type checking alone."""
+    perform = inspect.unwrap(perform)
     annotations = {name: hint for name, hint in perform.__annotations__.items() if name == "return"}
     stand_in: Any = SimpleNamespace(__annotations__=annotations, __globals__=perform.__globals__)
     return resolved_hints(stand_in, include_extras=True).get("return", Any)
@@ -689,60 +700,67 @@ def _return_hint(perform: Any) -> Any:
 
 def _refuse_unsupported(what: str, hint: Any, allowed: Callable[[object], bool]) -> None:
     try:
-        foreign = [kind for kind in _foreign_types(msgspec.inspect.type_info(hint), set()) if not allowed(kind)]
+        nodes = list(_nodes(msgspec.inspect.type_info(hint), set()))
         msgspec.json.Decoder(hint)
     except TypeError as error:
         raise BadJob(f"{what} cannot be stored: {error}. Declare a simpler type, or wrap it in a Struct.") from error
-    for kind in foreign:
-        raise BadJob(f"{what} cannot be stored: {_shown(kind)} has no form in JSON. {_remedy(kind)}")
+    for node in nodes:
+        if isinstance(node, msgspec.inspect.CustomType) and node.cls is not object and not allowed(node.cls):
+            raise BadJob(f"{what} cannot be stored: {_shown(node.cls)} has no form in JSON. {_remedy(node.cls)}")
 
 
-def _foreign_types(node: object, seen: set[int]) -> Iterator[Any]:
-    """The classes within a type that msgspec leaves to our hooks."""
+def _nodes(node: object, seen: set[int]) -> Iterator[msgspec.inspect.Type]:
+    """A type and all types within it; recursive ones once."""
     if id(node) in seen:
         return
     seen.add(id(node))
-    if isinstance(node, msgspec.inspect.CustomType) and node.cls is not object:
-        yield node.cls
-    elif isinstance(node, msgspec.Struct):
+    if isinstance(node, msgspec.inspect.Type):
+        yield node
+    if isinstance(node, msgspec.inspect.Type | msgspec.inspect.Field | tuple):
         for _, part in parts(node):
-            yield from _foreign_types(part, seen)
-    elif isinstance(node, tuple):
-        for part in node:
-            yield from _foreign_types(part, seen)
+            yield from _nodes(part, seen)
 
 
-def _may_hide_nonfinite(data: bytes) -> bool:
-    return b"null" in data or b'nan"' in data or b'inf"' in data or b'NaN"' in data or b'Infinity"' in data
+def _traces_of_nonfinite(hints: Iterable[Any]) -> tuple[bytes, ...]:
+    """What in the JSON of these types betrays a number that JSON does not have; as text only few types write it."""
+    nodes = (node for hint in hints for node in _nodes(msgspec.inspect.type_info(hint), set()))
+    return _ALL_TRACES if any(isinstance(node, _WRITING_NUMBERS_AS_TEXT) for node in nodes) else _ALL_TRACES[:1]
 
 
-def _first_nonfinite(value: object, path: str = "$") -> str | None:
-    if isinstance(value, float | Decimal) and not math.isfinite(value):
-        return f"{path} is {value}, which"
-    for step, part in parts(value):
-        if found := _first_nonfinite(part, path + step):
-            return found
+def _shows_any(traces: tuple[bytes, ...], data: bytes) -> bool:
+    for trace in traces:  # noqa: SIM110  a generator would cost more than the search
+        if trace in data:
+            return True
+    return False
+
+
+def _first_nonfinite(value: object) -> str | None:
+    pending = [("$", value)]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, float | Decimal) and not math.isfinite(item):
+            return f"{path} is {item}, which has no place in JSON. Use None for an absent number."
+        pending += [(path + step, part) for step, part in parts(item)][::-1]
     return None
 
 
 def _explained(value: object, error: Exception, encode: Callable[[object], bytes]) -> str:
-    """Why `value` could not be encoded, with the path that msgspec does not tell."""
+    """Why `value` could not be encoded, with the path to the culprit, which msgspec does not tell."""
+    path = "$"
+    while not isinstance(error, RecursionError) and (found := _unencodable_part(value, encode)):
+        step, value, error = found
+        path += step
     if isinstance(error, RecursionError):
-        return "$ contains itself or is nested too deeply. Flatten it."
-    path, reason = _first_unencodable(value, encode) or ("$", error)
-    return f"{path}: {reason}"
+        return f"{path} contains itself or is nested too deeply. Flatten it."
+    return f"{path}: {str(error).rstrip('.')}."
 
 
-def _first_unencodable(
-    value: object, encode: Callable[[object], bytes], path: str = "$"
-) -> tuple[str, Exception] | None:
-    try:
-        encode(value)
-    except _UNENCODABLE as error:
-        for step, part in parts(value):
-            if "[key " not in step and (found := _first_unencodable(part, encode, path + step)):
-                return found
-        return path, error
+def _unencodable_part(value: object, encode: Callable[[object], bytes]) -> tuple[str, object, Exception] | None:
+    for step, part in parts(value):
+        try:
+            encode(part)
+        except _UNENCODABLE as error:
+            return step, part, error
     return None
 
 
@@ -755,6 +773,9 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "complex": "Use tuple[float, float].",
     "range": "Use its start, stop and step as int.",
     "generator": "Use a list.",
+    "list_iterator": "Use a list.",
+    "tuple": "As a key use text, or make the dict a list of pairs.",
+    "frozenset": "As a key use text, or make the dict a list of pairs.",
     "function": "Pass its name and look it up.",
     "Callable": "Pass its name and look it up.",
 }

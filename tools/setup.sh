@@ -30,7 +30,7 @@ pythons() {
 # Runs each candidate: a pyenv shim is there for every version anybody ever installed.
 python_of() {
     local candidate
-    for candidate in "python$1" "$HOME"/.pyenv/versions/"$1".*/bin/python"$1" python3; do
+    for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/"$1".*/bin/python"$1" python3; do
         if [ "$(version_of "$candidate")" = "$1" ]; then command -v "$candidate"; return; fi
     done
     return 1

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from jobkit.errors import StoreUnavailable
-from jobkit.store.connections import CONNECTIONS, Purpose, as_redis_error, options, server_of
+from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
 from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, check_policy, conversation
 from jobkit.store.location import TcpLocation, UnixLocation
 from jobkit.store.subscriptions import Subscriptions
@@ -105,7 +105,7 @@ class AsyncStore:
             return as_redis_error(error)
         whole = False
         try:
-            await connection.send_packed_command(connection.pack_commands(commands))
+            await connection.send_packed_command([packed(commands)])
             replies = [await _reply(connection) for _ in commands]
             whole = True
         except (redis_errors.RedisError, OSError) as error:
@@ -122,7 +122,7 @@ class AsyncStore:
             server = await self._server()
             self._pool = BlockingConnectionPool(
                 max_connections=CONNECTIONS,
-                timeout=60,
+                timeout=TURN,
                 connection_class=_kind(server),
                 retry=Retry(NoBackoff(), 0),
                 **options(server, Purpose.COMMANDS),

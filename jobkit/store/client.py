@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
-from redis.connection import BlockingConnectionPool, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
-from jobkit.store.connections import CONNECTIONS, Purpose, as_redis_error, options, server_of
+from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
 from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, check_policy, conversation
 from jobkit.store.location import TcpLocation
+from jobkit.store.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +40,7 @@ class Store:
         self.operations = operations
         self.secret: bytes | None = None
         self._patience = patience
-        self._pools: dict[Purpose, Any] = {}  # redis-py's pools are untyped
+        self._pools: dict[Purpose, Pool] = {}
         self._opening = threading.Lock()
 
     def execute(self, operation: Operation[T]) -> T:
@@ -104,12 +105,12 @@ class Store:
     def _send(self, commands: list[tuple[Any, ...]], purpose: Purpose) -> list[Any] | Exception:
         try:
             pool = self._pool(purpose)
-            connection = pool.get_connection()
+            connection = pool.acquire()
         except (redis_errors.RedisError, OSError, StoreUnavailable) as error:
             return as_redis_error(error)
         whole = False
         try:
-            connection.send_packed_command(connection.pack_commands(commands))
+            connection.send_packed_command([packed(commands)])
             replies = [_reply(connection) for _ in commands]
             whole = True
         except (redis_errors.RedisError, OSError) as error:
@@ -121,26 +122,20 @@ class Store:
                 connection.disconnect()
             pool.release(connection)
 
-    def _pool(self, purpose: Purpose) -> Any:
+    def _pool(self, purpose: Purpose) -> Pool:
         pool = self._pools.get(purpose)
         if pool is None:
             pool = self._pools[purpose] = _new_pool(self.location, purpose)
         return pool
 
 
-def _new_pool(location: Location, purpose: Purpose) -> Any:
+def _new_pool(location: Location, purpose: Purpose) -> Pool:
     server = server_of(location)
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
-    blocking_pool: Any = BlockingConnectionPool
-    return blocking_pool(
-        max_connections=CONNECTIONS,
-        timeout=60,
-        connection_class=kind,
-        retry=Retry(NoBackoff(), 0),
-        **options(server, purpose),
-    )
+    settings = options(server, purpose)
+    return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), CONNECTIONS, TURN)
 
 
 def _reply(connection: Any) -> Any:

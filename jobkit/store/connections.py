@@ -7,15 +7,21 @@ RESP2: replies are then the same on every server jobkit supports.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
+from hiredis import pack_command
 from redis import exceptions as redis_errors
 
 from jobkit.store.embedded import ensure_server
 from jobkit.store.location import Credentials, EmbeddedLocation, Location, TcpLocation, Tls, UnixLocation
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONNECTIONS = 64
 """A pool's size; a thread that finds all in use waits for one."""
+TURN = 60.0
+"""Seconds it waits."""
 
 
 class Purpose(Enum):
@@ -71,6 +77,11 @@ def _encryption(tls: Tls) -> dict[str, Any]:
         "ssl_certfile": tls.certfile,
         "ssl_keyfile": tls.keyfile,
     }
+
+
+def packed(commands: Sequence[tuple[Any, ...]]) -> bytes:
+    """Commands as they go over the wire."""
+    return b"".join([pack_command(command) for command in commands])
 
 
 def as_redis_error(error: Exception) -> Exception:

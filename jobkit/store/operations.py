@@ -49,7 +49,11 @@ Value = bytes | str | int
 MESSAGE_OF_LOST_WORKER = "The worker that performed this was lost."
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
-_UNTOUCHED = ProgressView().to_json()
+_LATE_CHARACTERS = [a + b for a in _CROCKFORD for b in _CROCKFORD]
+_CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
+_WITHOUT_PRELUDE = {"open"}
+_REFUSED_WHEN_FULL = {"open", "submit"}
+"""What a server out of memory refuses before anything is written; what is under way may end, and so make room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,11 @@ class Script:
 
 def _script(name: str) -> Script:
     folder = files(__package__) / "scripts"
-    body = (folder / f"{name}.lua").read_text("utf-8")
-    prelude = "" if name == "open" else as_lua() + (folder / "prelude.lua").read_text("utf-8")
-    source = prelude + body
+    parts = ["#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"]
+    if name not in _WITHOUT_PRELUDE:
+        untouched = ProgressView().to_json().decode()
+        parts += [as_lua(), f"local UNTOUCHED = '{untouched}'\n", (folder / "prelude.lua").read_text("utf-8")]
+    source = "".join([*parts, (folder / f"{name}.lua").read_text("utf-8")])
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
@@ -160,10 +166,11 @@ class Operations:
     def submit(self, submission: Submission) -> Operation[Admitted]:
         s = submission
         return self._operation(
-            "submit", s.id, s.id, s.head, s.job, s.queue, s.queue_json, s.key, s.arguments, s.priority, s.delay,
-            "" if s.at is None else s.at, "" if s.lease is None else s.lease, s.max_attempts, s.max_crashes, s.keep,
-            "" if s.cache_ttl is None else s.cache_ttl, s.undeliverable, int(s.public_result), s.cache_version,
-            s.interest, s.owner, s.reuse.value, _UNTOUCHED, s.tags, read=replies.admitted,
+            "submit", s.id, s.id, s.head, s.job, s.queue, s.queue_json, s.key, s.arguments,
+            "" if s.lease is None else s.lease, s.max_attempts, s.max_crashes, s.keep,
+            "" if s.cache_ttl is None else s.cache_ttl, s.undeliverable, "1" if s.public_result else "",
+            s.cache_version, s.tags, s.interest, s.owner, s.reuse.value, s.priority, s.delay,
+            "" if s.at is None else s.at, read=replies.admitted,
         )  # fmt: skip
 
     def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
@@ -174,7 +181,7 @@ class Operations:
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", "0-", slot, nonce, _UNTOUCHED, int(lease * 1000), *queues, read=replies.taken)
+        return self._operation("take", "0-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
     def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[tuple[Renewed, ...]]:
         return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
@@ -204,9 +211,12 @@ class Operations:
             reason, read=replies.verdict,
         )  # fmt: skip
 
-    def release(self, slot: str, *, crashed: bool, failure: bytes) -> Operation[tuple[Verdict, str]]:
+    def release(
+        self, slot: str, *, crashed: bool, failure: bytes, token: str = ""
+    ) -> Operation[tuple[Verdict, str]]:
+        """Declare a slot dead, and give back what it holds; with a `token`, only if it holds the start of that token."""
         how = "crashed" if crashed else "handback"
-        return self._operation("release", "0-", slot, how, failure, read=replies.released)
+        return self._operation("release", "0-", slot, how, failure, token, read=replies.released)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         return self._operation(

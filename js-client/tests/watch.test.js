@@ -248,7 +248,7 @@ test("the second stall of a stream gives place to polls, a heartbeat prevents it
   });
   t.after(close);
   await watch("a", options).done;
-  assert.deepEqual(requests.map(({ url }) => url.replace("/jobs/runs/a", "")), ["/events", "/events", ""]);
+  assert.deepEqual(requests.map(({ url }) => url.replace("/jobs/runs/a", "")), ["/events", "/events", "?wait=25&version=1"]);
   assert.ok(requests[1].at - requests[0].at >= 1100, "beats keep the first alive");
 });
 

@@ -10,6 +10,8 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import psutil
@@ -23,15 +25,17 @@ from tests.servers import ROOT
 from tests.waiting import wait_until
 
 
-@pytest.fixture(autouse=True)
-def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(embedded.LINGER_VARIABLE, "0.3")
+@pytest.fixture
+def short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(embedded.LINGER_VARIABLE, "0.5")
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="jobkit-", dir="/tmp"))
     yield folder / ".jobkit"
+    for process in chain.from_iterable(processes_of(folder).values()):
+        process.terminate()
     wait_until(lambda: not processes_of(folder), "every keeper and server has ended")
     shutil.rmtree(folder)
 
@@ -75,7 +79,9 @@ def alive(process: psutil.Process) -> bool:
 
 
 def connect(home: Path) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(ensure_server(home)))
+    client = redis.Redis(unix_socket_path=str(ensure_server(home)))
+    client.ping()  # from now on the server has a client
+    return client
 
 
 def in_another_process(home: Path, program: str = "print(ensure_server(Path(sys.argv[1])))") -> subprocess.Popen[str]:
@@ -83,10 +89,15 @@ def in_another_process(home: Path, program: str = "print(ensure_server(Path(sys.
     return subprocess.Popen(
         [sys.executable, "-c", f"{imports}\n{program}", str(home)],
         cwd=ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def say(process: subprocess.Popen[str]) -> str:
+    return process.stdout.readline().strip()
 
 
 def test_first_asker_starts_a_server_that_answers(home: Path) -> None:
@@ -109,10 +120,24 @@ def test_second_asker_joins_the_running_server(home: Path) -> None:
 
 
 def test_twenty_racing_processes_share_one_server(home: Path) -> None:
-    racers = [in_another_process(home) for _ in range(20)]
-    answers = [racer.communicate(timeout=60)[0].strip() for racer in racers]
-    assert answers == [str(home / "v.sock")] * 20
-    assert (home / embedded.LOG).read_text().count("Ready to accept connections") == 1
+    """All have imported everything before any asks, and all stay connected until the last one has an answer."""
+    program = (
+        "import socket\n"
+        "print('prepared', flush=True); sys.stdin.readline()\n"
+        "address = ensure_server(Path(sys.argv[1]))\n"
+        "connection = socket.socket(socket.AF_UNIX); connection.connect(str(address))\n"
+        "print(address, flush=True); sys.stdin.readline()"
+    )
+    with ExitStack() as racing:
+        racers = [racing.enter_context(in_another_process(home, program)) for _ in range(20)]
+        assert [say(racer) for racer in racers] == ["prepared"] * 20
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        assert [say(racer) for racer in racers] == [str(home / "v.sock")] * 20
+        assert len(processes_of(home)["server"]) == 1
+        assert len(processes_of(home)["keeper"]) == 1
+        assert (home / embedded.LOG).read_text().count("Ready to accept connections") == 1
 
 
 def test_racing_threads_share_one_server(home: Path) -> None:
@@ -129,12 +154,13 @@ def test_racing_threads_share_one_server(home: Path) -> None:
 
 def test_server_outlives_the_process_that_started_it(home: Path) -> None:
     starter = in_another_process(home)
-    assert starter.wait(timeout=30) == 0
-    starter.stdout.close()
+    starter.communicate(timeout=30)
+    assert starter.returncode == 0
     with connect(home) as client:
         assert client.info("stats")["total_connections_received"] >= 3
 
 
+@pytest.mark.usefixtures("short_linger")
 def test_server_ends_when_its_last_client_has_left_and_its_data_comes_back(home: Path) -> None:
     with connect(home) as client:
         client.set("kept", "yes")
@@ -144,16 +170,18 @@ def test_server_ends_when_its_last_client_has_left_and_its_data_comes_back(home:
         assert client.get("kept") == b"yes"
 
 
+@pytest.mark.usefixtures("short_linger")
 def test_connected_client_that_says_nothing_keeps_the_server(home: Path) -> None:
     with connect(home) as client, client.pubsub() as watcher:
         watcher.subscribe("silence")
         server = server_of(home)
         visits = client.info("stats")["total_connections_received"]
         with pytest.raises(psutil.TimeoutExpired):
-            server.wait(timeout=1)  # three times the linger
+            server.wait(timeout=1.5)  # three times the linger
         assert client.info("stats")["total_connections_received"] == visits
 
 
+@pytest.mark.usefixtures("short_linger")
 def test_killed_keeper_leaves_the_server_running_and_the_next_asker_brings_a_new_one(home: Path) -> None:
     with connect(home) as client:
         client.set("kept", "yes")
@@ -371,6 +399,7 @@ def test_bad_linger_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ensure_server(home)
 
 
+@pytest.mark.usefixtures("short_linger")
 def test_starting_leaves_no_child_behind(home: Path) -> None:
     """A web process must not collect a zombie for every server it started."""
     with connect(home):

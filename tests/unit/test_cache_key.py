@@ -124,10 +124,9 @@ def test_equal_values_have_one_canonical_form(one: object, other: object) -> Non
 
 
 def test_sets_and_mappings_are_ordered_by_their_encoded_bytes() -> None:
-    mixed = {1, "1", None, b"1", 2.5, (1, 2), frozenset({3})}
-    backwards = set(reversed(list(mixed)))
-    assert canonical(mixed) == canonical(backwards)
-    assert canonical(dict.fromkeys(mixed, 1)) == canonical(dict.fromkeys(backwards, 1))
+    mixed = [1, "1", None, b"1", 2.5, (1, 2), frozenset({3})]
+    assert canonical(set(mixed)) == canonical({*mixed[::-1]})
+    assert canonical(dict.fromkeys(mixed, 1)) == canonical(dict.fromkeys(mixed[::-1], 1))
 
 
 class Word(str):
@@ -225,7 +224,7 @@ print(cache_key("reports.SalesReport", 1, {
     "records": [Colour.RED, Point(1), Spot(2)],
 }))
 """
-EVERYTHING_KEY = "@@"
+EVERYTHING_KEY = "8753e794cf0a6adc2e2ca4fb36e36473"
 """Written down for ever: a change here means every user loses every memo."""
 
 
@@ -246,7 +245,7 @@ SCALARS = st.one_of(
     st.booleans(),
     st.integers(),
     st.floats(allow_nan=False, allow_infinity=False),
-    st.text(st.characters(exclude_categories=("Cs",)), max_size=6),
+    st.text(st.characters(codec="utf-8"), max_size=6),
     st.binary(max_size=4),
     st.dates(),
     st.datetimes(timezones=st.just(UTC)),
@@ -289,14 +288,14 @@ def meaning(value: Any) -> object:
 
 
 @given(VALUES, VALUES)
-@settings(max_examples=400, deadline=None, print_blob=True)
+@settings(max_examples=300, deadline=None, print_blob=True)
 def test_canonical_forms_are_equal_exactly_when_the_values_mean_the_same(one: object, other: object) -> None:
     note(f"{canonical(one)!r} and {canonical(other)!r}")
     assert (canonical(one) == canonical(other)) == (meaning(one) == meaning(other))
 
 
 @given(st.lists(SCALARS, max_size=5), st.lists(SCALARS, max_size=5))
-@settings(max_examples=300, deadline=None, print_blob=True)
+@settings(max_examples=200, deadline=None, print_blob=True)
 def test_no_two_ways_to_split_a_sequence_collide(left: list[object], right: list[object]) -> None:
     whole = canonical([*left, *right])
     assert (canonical([left, right]) == whole) == (meaning([left, right]) == meaning([*left, *right]))
@@ -304,7 +303,7 @@ def test_no_two_ways_to_split_a_sequence_collide(left: list[object], right: list
 
 
 @given(st.dictionaries(KEYS, VALUES, max_size=6), st.randoms())
-@settings(max_examples=200, deadline=None, print_blob=True)
+@settings(max_examples=80, deadline=None, print_blob=True)
 def test_the_order_of_insertion_never_shows(mapping: dict[object, object], random: Any) -> None:
     items = list(mapping.items())
     random.shuffle(items)

@@ -26,9 +26,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 
-EVERY_ERROR = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, JobKitError)
-]
+EVERY_ERROR = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, JobKitError)]
 
 
 @pytest.mark.parametrize("error", EVERY_ERROR, ids=lambda error: error.__name__)

@@ -3,11 +3,12 @@
 -- A script first reads and decides, then writes: what it needs to touch is touched before its first write, so an error
 -- (a slot that is migrating, a server out of memory) leaves nothing half done. It is sent again when its reply was
 -- lost, and then must answer as it did, so each is idempotent by a name its caller made. Only the server's clock counts.
--- The transition table (NEXT, ENDED) is put above this text; it is drawn in jobkit/lifecycle.py.
+-- The transition table (NEXT, ENDED; drawn in jobkit/lifecycle.py) and UNTOUCHED, the progress of a run that has made
+-- none, are put above this text.
 
 local BELL_MARKERS = 64         -- enough to wake every idle child of a host; more only makes empty looks
 local BELL_LIFE = 60000         -- ms; a lost marker costs an idle worker's next look, never a run
-local SLOT_LIFE = 86400000      -- ms; far above any lease (at most an hour), so a slot never ends under its run
+local SLOT_LIFE = 86400000      -- ms; what a free or dead slot remembers (its last nonce, its death) outlives any message
 local WORKER_SILENCE = 30000    -- ms without a heartbeat after which a worker is not counted
 local HEAD_START = 60000        -- ms one step of priority is worth in the queue
 local INLINE_RESULT = 16384     -- bytes of a public result that a snapshot carries
@@ -37,13 +38,23 @@ end
 
 local FIELDS = {
   'state', 'version', 'head', 'queue', 'queue_json', 'key', 'score', 'start', 'failures', 'crashes', 'max_attempts',
-  'max_crashes', 'lease', 'own_lease', 'keep', 'cache_ttl', 'public', 'token', 'released', 'owner', 'sequence', 'progress', 'error',
-  'cancelling', 'interests', 'created', 'started', 'updated', 'finished', 'fresh_until', 'undeliverable', 'returned',
-  'watched', 'due',
+  'max_crashes', 'lease', 'own_lease', 'keep', 'cache_ttl', 'public', 'token', 'released', 'owner', 'sequence', 'progress',
+  'error', 'cancelling', 'interests', 'created', 'started', 'updated', 'finished', 'fresh_until', 'undeliverable',
+  'returned', 'watched',
 }
 
 local function record_key(id)
   return P .. 'run:' .. id
+end
+
+-- A field that was never written is nil, but for those that count or are always shown.
+local function with_defaults(run)
+  run.start = run.start or '0'
+  run.failures = run.failures or '0'
+  run.crashes = run.crashes or '0'
+  run.version = run.version or '0'
+  run.progress = run.progress or UNTOUCHED
+  return run
 end
 
 local function read_run(id)
@@ -55,7 +66,7 @@ local function read_run(id)
   for i, field in ipairs(FIELDS) do
     run[field] = values[i] or nil
   end
-  return run
+  return with_defaults(run)
 end
 
 local function put(run, field, value)
@@ -110,23 +121,27 @@ local function snapshot(run)
   })
 end
 
--- Writes what was put, under a newer version, and tells the watchers. Answers the snapshot.
-local function commit(run)
+-- Writes what was put, under a newer version.
+local function write(run)
   put(run, 'version', integer(math.max(tonumber(run.version) + 1, now)))
   put(run, 'updated', integer(now))
   redis.call('HSET', record_key(run.id), unpack(run.changes))
   run.changes = {}
-  local text = snapshot(run)
-  redis.call('PUBLISH', P .. 'snapshots:' .. run.id, text)
-  return text
+end
+
+-- Writes, and tells the watchers, if there ever was one: whoever subscribes says so (`load`) before relying on it.
+local function commit(run)
+  write(run)
+  if run.watched then
+    redis.call('PUBLISH', P .. 'snapshots:' .. run.id, snapshot(run))
+  end
 end
 
 -- Waking workers -----------------------------------------------------------------------------------------------------
 
 local function ring(queue)
   local bell = P .. 'bell:' .. queue
-  if redis.call('LLEN', bell) < BELL_MARKERS then
-    redis.call('RPUSH', bell, '1')
+  if redis.call('LLEN', bell) < BELL_MARKERS and redis.call('RPUSH', bell, '1') == 1 then
     redis.call('PEXPIRE', bell, BELL_LIFE)
   end
 end
@@ -139,7 +154,7 @@ end
 
 -- Failure, cancel and loss clear `live` only; an older memo keeps its own end.
 local function unpoint(run)
-  if not run.key or run.key == '' then
+  if not run.key then
     return
   end
   local names = redis.call('HMGET', pointer_key(run), 'live', 'memo')
@@ -157,10 +172,10 @@ end
 
 -- Success moves `live` to `memo`, for as long as the value may answer.
 local function remember(run)
-  if not run.key or run.key == '' or redis.call('HGET', pointer_key(run), 'live') ~= run.id then
+  if not run.key or redis.call('HGET', pointer_key(run), 'live') ~= run.id then
     return
   end
-  if run.cache_ttl == '' then
+  if not run.cache_ttl then
     return unpoint(run)
   end
   put(run, 'fresh_until', integer(now + tonumber(run.cache_ttl)))
@@ -169,23 +184,61 @@ local function remember(run)
   redis.call('PEXPIRE', pointer_key(run), run.cache_ttl)
 end
 
+-- Slots: what a worker's child holds. A slot that holds a run has no TTL; one that is free, dead or too late has ----------
+
+local function slot_key(uid)
+  return P .. 'slot:' .. uid
+end
+
+local function holding_slot(run)
+  if not run.owner or run.owner == '' then
+    return nil
+  end
+  local slot = slot_key(run.owner)
+  return redis.call('HGET', slot, 'token') == run.token and slot
+end
+
+-- The slot is free for its next take.
+local function vacate(run)
+  local slot = holding_slot(run)
+  if slot then
+    redis.call('HDEL', slot, 'run', 'token')
+    redis.call('PEXPIRE', slot, SLOT_LIFE)
+  end
+  run.owner = nil
+end
+
+-- The run goes on or ends without this holder, who hears so at its next renewal.
+local function desert(run)
+  local slot = holding_slot(run)
+  if slot then
+    redis.call('PEXPIRE', slot, SLOT_LIFE)
+  end
+end
+
 -- Moves: a state changes here and nowhere else, and with it every set the run stands in --------------------------------
+
+local function leave(run, set)
+  redis.call('ZREM', set, run.id)
+  redis.call('ZREM', P .. 'state:' .. run.state, run.id)
+end
 
 local LEAVE = {
   unknown = function() end,
-  scheduled = function(run) redis.call('ZREM', P .. 'due', run.id) end,
-  queued = function(run) redis.call('ZREM', P .. 'ready:' .. run.queue, run.id) end,
-  running = function(run) redis.call('ZREM', P .. 'leases', run.id) end,
+  scheduled = function(run) leave(run, P .. 'due') end,
+  queued = function(run) leave(run, P .. 'ready:' .. run.queue) end,
+  running = function(run) leave(run, P .. 'leases') end,
 }
 
 local function enter_ended(run)
+  desert(run)
   put(run, 'finished', integer(now))
   if run.state == 'succeeded' then
     remember(run)
   else
     unpoint(run)
   end
-  local keep = math.max(tonumber(run.keep), (tonumber(run.fresh_until or '0') - now))
+  local keep = math.max(tonumber(run.keep), tonumber(run.fresh_until or '0') - now, 1)
   redis.call('PEXPIRE', record_key(run.id), integer(keep))
   redis.call('ZADD', P .. 'forget', integer(now + keep), run.id)
 end
@@ -202,6 +255,14 @@ local ENTER = {
   cancelled = enter_ended,
 }
 
+-- Ids whose records are gone leave every index.
+local function forget(ids)
+  redis.call('ZREM', P .. 'runs', unpack(ids))
+  for state in pairs(ENTER) do
+    redis.call('ZREM', P .. 'state:' .. state, unpack(ids))
+  end
+end
+
 local function move(run, name)
   local from = run.state
   local to = NEXT[from] and NEXT[from][name]
@@ -209,7 +270,6 @@ local function move(run, name)
     error('no move "' .. name .. '" from "' .. from .. '" for run ' .. run.id)
   end
   LEAVE[from](run)
-  redis.call('ZREM', P .. 'state:' .. from, run.id)
   put(run, 'state', to)
   redis.call('ZADD', P .. 'state:' .. to, integer(now), run.id)
   ENTER[to](run)
@@ -231,17 +291,6 @@ local function refusal(run, token)
     return 'lost'
   end
   return nil
-end
-
--- The slot is free for its next take.
-local function vacate(run)
-  if not run.owner or run.owner == '' then
-    return
-  end
-  local slot = P .. 'slot:' .. run.owner
-  if redis.call('HGET', slot, 'token') == run.token then
-    redis.call('HDEL', slot, 'run', 'token')
-  end
 end
 
 local function extend(run)

@@ -1,11 +1,15 @@
 -- release: a supervisor declares a slot dead, and gives back what it held, whatever the slot last told anybody.
 -- Guarantees: the dead slot takes nothing more, even by a take that is still on its way.
--- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle.
--- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget
-local uid, how, lost = ARGV[1], ARGV[2], ARGV[3]
-local slot = P .. 'slot:' .. uid
-local holds = redis.call('HMGET', slot, 'run', 'token')
+-- With a token, only a slot that holds this very start is declared dead; any other is left alone, and answers idle.
+-- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle, or, with a token, ok.
+-- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget, token or ''
+local uid, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local slot = slot_key(uid)
+local holds = redis.call('HMGET', slot, 'run', 'token', 'dead')
 local run = holds[1] and read_run(holds[1])
+if only ~= '' and holds[2] ~= only then
+  return {holds[3] and 'ok' or 'idle', ''}
+end
 redis.call('HSET', slot, 'dead', '1')
 redis.call('PEXPIRE', slot, SLOT_LIFE)
 if not holds[1] then

@@ -29,9 +29,8 @@ end
 local answers = {}
 for i = 3 + queues, #ARGV do
   local uid = ARGV[i]
-  local holds = redis.call('HMGET', P .. 'slot:' .. uid, 'run', 'token')
+  local holds = redis.call('HMGET', slot_key(uid), 'run', 'token')
   local id, token = holds[1] or '', holds[2] or ''
-  redis.call('PEXPIRE', P .. 'slot:' .. uid, SLOT_LIFE)
   answers[#answers + 1] = uid
   answers[#answers + 1] = id == '' and 'idle' or verdict(uid, read_run(id), token)
   answers[#answers + 1] = id

@@ -8,12 +8,11 @@ local delay, reason = tonumber(ARGV[8]), ARGV[9]
 local SETTLE = {}
 
 function SETTLE.succeeded(run)
-  redis.call('HSET', record_key(run.id), 'result', result)
+  put(run, 'result', result)
   move(run, 'succeed')
 end
 
 function SETTLE.failed(run)
-  put(run, 'failures', integer(tonumber(run.failures) + 1))
   put(run, 'error', failure(run, problem))
   put(run, 'traceback', traceback)
   move(run, 'fail')
@@ -28,10 +27,11 @@ function SETTLE.released(run)
   if run.cancelling == '1' then
     return move(run, 'cancel')
   end
-  if reason ~= '' and not run.returned then
+  if reason == '' then
+    put(run, 'returned', '')
+  elseif (run.returned or '') == '' then
     put(run, 'returned', integer(now))
-  end
-  if reason ~= '' and now - tonumber(run.returned) > tonumber(run.undeliverable) then
+  elseif now - tonumber(run.returned) > tonumber(run.undeliverable) then
     put(run, 'error', failure(run, problem))
     return move(run, 'fail')
   end
@@ -41,7 +41,7 @@ function SETTLE.released(run)
 end
 
 local run = read_run(id)
-if run and run.released == token then
+if run and run.released == token and outcome == 'released' then
   return 'ok'
 end
 local refused = refusal(run, token)

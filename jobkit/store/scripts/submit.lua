@@ -1,18 +1,18 @@
 -- submit: admits a run, or finds the one that already answers.
 -- Guarantees: at most one live run per cache key, however many submit at once; the interest is counted in the same step.
 -- Answers {admission, id, snapshot, result or nil, secret}. A resend (same id) answers the run it made.
--- ARGV: id, head, job, queue, queue_json, key, args, priority, delay_ms, at_ms, lease, max_attempts, max_crashes, keep,
---       cache_ttl, undeliverable, public, cache_version, interest, owner, reuse, progress, tags
-local id, head, job, queue, queue_json, key, args = unpack(ARGV, 1, 7)
-local priority, delay, at = tonumber(ARGV[8]), ARGV[9], ARGV[10]
-local interest, owner, reuse, progress = unpack(ARGV, 19, 22)
+-- ARGV: id; then what the record keeps, in the order of GIVEN, '' for none; then interest, owner, reuse, priority, delay_ms,
+--       at_ms
+local GIVEN = {
+  'head', 'job', 'queue', 'queue_json', 'key', 'args', 'own_lease', 'max_attempts', 'max_crashes', 'keep', 'cache_ttl',
+  'undeliverable', 'public', 'cache_version', 'tags',
+}
+local id, key = ARGV[1], ARGV[6]
+local interest, owner, reuse, priority, delay, at = unpack(ARGV, 2 + #GIVEN)
 
-local function answer(admission, run, text)
-  local result = nil
-  if run.state == 'succeeded' then
-    result = redis.call('HGET', record_key(run.id), 'result')
-  end
-  return {admission, run.id, text or snapshot(run), result or false, partition[3]}
+local function answer(admission, run)
+  local result = run.state == 'succeeded' and redis.call('HGET', record_key(run.id), 'result')
+  return {admission, run.id, snapshot(run), result or false, partition[3]}
 end
 
 local function own(run)
@@ -44,14 +44,37 @@ local function fresh_memo(names)
   end
 end
 
-local made = read_run(id)
-if made then
-  return answer('new', made)
+-- This run is the only joinable one of its key from now on; an older memo still answers when it fails.
+local function point(names)
+  redis.call('HSET', P .. 'key:' .. key, 'live', id)
+  if names[2] then
+    redis.call('PERSIST', P .. 'key:' .. key)
+  end
+end
+
+local function new_run()
+  local run = with_defaults({id = id, state = 'unknown', changes = {}})
+  for i, field in ipairs(GIVEN) do
+    if ARGV[1 + i] ~= '' then
+      put(run, field, ARGV[1 + i])
+    end
+  end
+  put(run, 'created', integer(now))
+  put(run, 'interests', '1')
+  put(run, 'interest:' .. interest, '1')
+  if owner ~= '' then
+    put(run, 'owner:' .. owner, '1')
+  end
+  return run
+end
+
+if redis.call('EXISTS', record_key(id)) == 1 then
+  return answer('new', read_run(id))
 end
 
 local shared = key ~= '' and reuse ~= 'none'
+local names = shared and redis.call('HMGET', P .. 'key:' .. key, 'live', 'memo')
 if shared then
-  local names = redis.call('HMGET', P .. 'key:' .. key, 'live', 'memo')
   local live = live_run(names)
   if live then
     own(live)
@@ -65,25 +88,18 @@ if shared then
   end
 end
 
-local run = {
-  id = id, state = 'unknown', changes = {}, version = '0', head = head, queue = queue, queue_json = queue_json, key = key,
-  start = '0', failures = '0', crashes = '0', max_attempts = ARGV[12], max_crashes = ARGV[13], own_lease = ARGV[11],
-  keep = ARGV[14], cache_ttl = ARGV[15], undeliverable = ARGV[16], public = ARGV[17], progress = progress,
-  created = integer(now),
-}
+local run = new_run()
 local start_at = at ~= '' and tonumber(at) or (now + tonumber(delay))
-put(run, 'score', integer(math.max(start_at, now) - priority * HEAD_START))
-put(run, 'due', integer(start_at))
-redis.call('HSET', record_key(id),
-  'head', head, 'job', job, 'queue', queue, 'queue_json', queue_json, 'key', key, 'args', args, 'start', '0',
-  'failures', '0', 'crashes', '0', 'max_attempts', ARGV[12], 'max_crashes', ARGV[13], 'own_lease', ARGV[11], 'keep', ARGV[14],
-  'cache_ttl', ARGV[15], 'undeliverable', ARGV[16], 'public', ARGV[17], 'cache_version', ARGV[18], 'progress', progress,
-  'created', run.created, 'admitted', integer(now_us), 'interests', '1', 'interest:' .. interest, '1', 'tags', ARGV[23])
-own(run)
+put(run, 'score', integer(math.max(start_at, now) - tonumber(priority) * HEAD_START))
 if shared then
-  redis.call('HSET', P .. 'key:' .. key, 'live', id)
-  redis.call('PERSIST', P .. 'key:' .. key)
+  point(names)
 end
 redis.call('ZADD', P .. 'runs', run.created, id)
-move(run, start_at > now and 'defer' or 'admit')
-return answer('new', run, commit(run))
+if start_at > now then
+  put(run, 'due', integer(start_at))
+  move(run, 'defer')
+else
+  move(run, 'admit')
+end
+write(run)
+return answer('new', run)

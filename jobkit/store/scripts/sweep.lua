@@ -4,6 +4,7 @@
 -- gets one whole lease more, so that its holder can come back first.
 -- Answers {1 if it swept, number of expired leases, ms until the next due run or -1}.
 -- ARGV: interval_ms, limit, error head for a spent crash budget
+local FORGOTTEN_AT_ONCE = 5000  -- above what one server can end a second, so the indexes cannot grow for ever
 local interval, limit, lost = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local swept = tonumber(redis.call('HGET', KEYS[1], 'swept') or '0')
 local gap = now - swept
@@ -40,6 +41,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIM
   local run = read_run(id)
   if not run then
     redis.call('ZREM', P .. 'leases', id)
+    forget({id})
   else
     crash(run, 'expire', lost)
     commit(run)
@@ -54,14 +56,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT'
     commit(run)
   else
     redis.call('ZREM', P .. 'due', id)
+    forget({id})
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'forget', '-inf', now, 'LIMIT', 0, limit)) do
-  redis.call('ZREM', P .. 'forget', id)
-  redis.call('ZREM', P .. 'runs', id)
-  for state in pairs(ENDED) do
-    redis.call('ZREM', P .. 'state:' .. state, id)
-  end
+local ended = redis.call('ZRANGEBYSCORE', P .. 'forget', '-inf', now, 'LIMIT', 0, FORGOTTEN_AT_ONCE)
+for first = 1, #ended, 100 do
+  local ids = {unpack(ended, first, math.min(first + 99, #ended))}
+  redis.call('ZREM', P .. 'forget', unpack(ids))
+  forget(ids)
 end
 return {1, expired, next_due()}

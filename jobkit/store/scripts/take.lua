@@ -1,16 +1,18 @@
 -- take: pops the best run of the queues and leases it, in one step, so a worker that dies in between loses nothing.
--- Answers {'lease', …}, or {'none', ms until the next due run or -1}, or {'dead'} to a slot declared dead.
--- A resend (same slot, same nonce) answers the same lease.
--- ARGV: slot, nonce, progress, lease_ms (of jobs that name none), queues…
+-- Answers {'lease', …}, or {'none', ms until the next due run or -1}, or {'dead'} to a slot that must end: it was declared
+-- dead, or it asks for a second run while it holds one, so it has lost track of the first.
+-- A resend (same slot, same nonce) answers the same lease; one that comes after that lease has ended takes nothing.
+-- ARGV: slot, nonce, lease_ms (of jobs that name none), queues…
 local DUE_AT_ONCE = 32
-local uid, nonce, progress = ARGV[1], ARGV[2], ARGV[3]
-local slot = P .. 'slot:' .. uid
+local FIRST_QUEUE = 4
+local uid, nonce = ARGV[1], ARGV[2]
+local slot = slot_key(uid)
 
 local function lease(run)
-  local work = redis.call('HMGET', record_key(run.id), 'job', 'cache_version', 'args', 'watched')
+  local work = redis.call('HMGET', record_key(run.id), 'job', 'cache_version', 'args')
   return {
     'lease', run.id, run.token, partition[1], work[1], work[2], work[3], run.start, run.failures, run.lease,
-    run.max_attempts, (tonumber(work[4] or '0') > now) and 1 or 0,
+    run.max_attempts, (tonumber(run.watched or '0') > now) and 1 or 0,
   }
 end
 
@@ -22,6 +24,7 @@ local function promote_due()
       commit(run)
     else
       redis.call('ZREM', P .. 'due', id)
+      forget({id})
     end
   end
 end
@@ -30,7 +33,7 @@ end
 local function best()
   while true do
     local id, score, queue
-    for i = 5, #ARGV do
+    for i = FIRST_QUEUE, #ARGV do
       local head = redis.call('ZRANGE', P .. 'ready:' .. ARGV[i], 0, 0, 'WITHSCORES')
       if head[1] and (not score or tonumber(head[2]) < score) then
         id, score, queue = head[1], tonumber(head[2]), ARGV[i]
@@ -41,11 +44,12 @@ local function best()
       return run
     end
     redis.call('ZREM', P .. 'ready:' .. queue, id)
+    forget({id})
   end
 end
 
 local function left_work()
-  for i = 5, #ARGV do
+  for i = FIRST_QUEUE, #ARGV do
     if redis.call('ZCARD', P .. 'ready:' .. ARGV[i]) > 0 then
       return ARGV[i]
     end
@@ -59,32 +63,37 @@ end
 if holds[3] then
   local run = read_run(holds[3])
   if run and run.state == 'running' and run.token == holds[4] then
-    if holds[2] ~= nonce then
-      return redis.error_reply('BUSYSLOT ' .. uid .. ' still holds run ' .. run.id)
-    end
-    return lease(run)
+    return holds[2] == nonce and lease(run) or {'dead'}
   end
+end
+if holds[2] == nonce then
+  return {'none', 0}
 end
 
 promote_due()
 local run = best()
 if not run then
-  for i = 5, #ARGV do
+  for i = FIRST_QUEUE, #ARGV do
     redis.call('DEL', P .. 'bell:' .. ARGV[i])  -- no work, so no marker says anything
   end
   local next_due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
   return {'none', next_due[2] and math.max(0, tonumber(next_due[2]) - now) or -1}
 end
+desert(run)
 
 put(run, 'token', tick())
 put(run, 'owner', uid)
-put(run, 'lease', run.own_lease ~= '' and run.own_lease or ARGV[4])
+put(run, 'lease', run.own_lease or ARGV[3])
 put(run, 'sequence', '0')
 put(run, 'start', integer(tonumber(run.start) + 1))
 put(run, 'started', integer(now))
-put(run, 'progress', progress)
+if run.progress ~= UNTOUCHED then
+  put(run, 'progress', UNTOUCHED)
+end
 redis.call('HSET', slot, 'nonce', nonce, 'run', run.id, 'token', run.token)
-redis.call('PEXPIRE', slot, SLOT_LIFE)
+if holds[2] then
+  redis.call('PERSIST', slot)
+end
 move(run, 'take')
 commit(run)
 local more = left_work()

@@ -1,0 +1,119 @@
+"""`jobkit dev` and `jobkit demo`: a worker and a web server in one command, over a store that starts by itself.
+
+Each is a process of its own, started as one would start it in production. The terminal's Ctrl-C reaches only this
+process, which ends the others in order; if it dies itself, they notice (`lifeline`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import subprocess
+import sys
+import threading
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+import click
+
+from jobkit.cli.endings import Exit, Refusal
+from jobkit.cli.lifeline import OPTION as LIFELINE
+from jobkit_web.serving import CannotServe, listening_socket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DEMO = "jobkit_demo"
+DEMO_PORTS = range(8000, 8020)
+
+_HOST = click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:KIT")
+@click.option("--app", metavar="MODULE:APP", help="Serve this ASGI app, which mounts create_app(kit) itself.")
+@_HOST
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
+@click.option("--concurrency", metavar="N", type=click.IntRange(1, 1000), default=2, show_default=True)
+@click.option("--public", is_flag=True, help="Without --app: let everybody who can reach it read, start and cancel.")
+@click.pass_context
+def dev(
+    context: click.Context, target: str, *, app: str | None, host: str, port: int, concurrency: int, public: bool
+) -> None:
+    """Run store, worker and web together while you develop. Ctrl-C ends them all."""
+    served = ["--app", app] if app else ["--public"] * public
+    context.exit(run_together(target, ["--host", host, "--port", str(port), *served], concurrency))
+
+
+@click.command()
+@_HOST
+@click.option("--port", type=click.IntRange(0, 65535), help="[the first free one from 8000 on]")
+@click.pass_context
+def demo(context: click.Context, *, host: str, port: int | None) -> None:
+    """Show real jobs in a browser. Ctrl-C ends it."""
+    if importlib.util.find_spec(DEMO) is None:
+        raise Refusal(f"The demo ({DEMO}) is not installed: pip install --force-reinstall 'jobkit-progress[embedded,web]'")
+    if port is None:
+        port = next((port for port in DEMO_PORTS if _is_free(host, port)), DEMO_PORTS[0])
+    web = ["--host", host, "--port", str(port), "--app", f"{DEMO}:app"]
+    context.exit(run_together(f"{DEMO}:kit", web, concurrency=2))
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        listening_socket(host, port).close()
+    except CannotServe:
+        return False
+    return True
+
+
+def run_together(target: str, web: Sequence[str], concurrency: int) -> int:
+    """Run a worker and a web process until a signal comes or one of them ends; the exit code says which."""
+    commands = {"web": ["web", target, *web], "worker": ["worker", target, "--concurrency", str(concurrency)]}
+    together = _Together()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _frame: together.heard.put(number))
+    for name, arguments in commands.items():
+        together.start(name, arguments)
+    return together.run()
+
+
+class _Together:
+    """Processes that end together. What happens to them comes through one queue: a signal's number, or who ended."""
+
+    def __init__(self) -> None:
+        self.heard: SimpleQueue[int | str] = SimpleQueue()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._code: int | None = None
+
+    def start(self, name: str, arguments: Iterable[str]) -> None:
+        command = [sys.executable, "-m", "jobkit.cli", *arguments, LIFELINE]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
+        self._processes[name] = process
+        threading.Thread(target=self._tell_end, args=(name, process), name=f"jobkit-{name}", daemon=True).start()
+
+    def run(self) -> int:
+        while self._processes:
+            match self.heard.get():
+                case int():
+                    self._stop(Exit.SUCCEEDED)
+                case name:
+                    self._bury(name)
+        return self._code or Exit.SUCCEEDED
+
+    def _tell_end(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self.heard.put(name)
+
+    def _bury(self, name: str) -> None:
+        code = self._processes.pop(name).returncode
+        if self._code is None:
+            click.echo(f"jobkit dev: the {name} process ended with exit code {code}; stopping the rest.", err=True)
+            self._stop(code if code > 0 else Exit.FAILED)
+
+    def _stop(self, code: int) -> None:
+        """A second time tells the worker to end at once."""
+        if self._code is None:
+            self._code = code
+        for process in self._processes.values():
+            process.terminate()

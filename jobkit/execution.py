@@ -1,0 +1,244 @@
+"""Execution: one start of a run, from its lease to how it is settled.
+
+    resolve   find the job's class, or hand the run back to a worker that knows it
+    restore   make the job from its stored arguments
+    perform   call it, where it can be stopped and its progress is seen (see `Performer`)
+    decide    what its end means; pure
+    settle    say so to the store, through the lease
+
+What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_attempt` alone,
+and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. Only a
+`PublicError`'s text is for the end user; of any other the browser learns a reference, and its traceback is stored for
+the job's authors.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
+
+from jobkit.errors import PublicError
+from jobkit.job import spec_of
+from jobkit.lifecycle import Outcome
+from jobkit.progress import Cancelled, Progress
+from jobkit.store.operations import failure_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jobkit.files import File
+    from jobkit.job import JobSpec, ProgressJob
+    from jobkit.store.operations import Operation, Operations
+    from jobkit.store.replies import Lease, Verdict
+
+    Keep = Callable[[str, str, File], File]
+    """Keeps a result's file, given the run's id and the lease's token."""
+
+UNKNOWN_JOB_DELAY = 1.0
+"""Seconds until a run that this worker does not know is offered again."""
+LONGEST_MESSAGE = 500
+LONGEST_TRACEBACK = 64 * 1024
+FAILED = "The job failed unexpectedly."
+"""What end users read of an error that is not public."""
+
+_log = logging.getLogger("jobkit.worker")
+
+
+class StopReason(StrEnum):
+    """Why a job is told to stop; the reason of the `Cancelled` that it gets."""
+
+    CANCELLED = "cancelled"
+    """Nobody wants it any more."""
+    HANDED_BACK = "handed back"
+    """Its worker shuts down; another one performs it anew."""
+    LOST = "lost"
+    """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
+
+
+class Performer(Protocol):
+    """Where a job is performed: the caller's process, thread or loop."""
+
+    def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
+        """What the job returns.
+
+        Raises:
+            Cancelled: it was stopped; the reason is a `StopReason`. Anything the job raises comes through.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """`perform` came to its end, and this is its result, encoded."""
+
+    result: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """`perform` raised, or what it returned cannot be kept."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """`perform` was stopped from outside, or stopped itself."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No job of this name and version is known here."""
+
+    reason: str
+
+
+Ended = Returned | Raised | Stopped | Unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """How the start is to be settled."""
+
+    outcome: Outcome
+    result: bytes = b"null"
+    failure: bytes = b""
+    traceback: str = ""
+    delay: float = 0.0
+    reason: str = ""
+
+
+class Execution:
+    """Executes leases with the jobs of one kit."""
+
+    def __init__(
+        self, jobs: Mapping[str, type[ProgressJob[Any]]], operations: Operations, keep: Keep, performer: Performer
+    ) -> None:
+        self._jobs = jobs
+        self._operations = operations
+        self._keep = keep
+        self._performer = performer
+
+    def execute(self, lease: Lease) -> Operation[Verdict] | None:
+        """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
+        began = time.monotonic()
+        _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, _attempt(lease), lease.max_attempts, lease.job)
+        spec = self._resolve(lease)
+        progress = Progress(lease.token, None if isinstance(spec, Unknown) else spec.options.stages)
+        ended = spec if isinstance(spec, Unknown) else self._attempt(lease, spec, progress)
+        decision = decide(ended)
+        _tell(lease, decision, time.monotonic() - began)
+        return self._settle(lease, decision, progress)
+
+    def _resolve(self, lease: Lease) -> JobSpec | Unknown:
+        job_class = self._jobs.get(lease.job)
+        spec = spec_of(job_class) if job_class else None
+        if spec is None or str(spec.options.cache_version) != lease.cache_version:
+            return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
+        return spec
+
+    def _attempt(self, lease: Lease, spec: JobSpec, progress: Progress) -> Ended:
+        """Restore, perform and encode: everything that runs the author's code."""
+        try:
+            job = spec.decode_arguments(lease.arguments)
+            value = self._performer.perform(lease, spec, job, progress)
+            return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
+        except Cancelled as cancelled:
+            return Stopped(cancelled.reason)
+        except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
+            return Raised(error)
+
+    def _settle(self, lease: Lease, decision: Decision | None, progress: Progress) -> Operation[Verdict] | None:
+        if decision is None:
+            return None
+        return self._operations.settle(
+            lease.run_id,
+            lease.token,
+            decision.outcome,
+            progress=progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED).to_json(),
+            result=decision.result,
+            failure=decision.failure,
+            traceback=decision.traceback,
+            delay=decision.delay,
+            reason=decision.reason,
+        )
+
+
+def _attempt(lease: Lease) -> int:
+    return lease.failures + 1
+
+
+def _tell(lease: Lease, decision: Decision | None, seconds: float) -> None:
+    """The log line of an end; an error with all that its author needs."""
+    failed = decision is not None and decision.outcome is Outcome.FAILED
+    _log.log(
+        logging.ERROR if failed else logging.INFO,
+        "Run %s, attempt %d: %s after %.3f s.%s",
+        lease.run_id,
+        _attempt(lease),
+        decision.outcome if decision else "no longer ours",
+        seconds,
+        f" {decision.reason or decision.traceback}".rstrip() if decision else "",
+    )
+
+
+def decide(ended: Ended) -> Decision | None:
+    """What the end of a start means for its run; None when the run is no longer ours."""
+    match ended:
+        case Returned(result):
+            return Decision(outcome=Outcome.SUCCEEDED, result=result)
+        case Raised(error):
+            return Decision(outcome=Outcome.FAILED, failure=_failure(error), traceback=_traceback(error))
+        case Stopped(StopReason.LOST):
+            return None
+        case Stopped(StopReason.HANDED_BACK):
+            return Decision(outcome=Outcome.RELEASED)
+        case Stopped():
+            return Decision(outcome=Outcome.CANCELLED)
+        case Unknown(reason):
+            return Decision(
+                outcome=Outcome.RELEASED, failure=_head(f"There is {reason}."), delay=UNKNOWN_JOB_DELAY, reason=reason
+            )
+        case _:
+            assert_never(ended)
+
+
+def _failure(error: BaseException) -> bytes:
+    if isinstance(error, PublicError):
+        return _head(_text(error) or FAILED, public=True)
+    return _head(FAILED)
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except BaseException:  # noqa: BLE001  the author's class, so anything
+        return ""
+
+
+def _head(message: str, *, public: bool = False) -> bytes:
+    return failure_head(clean(message), public=public)
+
+
+def clean(message: str) -> str:
+    """The message as one line of at most 500 characters that every reader can show."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in message[: 4 * LONGEST_MESSAGE]).split())
+    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
+
+
+def _traceback(error: BaseException) -> str:
+    """Beginning and end of the traceback, at most 64 KiB of it as UTF-8."""
+    try:
+        text = "".join(traceback.format_exception(error))
+    except BaseException:  # noqa: BLE001  the author's class, so anything
+        text = f"{type(error).__qualname__}, whose traceback cannot be formatted."
+    data = text.encode(errors="backslashreplace")
+    if len(data) > LONGEST_TRACEBACK:
+        half = LONGEST_TRACEBACK // 2 - 16
+        data = data[:half] + b"\n  [...]\n" + data[-half:]
+    return data.decode(errors="ignore")

@@ -1,0 +1,44 @@
+"""The worker: a supervisor process and its children, which perform the runs of a kit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from dataclasses import KW_ONLY, dataclass
+
+from jobkit.worker.supervisor import Supervisor
+
+__all__ = ["Worker"]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Performs the runs of the kit that `target` ("module:kit") names, each in a process of its own.
+
+    `concurrency` (default: one per CPU) is how many at a time. `lease` (s) is for jobs whose class names none: how
+    long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
+    go on after SIGTERM before they are handed back. `log_level` is that of the children.
+    """
+
+    target: str
+    _: KW_ONLY
+    concurrency: int | None = None
+    queues: tuple[str, ...] = ("default",)
+    lease: float = 15.0
+    grace: float = 25.0
+    log_level: str = "INFO"
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("A worker handles signals, so it runs in the main thread: start a process for it.")
+        supervisor = Supervisor(
+            self.target,
+            concurrency=self.concurrency or os.cpu_count() or 1,
+            queues=tuple(self.queues),
+            lease=self.lease,
+            grace=self.grace,
+            level=self.log_level,
+        )
+        return asyncio.run(supervisor.run())

@@ -1,0 +1,225 @@
+"""Child: the process that performs runs, one at a time, in its main thread.
+
+It takes a run only when it is free, in the same round trip that settles the last one, and waits on the queues' bells
+while there is none. Whatever it is doing, its process may be killed: the supervisor renews its leases and gives them
+back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import time
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from jobkit.errors import StoreError, StoreUnavailable
+from jobkit.execution import Execution
+from jobkit.job import Options, spec_of
+from jobkit.store.client import Store
+from jobkit.store.conversation import backoff
+from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
+from jobkit.worker.interruption import Drained, Interruption
+from jobkit.worker.link import TO_CHILD, Begin, Drain, Link, Ready, Stop, Terms, ToChild, Unfit
+from jobkit.worker.parentage import die_with_parent
+from jobkit.worker.reporter import Reporter
+from jobkit.worker.target import BadTarget, load_kit
+
+if TYPE_CHECKING:
+    from jobkit.job import JobSpec, ProgressJob
+    from jobkit.kit import JobKit
+    from jobkit.progress import Progress
+    from jobkit.store.operations import Operation
+
+LONGEST_WAIT = 2.0
+SHORTEST_WAIT = 0.005
+ENDING_SECONDS = 2.0
+"""How long threads that jobs left behind may hold up the end of the process."""
+USUAL_GRACE = Options().cancel_grace
+
+_log = logging.getLogger("jobkit.worker")
+
+
+class Child:
+    """Serves one slot. It is also the `Performer` of its runs."""
+
+    def __init__(self, kit: JobKit, link: Link, interruption: Interruption) -> None:
+        self._kit = kit
+        self._link = link
+        self._interruption = interruption
+        self._store = Store(kit.location, kit.operations, patience=math.inf)
+        self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
+        self._execution = Execution(
+            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+        )
+        self._nonces = count()
+
+    def serve(self, begin: Begin) -> None:
+        """Take and perform runs until there is nothing more to take."""
+        self._begin = begin
+        self._bells = [self._kit.operations.bell(queue) for queue in begin.queues]
+        self._reporter.start()
+        settling: Operation[Verdict] | None = None
+        try:
+            while not self._interruption.draining:
+                work = self._take() if settling is None else self._settle_and_take(settling)
+                settling = None
+                if isinstance(work, Lease):
+                    settling = self._execution.execute(work)
+                else:
+                    self._wait(work)
+        except (Drained, SlotDead):
+            return
+        if settling is not None:
+            self._heed(settling, self._ask([settling])[0])
+
+    def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
+        if spec.options.cancel_grace != USUAL_GRACE or lease.duration < self._begin.lease:
+            self._link.say(Terms(token=lease.token, cancel_grace=spec.options.cancel_grace, lease=lease.duration))
+        self._reporter.follow(lease, progress)
+        try:
+            return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
+        finally:
+            self._reporter.leave()
+
+    def _take(self) -> Lease | NoWork:
+        with self._interruption.waiting():
+            work: Lease | NoWork = self._ask([self._taking()])[0]
+            return work
+
+    def _settle_and_take(self, settling: Operation[Verdict]) -> Lease | NoWork:
+        verdict, work = self._ask([settling, self._taking()])
+        self._heed(settling, verdict)
+        taken: Lease | NoWork = work
+        return taken
+
+    def _taking(self) -> Operation[Lease | NoWork]:
+        begin = self._begin
+        return self._kit.operations.take(begin.slot, str(next(self._nonces)), begin.queues, begin.lease)
+
+    def _wait(self, idle: NoWork) -> None:
+        due = LONGEST_WAIT if idle.next_due is None else idle.next_due
+        with self._interruption.waiting():
+            try:
+                self._store.wait(self._bells, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
+            except StoreUnavailable:
+                return  # the next take waits until it is back
+
+    def _ask(self, operations: list[Operation[Any]]) -> list[Any]:
+        """Ask until there is an answer: what was performed is not thrown away because the store is in trouble."""
+        for pause in backoff():
+            try:
+                return self._store.execute_all(operations)
+            except StoreError as error:
+                _log.error("%s (Asking again.)", error)
+                time.sleep(pause)
+        raise AssertionError("backoff never ends")
+
+    def _heed(self, settling: Operation[Verdict], verdict: Verdict) -> None:
+        if verdict is not Verdict.OK:
+            _log.warning(
+                "Run %s: its outcome was refused (%s); another start or verdict came first.",
+                settling.arguments[0],
+                verdict,
+            )
+
+
+class _Listener:
+    """Hears the supervisor, in a thread of its own; its end is the process's."""
+
+    def __init__(self, link: Link, interruption: Interruption) -> None:
+        self._link = link
+        self._interruption = interruption
+        self._begun = threading.Event()
+        self._begin: Begin | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._listen, name="jobkit-listener", daemon=True).start()
+
+    def begin(self) -> Begin | None:
+        """Blocks until the supervisor says so; None when it wants nothing any more."""
+        with self._interruption.waiting():
+            self._begun.wait()
+        return self._begin
+
+    def _listen(self) -> None:
+        while (messages := self._link.hear(TO_CHILD)) is not None:
+            for message in messages:
+                self._heed(message)
+        os._exit(1)
+
+    def _heed(self, message: ToChild) -> None:
+        match message:
+            case Begin():
+                self._begin = message
+                self._begun.set()
+            case Stop(token=token, reason=reason):
+                self._interruption.stop(token, reason)
+            case Drain():
+                self._interruption.drain()
+
+
+def main(target: str, descriptor: str, parent: str, level: str) -> int:
+    die_with_parent(int(parent))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave_it_to_the_supervisor)
+    link = Link(socket.socket(fileno=int(descriptor)))
+    kit = _imported(target, link)
+    if kit is None:
+        return 1
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    interruption = Interruption()
+    child = Child(kit, link, interruption)
+    listener = _Listener(link, interruption)
+    listener.start()
+    link.say(_ready(kit))
+    try:
+        begin = listener.begin()
+        if begin is not None:
+            child.serve(begin)
+    except Drained:
+        pass
+    _end_soon()
+    return 0
+
+
+def _imported(target: str, link: Link) -> JobKit | None:
+    try:
+        return load_kit(target)
+    except BadTarget as error:
+        link.say(Unfit(message=str(error)))
+    except BaseException as error:  # noqa: BLE001  the user's module, so anything
+        _log.exception("%s could not be imported.", target)
+        link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))
+    return None
+
+
+def _ready(kit: JobKit) -> Ready:
+    leases = [spec_of(job).options.lease for job in kit.jobs.values()]
+    return Ready(
+        store=pickle.dumps(kit.location),
+        namespace=kit.operations.namespace,
+        jobs=len(kit.jobs),
+        shortest_lease=min((lease for lease in leases if lease is not None), default=None),
+    )
+
+
+def _leave_it_to_the_supervisor(_number: int, _frame: object) -> None:
+    """A handler that does nothing; unlike SIG_IGN it is not inherited by the programs that jobs start."""
+
+
+def _end_soon() -> None:
+    """Let the interpreter end in order, but not be held up by threads that never end."""
+    timer = threading.Timer(ENDING_SECONDS, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

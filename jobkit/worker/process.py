@@ -1,0 +1,123 @@
+"""Process: one child as its supervisor sees it: started, spoken to, watched, killed, buried."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from jobkit.worker.link import TO_SUPERVISOR, Link
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobkit.worker.link import Terms, ToChild, ToSupervisor
+
+
+class Phase(Enum):
+    """How far a child has come."""
+
+    STARTING = "starting"
+    SPARE = "spare"
+    SERVING = "serving"
+
+
+class ChildProcess:
+    """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
+
+    def __init__(self, target: str, level: str, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
+        self.phase = Phase.STARTING
+        self.slot = ""
+        self.pardoned = False
+        """Its end is our own doing: nothing is to be held against the run it performed."""
+        self.terms: Terms | None = None
+        self.stopping = ""
+        self._heed = heed
+        self._loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[int] = self._loop.create_future()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = _started(target, theirs.fileno(), level)
+        ours.settimeout(0)
+        self._link = Link(ours)
+        self._loop.add_reader(self._link.fileno(), self._hear)
+        self._watch()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def cancel_grace(self, token: str, usual: float) -> float:
+        """Seconds that the start with this token has to stop."""
+        return self.terms.cancel_grace if self.terms is not None and self.terms.token == token else usual
+
+    def say(self, message: ToChild) -> None:
+        self._link.say(message)
+
+    def kill(self) -> None:
+        """End it and what it started; its group cannot be anybody else's before it is buried."""
+        if not self.gone.done():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _hear(self) -> None:
+        messages = self._link.hear(TO_SUPERVISOR)
+        if messages is None:
+            self._loop.remove_reader(self._link.fileno())
+            return
+        for message in messages:
+            self._heed(self, message)
+
+    def _watch(self) -> None:
+        """Notice the end at once: the kernel makes a descriptor readable, or else a thread waits."""
+        if hasattr(os, "pidfd_open"):
+            descriptor = os.pidfd_open(self._process.pid)
+            self._loop.add_reader(descriptor, self._ended, descriptor)
+        else:
+            threading.Thread(target=self._wait, name="jobkit-waiting", daemon=True).start()
+
+    def _wait(self) -> None:
+        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        with suppress(RuntimeError):  # the loop is closed: nobody is interested any more
+            self._loop.call_soon_threadsafe(self._bury)
+
+    def _ended(self, descriptor: int) -> None:
+        self._loop.remove_reader(descriptor)
+        os.close(descriptor)
+        self._bury()
+
+    def _bury(self) -> None:
+        self._hear()  # its last words
+        self.kill()  # what it left behind; while it is unburied its group is still its own
+        code = self._process.wait()
+        self._loop.remove_reader(self._link.fileno())
+        self._link.close()
+        self.gone.set_result(code)
+
+
+def _started(target: str, descriptor: int, level: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), level],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        process_group=0,
+    )
+
+
+def ending(code: int) -> str:
+    """How a process ended, for people."""
+    if code >= 0:
+        return f"ended by itself with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = "unknown"
+    hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
+    return f"was killed by signal {-code} ({name}){hint}"

@@ -1,0 +1,117 @@
+"""Reporter: the one thread that tells the store how far the run is.
+
+It looks at the live progress ten times a second and writes what has changed: at most ten times a second while
+somebody watches, else once a second. While nothing is performed it sleeps. The last value is not its matter:
+settling carries it. What it still sends after that is refused by the store, and what it then hears names an old token.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from jobkit.errors import StoreError
+from jobkit.execution import StopReason
+from jobkit.progress import Progress
+from jobkit.store.replies import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobkit.store.client import Store
+    from jobkit.store.operations import Operation
+    from jobkit.store.replies import Lease, Reported
+
+LOOK_SECONDS = 0.1
+UNWATCHED_SECONDS = 1.0
+
+_log = logging.getLogger("jobkit.worker")
+
+
+class _Followed:
+    """The run whose progress is being told."""
+
+    def __init__(self, lease: Lease, progress: Progress) -> None:
+        self.lease = lease
+        self.progress = progress
+        self.told: object = _UNTOUCHED
+        self.sequence = 0
+        self.due = 0.0
+
+
+class Reporter:
+    """Reports for one process; `stop` is called with a token when the store answers that this start is over."""
+
+    def __init__(self, store: Store, stop: Callable[[str, StopReason], None]) -> None:
+        self._store = store
+        self._stop = stop
+        self._looking = threading.Lock()
+        self._awake = threading.Event()
+        self._followed: _Followed | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
+
+    def follow(self, lease: Lease, progress: Progress) -> None:
+        self._followed = _Followed(lease, progress)
+        if not self._awake.is_set():
+            self._awake.set()
+
+    def leave(self) -> None:
+        """When this returns, nobody but the caller looks at the progress any more."""
+        with self._looking:
+            self._followed = None
+
+    def _report_for_ever(self) -> None:
+        while True:
+            self._awake.wait()
+            time.sleep(LOOK_SECONDS)
+            self._report()
+            if self._followed is None:
+                self._rest()
+
+    def _rest(self) -> None:
+        self._awake.clear()
+        if self._followed is not None:
+            self._awake.set()
+
+    def _report(self) -> None:
+        with self._looking:
+            followed = self._followed
+            operation = self._news(followed) if followed is not None else None
+        if followed is not None and operation is not None:
+            self._send(followed, operation)
+
+    def _news(self, followed: _Followed) -> Operation[Reported] | None:
+        revision = followed.progress.revision()
+        if time.monotonic() < followed.due or revision == followed.told:
+            return None
+        followed.told = revision
+        followed.sequence += 1
+        body = followed.progress.view(time.time()).to_json()
+        lease = followed.lease
+        return self._store.operations.report(lease.run_id, lease.token, followed.sequence, body)
+
+    def _send(self, followed: _Followed, operation: Operation[Reported]) -> None:
+        sent = time.monotonic()
+        try:
+            reported = self._store.execute(operation)
+        except StoreError as error:
+            _log.debug("Run %s: the progress could not be told (%s); it will be.", followed.lease.run_id, error)
+            followed.told = None
+            followed.due = time.monotonic() + UNWATCHED_SECONDS
+        else:
+            followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
+            self._heed(followed.lease.token, reported.verdict)
+
+    def _heed(self, token: str, verdict: Verdict) -> None:
+        match verdict:
+            case Verdict.CANCEL:
+                self._stop(token, StopReason.CANCELLED)
+            case Verdict.ENDED | Verdict.LOST:
+                self._stop(token, StopReason.LOST)
+
+
+_UNTOUCHED = Progress().revision()

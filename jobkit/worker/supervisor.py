@@ -1,0 +1,312 @@
+"""Supervisor: keeps children serving, and gives back what the dead ones held.
+
+It never imports the jobs' code; a child tells where the store is. All happens in one event loop of the main thread:
+
+* a child's end is noticed at once: what its slot held goes back into the queue, and a spare child, warm, steps in;
+* a stop is handed on to the child; a job that has not stopped when its grace is over is killed, if the store confirms
+  that its slot still holds that very start;
+* SIGTERM lets running jobs finish for `grace` seconds and hands back the others; a second signal ends at once.
+
+A slot is a child's name in the store, `worker/number`, never used again. Leases are renewed and given back by slot,
+never by what a child said: it may die between taking a run and saying so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import re
+import secrets
+import signal
+import socket
+from functools import partial
+from itertools import count
+from typing import TYPE_CHECKING
+
+from jobkit.errors import StoreError, StoreMisconfigured
+from jobkit.execution import StopReason
+from jobkit.job import Options
+from jobkit.store.async_client import AsyncStore
+from jobkit.store.conversation import backoff
+from jobkit.store.operations import Operations, failure_head
+from jobkit.store.replies import Verdict
+from jobkit.worker.heartbeat import Heartbeat
+from jobkit.worker.link import Begin, Drain, Ready, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.process import ChildProcess, Phase, ending
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+HANDBACK_SECONDS = 3.0
+"""How long jobs that are handed back may take to stop; then they are killed."""
+FAREWELL_SECONDS = 5.0
+"""How long the last words to the store may take."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+"""Seconds between attempts to start children that end before they are ready."""
+MOST_FAILED_STARTS = 5
+"""So many children may end before the first one was ready; then there is no use in going on."""
+USUAL_GRACE = Options().cancel_grace
+
+_log = logging.getLogger("jobkit.worker")
+
+
+class Supervisor:
+    """One worker's life; `run` returns its exit code."""
+
+    def __init__(
+        self, target: str, *, concurrency: int, queues: tuple[str, ...], lease: float, grace: float, level: str
+    ) -> None:
+        self._target = target
+        self._concurrency = concurrency
+        self._queues = queues
+        self._lease = lease
+        self._grace = grace
+        self._level = level
+        self._worker = _new_worker_name()
+        self._slots = count(1)
+        self._children: set[ChildProcess] = set()
+        self._store: AsyncStore | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._releases: set[asyncio.Task[None]] = set()
+        self._failed_starts = 0
+        self._resting = False
+        self._leaving = False
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        self._end: asyncio.Future[int] = loop.create_future()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, self._leave)
+        self._fill()
+        try:
+            code = await self._end
+        finally:
+            self._leaving = True
+            gone = [child.gone for child in self._children]
+            self._kill_all()
+            await asyncio.gather(*gone)
+        return code if await self._farewell() else 1
+
+    # Children ---------------------------------------------------------------------------------------------------------
+
+    def _in(self, phase: Phase) -> list[ChildProcess]:
+        return [child for child in self._children if child.phase is phase]
+
+    def _fill(self) -> None:
+        """Start what is missing: a child for every slot, and once all of them serve, a spare one."""
+        wanted = self._concurrency + (len(self._in(Phase.SERVING)) >= self._concurrency)
+        while len(self._children) < wanted and not (self._leaving or self._resting):
+            child = ChildProcess(self._target, self._level, self._heed)
+            self._children.add(child)
+            child.gone.add_done_callback(partial(self._mourn, child))
+
+    def _promote(self) -> None:
+        """Let spare children serve where one is missing."""
+        for child in self._in(Phase.SPARE):
+            if self._leaving or len(self._in(Phase.SERVING)) >= self._concurrency:
+                return
+            child.phase = Phase.SERVING
+            child.slot = f"{self._worker}/{next(self._slots)}"
+            child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease))
+
+    def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
+        match message:
+            case Ready():
+                child.phase = Phase.SPARE
+                _log.debug("Child %d is ready.", child.pid)
+                self._failed_starts = 0
+                self._begin_once(message)
+                self._promote()
+                self._fill()
+            case Unfit(message=text):
+                _log.error("%s", text)
+                if self._store is None:
+                    self._end_with(1)
+            case Terms():
+                child.terms = message
+                if self._heartbeat is not None:
+                    self._heartbeat.allow_for(message.lease)
+
+    def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
+        code = gone.result()
+        self._children.discard(child)
+        if child.phase is Phase.SERVING:
+            self._give_back(child, code)
+        elif child.phase is Phase.STARTING and not self._leaving:
+            self._rest_after_failed_start(code)
+        self._promote()
+        self._fill()
+
+    def _rest_after_failed_start(self, code: int) -> None:
+        self._failed_starts += 1
+        _log.error("A child %s before it was ready.", ending(code))
+        if self._store is None and self._failed_starts >= MOST_FAILED_STARTS:
+            _log.error("Giving up: %s never came up; what its children wrote above tells why.", self._target)
+            self._end_with(1)
+            return
+        self._resting = True
+        pause = min(FIRST_PAUSE * 2 ** (self._failed_starts - 1), LONGEST_PAUSE)
+        asyncio.get_running_loop().call_later(pause, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._fill()
+
+    # What slots hold --------------------------------------------------------------------------------------------------
+
+    def _give_back(self, child: ChildProcess, code: int) -> None:
+        pardoned = child.pardoned or (self._leaving and code == 0)
+        if not pardoned:
+            _log.error("Child %d %s.", child.pid, ending(code))
+        task = asyncio.ensure_future(self._release(child.slot, crashed=not pardoned, code=code))
+        self._releases.add(task)
+        task.add_done_callback(self._releases.discard)
+
+    async def _release(self, slot: str, *, crashed: bool, code: int) -> None:
+        verdict, run_id = await self._ask_release(
+            slot, crashed=crashed, message=f"The process that performed this {ending(code)}."
+        )
+        if verdict is Verdict.OK:
+            _log.warning("Run %s was given back: its process %s.", run_id, ending(code))
+
+    async def _ask_release(self, slot: str, *, crashed: bool, message: str, token: str = "") -> tuple[Verdict, str]:
+        """Ask until there is an answer."""
+        assert self._store is not None, "a slot is given after the store is known"
+        operation = self._store.operations.release(slot, crashed=crashed, failure=failure_head(message), token=token)
+        for pause in backoff():
+            try:
+                return await self._store.execute(operation)
+            except StoreError as error:
+                _log.error("%s (Trying again.)", error)
+                await asyncio.sleep(pause)
+        raise AssertionError("backoff never ends")
+
+    def _stop(self, slot: str, run_id: str, token: str, reason: StopReason) -> None:
+        child = next((child for child in self._children if child.slot == slot), None)
+        if child is None:
+            return
+        child.say(Stop(token=token, reason=reason))
+        if child.stopping != token:
+            child.stopping = token
+            _log.info("Run %s is to stop (%s).", run_id, reason)
+            self._spawn(self._kill_unless_stopped(child, run_id, token))
+
+    async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
+        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
+        await asyncio.sleep(child.cancel_grace(token, USUAL_GRACE))
+        if child.gone.done():
+            return
+        verdict, _ = await self._ask_release(child.slot, crashed=False, message="It was stopped.", token=token)
+        if verdict is not Verdict.IDLE:
+            _log.warning("Run %s has not stopped in time: its process %d is killed.", run_id, child.pid)
+            child.pardoned = True
+            child.kill()
+
+    # The store --------------------------------------------------------------------------------------------------------
+
+    def _begin_once(self, ready: Ready) -> None:
+        """The first child that is ready tells where the store is."""
+        if self._store is not None:
+            return
+        location = ready.location()
+        self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
+        _log.info(
+            "Worker %s performs the %d jobs of %s, %d at a time, from %s of the store %s.",
+            self._worker, ready.jobs, self._target, self._concurrency, _named("queue", self._queues), location,
+        )  # fmt: skip
+        if not ready.jobs:
+            _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
+        self._heartbeat = Heartbeat(self._store, self._worker, self._queues, self._serving_slots, self._stop)
+        self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
+        self._spawn(self._live(self._store, self._heartbeat))
+
+    async def _live(self, store: AsyncStore, heartbeat: Heartbeat) -> None:
+        try:
+            await store.open()
+        except StoreMisconfigured as error:
+            _log.error("%s", error)
+            self._end_with(1)
+        else:
+            await heartbeat.beat()
+
+    def _serving_slots(self) -> list[str]:
+        return [child.slot for child in self._in(Phase.SERVING)]
+
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # The end ----------------------------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """The first signal lets running jobs finish, any other ends now."""
+        if self._leaving:
+            _log.warning("Worker %s ends at once.", self._worker)
+            self._end_with(0)
+            return
+        self._leaving = True
+        _log.info("Worker %s takes nothing more; running jobs have %g s.", self._worker, self._grace)
+        if self._heartbeat is not None:
+            self._heartbeat.queues = ()
+        self._spawn(self._drain())
+
+    async def _drain(self) -> None:
+        serving = self._in(Phase.SERVING)
+        for child in self._children.difference(serving):
+            child.kill()
+        for child in serving:
+            child.say(Drain())
+        busy = await _still_there(serving, self._grace)
+        for child in busy:
+            _log.info("Child %d hands its run back.", child.pid)
+            child.say(Stop(token="", reason=StopReason.HANDED_BACK))
+        await _still_there(busy, HANDBACK_SECONDS)
+        self._end_with(0)
+
+    def _end_with(self, code: int) -> None:
+        self._leaving = True
+        if not self._end.done():
+            self._end.set_result(code)
+
+    def _kill_all(self) -> None:
+        for child in self._children:
+            child.pardoned = True
+            child.kill()
+
+    async def _farewell(self) -> bool:
+        """Give back what is still held, and be counted no more. False when the store did not confirm it."""
+        if self._store is None:
+            return True
+        try:
+            async with asyncio.timeout(FAREWELL_SECONDS):
+                await asyncio.gather(*self._releases)
+                await self._store.execute(self._store.operations.retire(self._worker, self._queues))
+        except (TimeoutError, StoreError):
+            _log.error("The store did not confirm that everything was given back: what was not, is when leases end.")
+            return False
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await self._store.close()
+        return True
+
+
+async def _still_there(children: list[ChildProcess], seconds: float) -> list[ChildProcess]:
+    """Those that have not ended within so many seconds."""
+    if children:
+        await asyncio.wait([child.gone for child in children], timeout=seconds)
+    return [child for child in children if not child.gone.done()]
+
+
+def _new_worker_name() -> str:
+    """Never used again, and readable: host, process, and chance."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:40]
+    return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def _named(noun: str, names: tuple[str, ...]) -> str:
+    return f"{noun}{'s' if len(names) > 1 else ''} {', '.join(names)}"

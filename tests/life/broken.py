@@ -1,0 +1,3 @@
+"""A kit whose module cannot be imported."""
+
+kit = 1 / 0

@@ -1,0 +1,141 @@
+"""Processes that die, freeze or hold everything up: nothing is lost, nothing is accepted twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jobkit import State, WorkerLost
+from tests.life.jobs import LEASE, Add, CountUntilGo, HoldsTheInterpreter, KillsItsProcess
+from tests.life.workers import is_alive
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobkit import JobKit
+    from tests.life.workers import Folder, WorkerProcess
+
+
+def warm(worker: WorkerProcess, kit: JobKit) -> None:
+    """All children of a worker of one are up, the spare one too."""
+    kit.submit(Add(a=1, b=1)).result(timeout=10)
+    wait_until(lambda: worker.text.count("is ready.") == 2, "the spare child is ready")
+
+
+def test_after_a_child_is_killed_its_run_is_performed_again_at_once(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    worker = start_worker("--concurrency", "1")
+    warm(worker, kit)
+    run = kit.submit(CountUntilGo(folder=str(folder)))
+    seconds = []
+    for number in range(1, 4):
+        process = folder.wait_for_start(number)
+        killed = time.monotonic()
+        os.kill(process, signal.SIGKILL)
+        folder.wait_for_start(number + 1)
+        seconds.append(time.monotonic() - killed)
+    folder.go()
+    assert run.result(timeout=5) == 4
+    assert seconds[0] < 0.5, "a spare child steps in"
+    assert run.snapshot().start == 4
+    assert run.snapshot().attempt == 1
+
+
+def test_after_a_whole_worker_is_killed_another_takes_over_within_the_lease(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    first = start_worker("--concurrency", "1")
+    run = kit.submit(CountUntilGo(folder=str(folder)))
+    process = folder.wait_for_start()
+    warm(start_worker("--concurrency", "1"), kit)
+    killed = time.monotonic()
+    first.signal(signal.SIGKILL)
+    first.exit_code()
+    wait_until(lambda: not is_alive(process), "its child has ended too", timeout=0.5)
+    folder.wait_for_start(2)
+    assert time.monotonic() - killed < LEASE + 2
+    folder.go()
+    assert run.result(timeout=5) == 2
+
+
+def test_the_children_of_a_killed_supervisor_end_even_while_they_hold_the_interpreter(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    worker = start_worker("--concurrency", "1")
+    kit.submit(HoldsTheInterpreter(folder=str(folder), seconds=60))
+    process = folder.wait_for_start()
+    worker.signal(signal.SIGKILL)
+    worker.exit_code()
+    wait_until(lambda: not is_alive(process), "the child has ended", timeout=0.5)
+
+
+def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    """The frozen one wakes while the other performs: its reports, its settling and its heartbeat come too late."""
+    frozen = start_worker("--concurrency", "1")
+    run = kit.submit(CountUntilGo(folder=str(folder)))
+    folder.wait_for_start()
+    wait_until(lambda: run.snapshot().done > 50, "it has reported")
+    warm(start_worker("--concurrency", "1"), kit)
+    watching = run.watch()
+    orders = [next(watching).order]
+    frozen.freeze()
+    folder.wait_for_start(2)
+    before = run.snapshot()
+    frozen.thaw()
+    wait_until(lambda: "is to stop (lost)" in frozen.text, "the frozen worker has learned that its lease was lost")
+    wait_until(lambda: run.snapshot().done > 10, "the new start reports")
+    after = run.snapshot()
+    assert after.start == before.start == 2
+    assert after.version >= before.version
+    folder.go()
+    orders += [snapshot.order for snapshot in watching]
+    assert orders == sorted(orders)
+    assert run.result(timeout=5) == 2
+    assert run.snapshot().start == 2
+    wait_until(lambda: "no longer ours" in frozen.text, "its job was stopped")
+    assert kit.submit(Add(a=1, b=1)).result(timeout=5) == 2
+
+
+def test_a_job_that_holds_the_interpreter_for_three_leases_is_performed_once(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    start_worker("--concurrency", "1")
+    start_worker("--concurrency", "1")
+    run = kit.submit(HoldsTheInterpreter(folder=str(folder), seconds=3 * LEASE))
+    assert run.result(timeout=10) == 1
+    assert len(folder.starts()) == 1
+    assert run.snapshot().start == 1
+
+
+def test_a_job_that_kills_its_workers_ends_when_its_crash_budget_is_spent(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    start_worker("--concurrency", "1")
+    run = kit.submit(KillsItsProcess(folder=str(folder)))
+    with pytest.raises(WorkerLost, match=r"signal 9 \(SIGKILL\)"):
+        run.result(timeout=10)
+    assert len(folder.starts()) == 2
+    assert run.snapshot().state is State.FAILED
+    assert kit.submit(Add(a=1, b=1)).result(timeout=5) == 2
+
+
+def test_a_run_keeps_those_who_wait_when_its_worker_dies(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    start_worker("--concurrency", "2")
+    run = kit.submit(CountUntilGo(folder=str(folder)))
+    watching = run.watch()
+    states = [next(watching).state]
+    os.kill(folder.wait_for_start(), signal.SIGKILL)
+    folder.wait_for_start(2)
+    folder.go()
+    states += [snapshot.state for snapshot in watching]
+    assert states[-1] is State.SUCCEEDED

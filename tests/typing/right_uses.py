@@ -1,0 +1,122 @@
+"""Right uses of the public types: mypy --strict and pyright must accept all of it. Never run."""
+# ruff: noqa: ARG002  a perform that needs no progress takes it all the same
+# pyright: strict
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Generic, TypeVar, assert_type
+
+import msgspec
+
+from jobkit.files import File
+from jobkit.job import ALL, ProgressJob
+from jobkit.kit import JobKit
+from jobkit.progress import Progress
+from jobkit.run import Run
+
+R = TypeVar("R")
+
+
+class SalesReport(ProgressJob[dict[str, float]]):
+    month: str
+    region: str = "EU"
+    cache_key = ("month", "region")
+    cache_ttl = timedelta(hours=1)
+
+    def perform(self, progress: Progress) -> dict[str, float]:
+        assert_type(self.month, str)
+        return {self.month: 1.0}
+
+
+class Fetch(ProgressJob[bytes]):
+    url: str
+    names: list[str] = msgspec.field(default_factory=list[str])
+    since: date | None = None
+    job_name = "fetch"
+    cache_key = ALL
+    cache_version = 2
+    cache_ttl = 3600
+    tags = ("net", "io")
+    keep_for = timedelta(days=2)
+    queue = "network"
+    priority = 5
+    max_crashes = 0
+    cancel_grace = 0.5
+    lease = 30
+    stages = {"read": 3, "write": 1.5}  # noqa: RUF012
+    submittable = True
+
+    async def perform(self, progress: Progress, /) -> bytes:
+        return b""
+
+
+class Handing(ProgressJob[int]):
+    cache_key = ()
+    cache_ttl = None
+    stages = None
+
+    def perform(self, progress: Progress) -> Awaitable[int]:
+        raise NotImplementedError
+
+
+class Weekly(SalesReport):
+    week: int
+    cache_ttl = timedelta(minutes=1)
+
+
+class Twice(ProgressJob[list[R]], Generic[R]):
+    value: R
+
+    def perform(self, progress: Progress) -> list[R]:
+        return [self.value, self.value]
+
+
+class Export(ProgressJob[File | None]):
+    def perform(self, progress: Progress) -> File:
+        return File("a.csv", filename="b.csv", media_type="text/csv")
+
+
+@dataclass
+class Summary:
+    rows: int
+
+
+class Summarize(ProgressJob[Summary]):
+    def perform(self, progress: Progress) -> Summary:
+        return Summary(rows=1)
+
+
+def blocking(kit: JobKit) -> None:
+    assert_type(kit.submit(SalesReport(month="2026-01")), Run[dict[str, float]])
+    assert_type(kit.submit(SalesReport(month="2026-01")).result(), dict[str, float])
+    assert_type(kit.submit(Fetch(url="x", since=None)).result(timeout=3), bytes)
+    assert_type(kit.submit(Handing()).result(), int)
+    assert_type(kit.submit(Weekly(month="2026-01", week=3)).result(), dict[str, float])
+    assert_type(kit.submit(Twice(value=1)).result(), list[int])
+    assert_type(kit.submit(Export()).result(), File | None)
+    assert_type(kit.submit(Summarize()).result(), Summary)
+    assert_type(kit.perform(SalesReport(month="2026-01")), dict[str, float])
+    assert_type(kit.perform(Fetch(url="x")), bytes)
+    assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
+    assert_type(kit.run("0-01J", Fetch).result(), bytes)
+
+
+async def asynchronous(kit: JobKit) -> None:
+    assert_type(await kit.asubmit(SalesReport(month="2026-01")), Run[dict[str, float]])
+    assert_type(await (await kit.asubmit(Fetch(url="x"))).aresult(), bytes)
+    assert_type(await kit.aperform(Handing()), int)
+
+
+def performed() -> None:
+    assert_type(SalesReport(month="2026-01").perform(Progress()), dict[str, float])
+
+
+def any_sequence_of_results(job: ProgressJob[object]) -> ProgressJob[object]:
+    """R is covariant: a job of something more special is a job of this."""
+    return job
+
+
+any_sequence_of_results(SalesReport(month="2026-01"))
+assert_type(SalesReport(month="2026-01").region, str)
+assert_type(Fetch(url="x").names, list[str])

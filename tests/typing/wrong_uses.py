@@ -1,0 +1,64 @@
+"""Wrong uses of the public types: mypy --strict and pyright must each flag every line marked WRONG. Never run."""
+# ruff: noqa: ARG002, RUF012
+# pyright: strict
+
+from typing import Any
+
+from jobkit.job import ProgressJob
+from jobkit.kit import JobKit
+from jobkit.progress import Progress
+
+
+class SalesReport(ProgressJob[dict[str, float]]):
+    month: str
+    region: str = "EU"
+
+    def perform(self, progress: Progress) -> dict[str, float]:
+        return {}
+
+
+class Untyped(ProgressJob):  # WRONG the type of the result is missing
+    def perform(self, progress: Progress) -> Any:
+        return 1
+
+
+class OtherResult(ProgressJob[int]):
+    def perform(self, progress: Progress) -> str:  # WRONG not the declared result
+        return ""
+
+
+class AsyncOtherResult(ProgressJob[int]):
+    async def perform(self, progress: Progress) -> str:  # WRONG not the declared result
+        return ""
+
+
+class NoProgress(ProgressJob[int]):
+    def perform(self) -> int:  # WRONG the progress is missing
+        return 1
+
+
+class Options(ProgressJob[int]):
+    month: str
+    cache_key = "month"  # WRONG text is no tuple
+    cache_ttl = "1h"  # WRONG no duration
+    queue = 1  # WRONG no name
+    priority = "high"  # WRONG no number
+    stages = {"read": "much"}  # WRONG no weight
+    submittable = "yes"  # WRONG no flag
+
+
+SalesReport()  # WRONG month is missing
+SalesReport("2026-01")  # WRONG arguments are given by name
+SalesReport(month=202601)  # WRONG not text
+SalesReport(month="2026-01", year=2026)  # WRONG no such argument
+SalesReport(month="2026-01", cache_ttl=1)  # WRONG an option is no argument
+SalesReport(month="2026-01").month = "2026-02"  # WRONG a job cannot be changed
+SalesReport(month="2026-01").year  # WRONG no such argument  # noqa: B018
+
+
+def submitted(kit: JobKit) -> None:
+    kit.submit(SalesReport)  # WRONG a class is no job
+    kit.submit("SalesReport")  # WRONG text is no job
+    number: int = kit.submit(SalesReport(month="2026-01")).result()  # WRONG another type
+    text: str = kit.run("0-01J", SalesReport).result()  # WRONG another type
+    print(number, text)  # noqa: T201

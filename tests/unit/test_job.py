@@ -1,0 +1,1149 @@
+"""What an author writes: accepted, refused with advice, and read off once."""
+# ruff: noqa: ARG002, ARG004  a perform that needs no progress takes it all the same
+# Wrong classes and calls stand here on purpose; what type checkers say to them is in tests/typing.
+# mypy: disable-error-code="arg-type, assignment, call-arg, list-item, misc, no-redef, no-untyped-def, override"
+
+import copy
+import enum
+import json
+import math
+import pickle
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn, TypedDict, TypeVar
+from uuid import UUID
+
+import anyio
+import httpx
+import msgspec
+import pydantic
+import pytest
+from fastapi import Body, FastAPI
+
+from jobkit.errors import BadArguments, BadJob, BadResult
+from jobkit.files import File, FileStorage
+from jobkit.job import ALL, BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, JobSpec, Options, ProgressJob, spec_of
+from jobkit.progress import Progress
+
+
+class SalesReport(ProgressJob[dict[str, float]]):
+    month: str
+    region: str = "EU"
+    cache_key = ("month", "region")
+    cache_ttl = timedelta(hours=1)
+
+    def perform(self, progress: Progress) -> dict[str, float]:
+        return {self.month: 1.0}
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Point(msgspec.Struct, frozen=True):
+    x: int
+    label: str | None = None
+
+
+class Row(TypedDict):
+    x: float
+
+
+class Pair(NamedTuple):
+    x: int
+    y: str
+
+
+@dataclass
+class Spot:
+    x: int
+
+
+class Person(pydantic.BaseModel):
+    name: str
+    born: date | None = None
+    weight: float | None = None
+
+
+class StrictPerson(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(strict=True)
+    born: date = pydantic.Field(alias="birthday")
+
+
+class Everything(ProgressJob[None]):
+    number: int = 1
+    ratio: float = 150
+    flag: bool = False
+    data: bytes = b""
+    day: date = date(2026, 1, 31)
+    moment: datetime = datetime(2026, 1, 31, tzinfo=UTC)
+    span: timedelta = timedelta(seconds=90)
+    price: Decimal = Decimal("1.50")
+    ident: UUID = UUID(int=1)
+    colour: Colour = Colour.RED
+    pair: tuple[int, str] = (1, "a")
+    names: list[str] = msgspec.field(default_factory=list)
+    unique: frozenset[int] = frozenset({1})
+    scores: dict[str, float] = msgspec.field(default_factory=dict)
+    point: Point = Point(x=1)
+    spot: Spot | None = None
+    person: Person | None = None
+    whatever: Any = None
+
+    def perform(self, progress: Progress) -> None: ...
+
+
+def spec_with(result: Any) -> JobSpec:
+    """The spec of a job whose perform returns `result`."""
+
+    class Returns(ProgressJob[Any]):
+        def perform(self, progress: Progress) -> result:
+            raise NotImplementedError
+
+    return spec_of(Returns)
+
+
+# Making a job
+
+
+def test_arguments_are_given_by_name_and_have_defaults() -> None:
+    job = SalesReport(month="2026-01")
+    assert (job.month, job.region) == ("2026-01", "EU")
+
+
+def test_jobs_are_equal_by_class_and_arguments() -> None:
+    assert SalesReport(month="2026-01") == SalesReport(month="2026-01", region="EU")
+    assert SalesReport(month="2026-01") != SalesReport(month="2026-02")
+    assert len({SalesReport(month="2026-01"), SalesReport(month="2026-01")}) == 1
+
+
+def test_a_job_cannot_be_changed() -> None:
+    job = SalesReport(month="2026-01")
+    with pytest.raises(AttributeError):
+        job.month = "2026-02"
+
+
+def test_all_supported_types_survive_the_round_trip() -> None:
+    job = Everything(
+        names=["a"], spot=Spot(1), person=Person(name="Ada", born=date(1815, 12, 10)), scores={"a": 1}, whatever=[1, {}]
+    )
+    spec = spec_of(job)
+    assert spec.decode_arguments(spec.encode_arguments(job)) == job
+    assert isinstance(job.person, Person)
+    assert isinstance(job.spot, Spot)
+
+
+def test_what_is_given_and_what_is_default_becomes_exactly_the_declared_type() -> None:
+    """`ratio: float = 150` must not be an int here and a float there: that would be two cache keys."""
+    job = Everything(scores={"a": 1}, pair=[1, "a"])
+    assert (type(job.ratio), type(job.scores["a"]), job.pair) == (float, float, (1, "a"))
+
+
+def test_a_job_does_not_share_its_values_with_the_caller() -> None:
+    names = ["a"]
+    job = Everything(names=names)
+    names.append("b")
+    assert job.names == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SalesReport(), r"Missing required argument 'month'. Expected SalesReport\(month: str, region: str"),
+        (lambda: SalesReport(month=202601), r"Expected `str`, got `int` - at `\$\.month`\. Expected SalesReport"),
+        (lambda: SalesReport(month="1", regoin="EU"), r"\$\.regoin is unknown\. Did you mean 'region'\?"),
+        (lambda: SalesReport("2026-01"), r"given by name\. Expected SalesReport\(month: str"),
+        (lambda: SalesReport(month=object()), r"\$\.month: values of type object have no form in JSON"),
+        (lambda: SalesReport(month="\ud800"), r"\$\.month: .*surrogates"),
+        (lambda: SalesReport(month=None), r"Expected `str`, got `null` - at `\$\.month`"),
+        (lambda: Everything(number=True), r"Expected `int`, got `bool` - at `\$\.number`"),
+        (lambda: Everything(names=["a", 1]), r"Expected `str`, got `int` - at `\$\.names\[1\]`"),
+        (lambda: Everything(whatever=[1, {"user": Path()}]), r"\$\.whatever\[1\]\.user: .*Use str and make the Path"),
+        (lambda: Everything(whatever={(1, 2): 3}), r"\$\.whatever: .*As a key use text"),
+        (lambda: Everything(whatever=File("a")), r"\$\.whatever: .*is a result, not an argument"),
+        (lambda: Everything(person={"nam": "Ada"}), r"name.*\$\.person"),
+    ],
+)
+def test_wrong_arguments_are_refused_with_path_and_remedy(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(BadArguments, match=f"(?s)^{__name__}.*{message}") as caught:
+        make()
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (lambda number: {"ratio": number}, r"\$\.ratio"),
+        (lambda number: {"scores": {"a": 1.0, "b": number}}, r"\$\.scores\.b"),
+        (lambda number: {"whatever": [[number]]}, r"\$\.whatever\[0\]\[0\]"),
+        (lambda number: {"whatever": {number: 1}}, r"\$\.whatever\[key -?(nan|inf)\]"),
+        (lambda number: {"point": Point(x=1, label=number)}, r"\$\.point\.label"),
+        (lambda number: {"person": Person(name="x", weight=number)}, r"\$\.person\.weight"),
+        (lambda number: {"price": Decimal(number)}, r"\$\.price"),
+    ],
+)
+def test_nan_and_infinity_never_become_null(number: float, arguments: Any, path: str) -> None:
+    """msgspec writes null for them, which an optional field would swallow."""
+    with pytest.raises(BadArguments, match=f"{path} is -?(nan|NaN|inf|Infinity), .*Use None"):
+        Everything(**arguments(number))
+
+
+@pytest.mark.parametrize("hint", [dict[float, int], Decimal, Any])
+def test_nan_written_as_text_is_found_where_nothing_else_is_null(hint: Any) -> None:
+    class Lone(ProgressJob[int]):
+        value: hint
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    for number in (math.nan, math.inf, -math.inf):
+        value = Decimal(number) if hint is Decimal else {number: 1}
+        with pytest.raises(BadArguments, match=r"\$\.value.* is -?(nan|NaN|inf|Infinity), "):
+            Lone(value=value)
+        with pytest.raises(BadResult, match=r"is -?(nan|NaN|inf|Infinity), "):
+            spec_with(hint).encode_result(value)
+
+
+def test_texts_that_look_like_the_traces_of_nan_are_fine() -> None:
+    words = ["null", "nan", "inf", "NaN", "Infinity"]
+    assert Everything(names=words, whatever={"nan": None}).names == words
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(BadArguments, match="contains itself"):
+        Everything(whatever=endless)
+
+
+@pytest.mark.parametrize("core", [b"null", b"1"])
+def test_deeply_nested_arguments_are_accepted_or_refused_but_never_break(core: bytes) -> None:
+    for depth in (300, 900, 5_000, 200_000):
+        data = b'{"whatever": ' + b"[" * depth + core + b"]" * depth + b"}"
+        with suppress(BadArguments):
+            job = spec_of(Everything).decode_arguments(data)
+            spec_of(Everything).encode_arguments(job)
+    with pytest.raises(BadArguments, match=r"recursion|nested"):
+        spec_of(Everything).decode_arguments(data)
+
+
+def test_arguments_beyond_one_mebibyte_are_refused_with_their_size() -> None:
+    with pytest.raises(
+        BadArguments, match=r"take 9\.5 MiB, the limit is 1\.0 MiB\. Put the data into a file"
+    ) as caught:
+        SalesReport(month="x" * 10_000_000)
+    assert len(str(caught.value)) < 500
+
+
+def test_an_error_message_does_not_repeat_the_values() -> None:
+    with pytest.raises(BadArguments) as caught:
+        Everything(names=["secret", 1])
+    assert "secret" not in str(caught.value)
+
+
+def test_the_author_may_check_arguments_together_in_post_init() -> None:
+    class Span(ProgressJob[int]):
+        first: int
+        last: int
+
+        def __post_init__(self) -> None:
+            if self.last < self.first:
+                raise ValueError("last lies before first")
+
+        def perform(self, progress: Progress) -> int:
+            return self.last - self.first
+
+    with pytest.raises(BadArguments, match="last lies before first"):
+        Span(first=2, last=1)
+    with pytest.raises(BadArguments, match="last lies before first"):
+        spec_of(Span).decode_arguments(b'{"first": 2, "last": 1}')
+
+
+# Ways around the constructor
+
+
+def test_replace_and_copy_cannot_smuggle_wrong_values_into_the_store() -> None:
+    wrong = msgspec.structs.replace(SalesReport(month="2026-01"), month=1)
+    with pytest.raises(BadArguments, match=r"\$\.month"):
+        spec_of(wrong).encode_arguments(wrong)
+    with pytest.raises(BadArguments, match=r"\$\.month"):
+        spec_of(wrong).cache_key(wrong)
+
+
+def test_replace_makes_the_same_cache_key_as_the_constructor() -> None:
+    class Render(ProgressJob[None]):
+        dpi: float
+        cache_key = ALL
+
+        def perform(self, progress: Progress) -> None: ...
+
+    spec = spec_of(Render)
+    replaced = msgspec.structs.replace(Render(dpi=1), dpi=150)
+    assert type(replaced.dpi) is int
+    assert spec.cache_key(replaced) == spec.cache_key(Render(dpi=150.0))
+
+
+def test_copies_are_equal_and_deep_copies_share_nothing() -> None:
+    job = Everything(names=["a"])
+    assert copy.copy(job) == copy.deepcopy(job) == job
+    assert copy.deepcopy(job).names is not job.names
+
+
+def test_pickle_is_refused_with_advice() -> None:
+    with pytest.raises(TypeError, match="SalesReport is not pickled: jobs travel as JSON"):
+        pickle.dumps(SalesReport(month="2026-01"))
+
+
+def test_repr_shows_the_arguments_and_never_explodes() -> None:
+    assert repr(SalesReport(month="2026-01")) == "SalesReport(month='2026-01', region='EU')"
+    assert len(repr(SalesReport(month="x" * 900_000))) < 200
+    assert len(repr(Everything(names=["x" * 1000] * 100, whatever={"y" * 1000: ["z" * 1000] * 50}))) <= 600
+
+
+# Classes that are refused
+
+
+def annotated_option() -> None:
+    class Wrong(ProgressJob[int]):
+        cache_ttl: int = 3600
+
+
+def field_named_like_an_option() -> None:
+    class Wrong(ProgressJob[int]):
+        queue: str
+
+
+def field_named_like_a_hook() -> None:
+    class Wrong(ProgressJob[int]):
+        on_start: str
+
+
+def field_named_perform() -> None:
+    class Wrong(ProgressJob[int]):
+        perform: str
+
+
+def field_and_method() -> None:
+    class Wrong(ProgressJob[int]):
+        month: str
+
+        def month(self) -> str:
+            return ""
+
+
+def field_hiding_a_method() -> None:
+    class Base(ProgressJob[int]):
+        def total(self) -> int:
+            return 1
+
+    class Wrong(Base):
+        total: int
+
+
+def method_hiding_a_field() -> None:
+    class Wrong(SalesReport):
+        def month(self) -> str:
+            return ""
+
+
+def unannotated_default_of_a_field() -> None:
+    class Wrong(SalesReport):
+        region = "US"
+
+
+def misspelt_option() -> None:
+    class Wrong(ProgressJob[int]):
+        cache_tll = 3600
+
+
+def forgotten_annotation() -> None:
+    class Wrong(ProgressJob[int]):
+        region = "EU"
+
+
+def cache_key_text() -> None:
+    class Wrong(ProgressJob[int]):
+        month: str
+        cache_key = "month"
+
+
+def cache_key_unknown() -> None:
+    class Wrong(ProgressJob[int]):
+        month: str
+        cache_key = ("mnth",)
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+
+def cache_key_twice() -> None:
+    class Wrong(ProgressJob[int]):
+        month: str
+        cache_key = ("month", "month")
+
+
+def cache_key_number() -> None:
+    class Wrong(ProgressJob[int]):
+        cache_key = 1
+
+
+def cache_ttl_alone() -> None:
+    class Wrong(ProgressJob[int]):
+        cache_ttl = 3600
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+
+def unsupported_argument() -> None:
+    class Wrong(ProgressJob[int]):
+        source: list[Path]
+
+
+def file_argument() -> None:
+    class Wrong(ProgressJob[int]):
+        source: File
+
+
+def unsupported_union() -> None:
+    class Wrong(ProgressJob[int]):
+        source: str | bytes
+
+
+def callable_argument() -> None:
+    class Wrong(ProgressJob[int]):
+        source: Callable[[], int]
+
+
+def unsupported_result() -> None:
+    class Wrong(ProgressJob[Any]):
+        def perform(self, progress: Progress) -> complex:
+            return 1j
+
+
+def generator_result() -> None:
+    class Wrong(ProgressJob[Any]):
+        def perform(self, progress: Progress) -> Iterator[int]:
+            yield 1
+
+
+def two_jobs() -> None:
+    class Other(ProgressJob[dict[str, float]]): ...
+
+    class Wrong(SalesReport, Other): ...
+
+
+def mixin_with_option() -> None:
+    class Shared:
+        cache_ttl = 3600
+
+    class Wrong(Shared, ProgressJob[int]): ...
+
+
+def mixin_with_argument() -> None:
+    class Shared:
+        month: str
+
+    class Wrong(Shared, ProgressJob[int]): ...
+
+
+def class_keyword() -> None:
+    class Wrong(ProgressJob[int], frozen=False): ...
+
+
+def perform_without_progress() -> None:
+    class Wrong(ProgressJob[int]):
+        def perform(self) -> int:
+            return 1
+
+
+def perform_with_arguments() -> None:
+    class Wrong(ProgressJob[int]):
+        def perform(self, progress: Progress, month: str) -> int:
+            return 1
+
+
+def static_perform() -> None:
+    class Wrong(ProgressJob[int]):
+        @staticmethod
+        def perform(progress: Progress) -> int:
+            return 1
+
+
+def unbuilt_option() -> None:
+    class Wrong(ProgressJob[int]):
+        schedule = "0 3 * * *"
+
+
+def unbuilt_hook() -> None:
+    class Wrong(ProgressJob[int]):
+        def on_success(self) -> None: ...
+
+
+def retries() -> None:
+    class Wrong(ProgressJob[int]):
+        max_attempts = 3
+
+
+def strict_lease() -> None:
+    class Wrong(ProgressJob[int]):
+        strict_lease = True
+
+
+def own_init() -> None:
+    class Wrong(ProgressJob[int]):
+        def __init__(self) -> None: ...
+
+
+def mutable_default() -> None:
+    class Wrong(ProgressJob[int]):
+        names: list[str] = ["a"]  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("define", "advice"),
+    [
+        (annotated_option, r"'cache_ttl' is an option, so it takes no annotation: write `cache_ttl = \.\.\.`"),
+        (field_named_like_an_option, r"'queue' is an option.*If it is meant as an argument, give it another name"),
+        (field_named_like_a_hook, r"'on_start' is an option"),
+        (field_named_perform, r"'perform' is an argument and a method at once"),
+        (field_and_method, r"'month' is an argument and a method at once\. Rename"),
+        (field_hiding_a_method, r"'total' would hide what a base class calls so"),
+        (method_hiding_a_field, r"'month' is an argument of the base class"),
+        (unannotated_default_of_a_field, r"'region' is an argument of the base class\. Write `region: <type> = "),
+        (misspelt_option, r"no option 'cache_tll'\. Did you mean 'cache_ttl'\?"),
+        (forgotten_annotation, r"no option 'region'\. As an argument write `region: str = 'EU'`, as a constant REGION"),
+        (cache_key_text, r"""the comma makes the tuple\. Write cache_key = \("month",\)"""),
+        (cache_key_unknown, r"cache_key names 'mnth', which is no argument\. Did you mean 'month'\?"),
+        (cache_key_twice, r"names an argument twice"),
+        (cache_key_number, r"must be a tuple of argument names, ALL or None"),
+        (cache_ttl_alone, r"cache_ttl without cache_key .* Add cache_key = ALL"),
+        (unsupported_argument, r"argument 'source' cannot be stored: Path has no form in JSON\. Use str"),
+        (file_argument, r"argument 'source' cannot be stored: File.*Files are results"),
+        (unsupported_union, r"argument 'source' cannot be stored: .*more than one str-like type"),
+        (callable_argument, r"argument 'source' .*Pass its name and look it up"),
+        (unsupported_result, r"the result of perform cannot be stored: complex .*tuple\[float, float\]"),
+        (generator_result, r"perform must return its result, not yield"),
+        (two_jobs, r"one job class as its base"),
+        (mixin_with_option, r"Shared is no job class, so its 'cache_ttl' is not read"),
+        (mixin_with_argument, r"Shared is no job class, so its 'month' is not read"),
+        (class_keyword, r"class keywords \(frozen\) do nothing here"),
+        (perform_without_progress, r"perform takes the progress and nothing else"),
+        (perform_with_arguments, r"perform takes the progress and nothing else"),
+        (static_perform, r"perform must be a method"),
+        (unbuilt_option, r"'schedule' is not available yet: starting jobs by the clock is not built"),
+        (unbuilt_hook, r"'on_success' is not available yet: hooks"),
+        (retries, r"max_attempts = 3 must be 1: retries are not available yet"),
+        (strict_lease, r"'strict_lease' is not available yet"),
+        (own_init, r"cannot define __init__"),
+        (mutable_default, r"default_factory"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_wrong_classes_are_refused_where_they_are_defined(define: Callable[[], None], advice: str) -> None:
+    with pytest.raises(BadJob, match=f"(?s)^{__name__}.*{advice}"):
+        define()
+
+
+def test_methods_nested_classes_constants_and_private_names_are_no_options() -> None:
+    class Fine(ProgressJob[int]):
+        LIMIT = 10
+        Limit = 11
+        _cache = 12
+        names: ClassVar[tuple[str, ...]] = ("a",)
+
+        class Row(msgspec.Struct):
+            x: int
+
+        @property
+        def double(self) -> int:
+            return 2
+
+        @classmethod
+        def made(cls) -> "Fine":
+            return cls()
+
+        @staticmethod
+        def helper() -> int:
+            return 1
+
+        def perform(self, progress: Progress) -> int:
+            return self.LIMIT + self.Limit + self._cache + self.double + self.helper() + len(self.names)
+
+    assert Fine.made().perform(Progress()) == 37
+
+
+# Options
+
+
+def options_of(**options: object) -> Options:
+    body = {"__module__": __name__, "perform": SalesReport.perform, **options}
+    return spec_of(type(ProgressJob)("Made", (ProgressJob,), body)).options
+
+
+def test_options_have_the_documented_defaults() -> None:
+    assert options_of() == Options()
+    assert (Options().keep_for, Options().cancel_grace, Options().undeliverable_after) == (86400.0, 10.0, 600.0)
+
+
+@pytest.mark.parametrize("option", ["keep_for", "cancel_grace", "undeliverable_after", "lease"])
+@pytest.mark.parametrize("duration", [timedelta(seconds=30), 30, 30.0])
+def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, duration: object) -> None:
+    seconds = getattr(options_of(**{option: duration}), option)
+    assert (type(seconds), seconds) == (float, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("keep_for", 0),
+        ("keep_for", -1),
+        ("keep_for", None),
+        ("keep_for", math.nan),
+        ("keep_for", math.inf),
+        ("keep_for", True),
+        ("keep_for", "1h"),
+        ("cancel_grace", timedelta(0)),
+        ("lease", 0.1),
+        ("lease", timedelta(hours=2)),
+        ("priority", 1.5),
+        ("priority", 1001),
+        ("max_attempts", 0),
+        ("max_attempts", True),
+        ("max_crashes", -1),
+        ("queue", ""),
+        ("queue", "a,b"),
+        ("queue", 1),
+        ("tags", "sales"),
+        ("tags", ("a b",)),
+        ("stages", {}),
+        ("stages", {"read": 0}),
+        ("stages", {"": 1}),
+        ("stages", ["read"]),
+        ("submittable", 1),
+        ("public_result", "yes"),
+        ("cache_version", 1.5),
+        ("job_name", ""),
+        ("job_name", "two words"),
+        ("job_name", 3),
+    ],
+)
+def test_options_of_a_wrong_kind_are_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(BadJob, match=f"{option} = .* must "):
+        options_of(**{option: value})
+
+
+def test_every_built_option_is_accepted() -> None:
+    options = options_of(
+        month="",
+        __annotations__={"month": str},
+        cache_key=ALL,
+        cache_version="2026-01",
+        tags=("sales", "eu"),
+        cache_ttl=60,
+        keep_for=timedelta(days=2),
+        queue="reports",
+        priority=5,
+        max_attempts=1,
+        max_crashes=0,
+        undeliverable_after=60,
+        cancel_grace=0.5,
+        lease=0.2,
+        stages={"read": 3, "write": 1},
+        submittable=True,
+        public_result=True,
+    )
+    assert options.stages == {"read": 3.0, "write": 1.0}
+    assert (options.lease, options.max_crashes, options.tags) == (0.2, 0, ("sales", "eu"))
+
+
+def test_the_table_in_the_docs_lists_every_option_and_the_reserved_names() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    assert [name for name in {OWN_NAME, *BUILT_OPTIONS} if f"| `{name}` |" not in guide] == []
+    assert [name for name in UNBUILT_OPTIONS if name not in guide] == []
+
+
+def test_a_derived_job_inherits_arguments_options_and_perform_and_may_override_them() -> None:
+    class Weekly(SalesReport):
+        week: int
+        region: str = "US"
+        cache_ttl = 60
+
+    spec = spec_of(Weekly)
+    assert set(spec.job_class.__struct_fields__) == {"month", "week", "region"}
+    assert (spec.options.cache_ttl, spec.cache_key_fields) == (60.0, ("month", "region"))
+    assert Weekly(month="2026-01", week=3).perform(Progress()) == {"2026-01": 1.0}
+    assert spec_of(SalesReport).options.cache_ttl == 3600.0
+
+
+def test_all_covers_the_arguments_a_derived_job_adds() -> None:
+    class Base(ProgressJob[int]):
+        month: str
+        cache_key = ALL
+
+    class Derived(Base):
+        week: int
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    assert set(spec_of(Derived).cache_key_fields or ()) == {"month", "week"}
+
+
+def test_an_abstract_base_may_leave_its_cache_key_to_the_jobs_derived_from_it() -> None:
+    class Base(ProgressJob[int]):
+        cache_ttl = 60
+
+    class Derived(Base):
+        month: str
+        cache_key = ("month",)
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    assert spec_of(Derived).options.cache_ttl == 60.0
+
+
+def test_a_job_without_perform_is_refused_when_made_or_asked_for() -> None:
+    class Base(ProgressJob[int]):
+        month: str
+
+    uses: list[Callable[[], object]] = [lambda: Base(month="1"), lambda: spec_of(Base), lambda: ProgressJob()]
+    for use in uses:
+        with pytest.raises(BadJob, match="has no perform"):
+            use()
+
+
+@pytest.mark.parametrize("stranger", [int, "text", Point(x=1)])
+def test_what_is_no_job_has_no_spec(stranger: Any) -> None:
+    with pytest.raises(BadJob, match=r"is no job\. Derive it from ProgressJob"):
+        spec_of(stranger)
+
+
+def test_perform_may_come_from_a_plain_mixin() -> None:
+    class Performing:
+        def perform(self, progress: Progress) -> int:
+            return 7
+
+    class Mixed(Performing, ProgressJob[int]): ...
+
+    assert Mixed().perform(Progress()) == 7
+    assert spec_of(Mixed).encode_result(7) == b"7"
+
+
+# Names
+
+
+def test_a_job_is_named_by_module_and_class() -> None:
+    assert spec_of(SalesReport).name == f"{__name__}.SalesReport"
+    assert spec_of(SalesReport).importable
+
+
+def test_a_job_defined_in_a_function_is_not_importable() -> None:
+    class Local(ProgressJob[int]):
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    assert not spec_of(Local).importable
+
+
+def test_job_name_pins_the_name_of_one_class_and_is_not_inherited() -> None:
+    class Pinned(ProgressJob[int]):
+        job_name = "sales.report"
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    class Derived(Pinned): ...
+
+    assert spec_of(Pinned).name == "sales.report"
+    assert spec_of(Derived).name.endswith("Derived")
+
+
+PROGRAM = """
+from jobkit.job import ProgressJob, spec_of
+class Job(ProgressJob[int]):
+    def perform(self, progress): return 1
+print(spec_of(Job).name)
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (["shop/reports.py"], "reports.Job"),
+        (["-m", "shop.reports"], "shop.reports.Job"),
+        (["-c", PROGRAM], "__main__.Job"),
+    ],
+)
+def test_a_started_module_names_its_jobs_as_an_imported_one(tmp_path: Path, start: list[str], name: str) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "reports.py").write_text(PROGRAM)
+    answer = subprocess.run([sys.executable, *start], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == name
+
+
+# Cache keys
+
+
+def test_only_the_arguments_named_by_cache_key_make_a_difference() -> None:
+    class Report(ProgressJob[int]):
+        month: str
+        user: str = ""
+        cache_key = ("month",)
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    key = spec_of(Report).cache_key
+    assert key(Report(month="1", user="ann")) == key(Report(month="1", user="bob"))
+    assert key(Report(month="1")) != key(Report(month="2"))
+
+
+def test_without_cache_key_nothing_is_shared_and_with_an_empty_one_everything() -> None:
+    class Never(ProgressJob[int]):
+        x: int
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    class Always(Never):
+        cache_key = ()
+
+    assert spec_of(Never).cache_key(Never(x=1)) is None
+    assert spec_of(Always).cache_key(Always(x=1)) == spec_of(Always).cache_key(Always(x=2)) is not None
+
+
+def test_all_makes_every_argument_count() -> None:
+    class Report(ProgressJob[int]):
+        month: str
+        region: str = "EU"
+        person: Person | None = None
+        cache_key = ALL
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    jobs = [Report(month="1"), Report(month="1", region="US"), Report(month="1", person=Person(name="Ada"))]
+    assert len({spec_of(Report).cache_key(job) for job in jobs}) == 3
+
+
+def test_an_argument_without_canonical_form_is_refused_by_path_and_job() -> None:
+    class Report(ProgressJob[int]):
+        since: datetime
+        cache_key = ALL
+
+        def perform(self, progress: Progress) -> int:
+            return 1
+
+    with pytest.raises(BadArguments, match=r"Report: \$\.since cannot be part of a cache key: .*tzinfo"):
+        spec_of(Report).cache_key(Report(since=datetime(2026, 1, 1)))
+
+
+# Arguments from outside
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"{}", "missing required field `month`"),
+        (b'{"month": 1}', r"got `int` - at `\$\.month`"),
+        (b'{"month": "1", "admin": true}', "unknown field `admin`"),
+        (b'{"month": NaN}', "malformed"),
+        (b'{"month": "1"', "truncated"),
+        (b'{"month": "\xff"}', "invalid"),
+        (b"[]", "got `array`"),
+        (b"null", "got `null`"),
+        (b"", "truncated"),
+    ],
+)
+def test_foreign_json_is_refused_with_what_is_expected(data: bytes, message: str) -> None:
+    with pytest.raises(BadArguments, match=f"{message}.*Expected SalesReport"):
+        spec_of(SalesReport).decode_arguments(data)
+
+
+def test_numbers_beyond_a_float_are_refused() -> None:
+    with pytest.raises(BadArguments, match="out of range"):
+        spec_of(Everything).decode_arguments(b'{"ratio": 1e400}')
+
+
+# Results
+
+
+@dataclass
+class Summary:
+    rows: int
+    people: list[Person]
+
+
+@pytest.mark.parametrize(
+    ("hint", "value"),
+    [
+        (None, None),
+        (int, 3),
+        (dict[str, float], {"a": 1.0}),
+        (dict[int, str], {1: "a"}),
+        (tuple[int, date], (1, date(2026, 1, 31))),
+        (datetime, datetime(2026, 1, 31, tzinfo=UTC)),
+        (Point, Point(x=1)),
+        (list[Spot], [Spot(1)]),
+        (list[Row], [{"x": 1.5}]),
+        (Pair, Pair(1, "a")),
+        (Summary, Summary(rows=1, people=[Person(name="Ada")])),
+        (Person, Person(name="Ada", born=date(1815, 12, 10))),
+        (StrictPerson, StrictPerson(birthday=date(1815, 12, 10))),
+        (set[UUID], {UUID(int=1)}),
+        (Colour, Colour.RED),
+        (bytes, b"\x00\xff"),
+        (Annotated[int, msgspec.Meta(ge=0)], 3),
+        (Any, {"a": [1, None]}),
+        (object, [1]),
+    ],
+    ids=str,
+)
+def test_results_come_back_in_the_declared_type(hint: Any, value: object) -> None:
+    spec = spec_with(hint)
+    answer = spec.decode_result(spec.encode_result(value))
+    assert answer == value
+    assert type(answer) is type(value)
+
+
+def test_async_and_awaitable_results_are_unwrapped() -> None:
+    class Async(ProgressJob[Point]):
+        async def perform(self, progress: Progress) -> Point:
+            return Point(x=1)
+
+    class Handing(ProgressJob[Point]):
+        def perform(self, progress: Progress) -> Awaitable[Point]:
+            return Async().perform(progress)
+
+    for cls in (Async, Handing):
+        assert spec_of(cls).is_async
+        assert spec_of(cls).decode_result(b'{"x":1}') == Point(x=1)
+    assert not spec_of(SalesReport).is_async
+
+
+def test_a_missing_return_annotation_means_any() -> None:
+    class Untyped(ProgressJob[Any]):
+        def perform(self, progress):
+            return 1
+
+    assert spec_of(Untyped).decode_result(b'{"a":[1]}') == {"a": [1]}
+
+
+def test_a_job_that_always_fails_may_say_so() -> None:
+    assert spec_with(NoReturn).decode_result(b"null") is None
+
+
+R = TypeVar("R")
+
+
+def test_generic_job_bases_are_possible() -> None:
+    class Twice(ProgressJob[list[R]], Generic[R]):
+        value: R
+
+        def perform(self, progress: Progress) -> list[R]:
+            return [self.value, self.value]
+
+    class TwiceInt(Twice[int]): ...
+
+    assert TwiceInt(value=1).perform(Progress()) == [1, 1]
+    with pytest.raises(BadArguments, match=r"\$\.value"):
+        TwiceInt(value="1")
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "message"),
+    [
+        (Any, {"a": [1, object()]}, r"\$\.a\[1\]: values of type object have no form"),
+        (Any, iter([1]), r"\$: values of type list_iterator .*Use a list"),
+        (Any, Path("x"), r"\$: values of type PosixPath .*return a jobkit\.File"),
+        (Any, {"a": math.nan}, r"\$\.a is nan.*Use None"),
+        (float, math.inf, r"\$ is inf"),
+        (Person, Person(name="x", weight=math.nan), r"\$\.weight is nan"),
+        (int, "1", r"Expected `int`, got `str`.*Correct perform or its return annotation"),
+        (dict[str, float], None, r"Expected `object`, got `null`"),
+        (Any, {"$file": {"key": "0-other/1/x"}}, r"'\$file' is reserved"),
+        (Any, "x" * 9_000_000, r"takes 8\.6 MiB, the limit is 8\.0 MiB\. .*File\(path\)"),
+        (Any, File("x"), r"no file storage is set\. Set JOBKIT_FILES"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_results_that_cannot_be_kept_are_refused_with_path_and_remedy(hint: Any, value: object, message: str) -> None:
+    with pytest.raises(BadResult, match=message):
+        spec_with(hint).encode_result(value)
+
+
+def test_a_stored_result_of_another_version_is_refused_with_advice() -> None:
+    with pytest.raises(BadResult, match=r"does not fit.*Raise cache_version"):
+        spec_with(int).decode_result(b'"1"')
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FileStorage:
+    return FileStorage(tmp_path / "files")
+
+
+@pytest.mark.parametrize("hint", [dict[str, list[File]], Any])
+def test_files_within_a_result_are_kept_once_and_come_back_with_a_path(
+    hint: Any, storage: FileStorage, tmp_path: Path
+) -> None:
+    csv = tmp_path / "sales.csv"
+    csv.write_text("a,b")
+    spec = spec_with(hint)
+    data = spec.encode_result({"all": [File(csv), File(csv)]}, keep=lambda file: storage.keep("0-01J", "7", file))
+    files = spec.decode_result(data, storage=storage)["all"]
+    assert files[0] == files[1]
+    assert files[0].path.read_text() == "a,b"
+    description = json.loads(data)["all"][0]["$file"]
+    assert (description["name"], description["media_type"], description["size"]) == ("sales.csv", "text/csv", 3)
+    assert len(list((storage.directory / "0-01J" / "7").iterdir())) == 1
+
+
+def test_a_file_may_be_the_whole_result_or_absent(storage: FileStorage, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("x")
+    spec = spec_with(File | None)
+    data = spec.encode_result(File(tmp_path / "a.txt"), keep=lambda file: storage.keep("0-01J", "7", file))
+    assert spec.decode_result(data, storage=storage).filename == "a.txt"
+    assert spec.decode_result(spec.encode_result(None)) is None
+
+
+def test_a_text_that_mentions_the_file_mark_is_fine() -> None:
+    spec = spec_with(Any)
+    for text in ("$file", '{"$file": 1}', ["$file"]):
+        assert spec.decode_result(spec.encode_result(text)) == text
+
+
+# Annotations that are known later, or never
+
+
+LATE = """
+from __future__ import annotations
+import msgspec
+from jobkit.job import ProgressJob
+
+class Job(ProgressJob):
+    row: Row
+    def perform(self, progress: NeverImported) -> list[Row]: return [self.row]
+"""
+ROW = """
+class Row(msgspec.Struct):
+    x: int
+"""
+
+
+def imported(source: str, monkeypatch: pytest.MonkeyPatch, name: str = "late") -> Any:
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(source, vars(module))
+    return module
+
+
+def test_annotations_may_be_text_and_name_what_comes_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = imported(LATE + ROW, monkeypatch)
+    job = late.Job(row=late.Row(x=1))
+    assert spec_of(job).decode_result(b'[{"x":1}]') == [late.Row(x=1)]
+
+
+DECORATED = """
+from __future__ import annotations
+from jobkit.job import ProgressJob
+from logged import logged
+
+class Job(ProgressJob):
+    @logged
+    def perform(self, progress) -> Row: return Row(x=1)
+"""
+DECORATOR = """
+import functools
+
+def logged(perform):
+    @functools.wraps(perform)
+    def performed(self, progress): return perform(self, progress)
+    return performed
+"""
+
+
+def test_a_decorated_perform_keeps_its_return_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported(DECORATOR, monkeypatch, "logged")
+    late = imported(DECORATED + "import msgspec" + ROW, monkeypatch)
+    assert spec_of(late.Job).decode_result(b'{"x":1}') == late.Row(x=1)
+
+
+def test_an_annotation_that_is_never_known_is_refused_at_the_first_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    late = imported(LATE, monkeypatch)
+    with pytest.raises(BadJob, match=r"'Row' in an annotation is not known .* outside `if TYPE_CHECKING`"):
+        late.Job(row=None)
+
+
+# FastAPI and pydantic
+
+
+def answer_of(app: FastAPI, method: str, path: str, body: object = None) -> httpx.Response:
+    async def ask() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+            return await client.request(method, path, json=body)
+
+    return anyio.run(ask)
+
+
+def shop() -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/sales")
+    async def sales(job: Annotated[SalesReport, Body()]) -> SalesReport:
+        assert isinstance(job, SalesReport)
+        return job
+
+    @app.post("/everything")
+    async def everything(job: Annotated[Everything, Body()]) -> str:
+        return job.day.isoformat()
+
+    return app
+
+
+def test_a_job_is_a_request_body_and_an_answer_of_fastapi() -> None:
+    answer = answer_of(shop(), "POST", "/sales", {"month": "2026-01"})
+    assert answer.json() == {"month": "2026-01", "region": "EU"}
+    answer = answer_of(shop(), "POST", "/everything", {"day": "2026-02-03", "person": {"name": "Ada"}})
+    assert answer.json() == "2026-02-03"
+
+
+@pytest.mark.parametrize(("body", "message"), [({"month": 1}, "$.month"), ([1], "expected an object"), ({}, "month")])
+def test_fastapi_answers_422_to_wrong_arguments(body: object, message: str) -> None:
+    refused = answer_of(shop(), "POST", "/sales", body)
+    assert refused.status_code == 422
+    assert message in refused.text
+
+
+def test_the_openapi_document_describes_a_job_in_place() -> None:
+    document = answer_of(shop(), "GET", "/openapi.json").json()
+    schema = document["paths"]["/sales"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["month"] == {"type": "string"}
+    assert schema["required"] == ["month"]
+    assert "$ref" not in json.dumps(document["paths"]["/everything"]["post"]["requestBody"])
+
+
+def test_a_job_is_a_field_of_a_pydantic_model() -> None:
+    class Order(pydantic.BaseModel):
+        job: SalesReport
+
+    order = Order.model_validate({"job": {"month": "2026-01"}})
+    assert order.job == SalesReport(month="2026-01")
+    assert order.model_dump() == {"job": {"month": "2026-01", "region": "EU"}}
+    assert Order(job=SalesReport(month="1")).job.month == "1"
+    with pytest.raises(pydantic.ValidationError, match=r"\$\.month"):
+        Order.model_validate({"job": {"month": None}})
+
+
+def test_jobkit_never_imports_pydantic() -> None:
+    program = "import sys, jobkit.job; assert not any(name.startswith('pydantic') for name in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)

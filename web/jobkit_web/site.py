@@ -1,0 +1,130 @@
+"""Site: what the endpoints of one app share: the kit, the guard, the hub of the running loop, the limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from jobkit_web.access import URL_TTL, Action
+from jobkit_web.hub import Hub
+from jobkit_web.problems import Problem, not_found
+from jobkit_web.stored import Stored, loading
+from jobkit_web.views import View
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jobkit.kit import JobKit
+    from jobkit_web.access import Signer
+    from jobkit_web.guard import Caller, Grant, Guard
+
+LARGEST_BODY = 1024 * 1024 + 16 * 1024
+"""Bytes of a request's body: the largest arguments, and a little."""
+MOST_RUNS = 200
+"""Runs that one request may name."""
+PAGE_TTL = 3600.0
+"""Seconds that the access token in a run's own page lives."""
+POLLED = 10.0
+"""Seconds for which a run that is polled counts as watched."""
+
+
+class Site:
+    """One app. `stepped` tells how streams are sent."""
+
+    def __init__(self, kit: JobKit, guard: Guard, *, stepped: bool) -> None:
+        self.kit = kit
+        self.guard = guard
+        self.stepped = stepped
+        self._hub: Hub | None = None
+
+    async def hub(self) -> Hub:
+        """The running loop's hub."""
+        signer = await self.guard.signer()
+        if self._hub is None or not self._hub.serves(asyncio.get_running_loop()):
+            self._hub = Hub(self.kit, lambda run_id: sign_result(signer, run_id))
+        return self._hub
+
+    async def close(self) -> None:
+        hub, self._hub = self._hub, None
+        if hub is not None and hub.serves(asyncio.get_running_loop()):
+            await hub.close()
+
+    def caller(self, request: Request) -> Caller:
+        return self.guard.caller(request)
+
+    async def load(self, run_id: str, *, result: bool = False, watch: float = POLLED) -> Stored:
+        """
+        Raises:
+            Problem: 404, no such run is kept.
+        """
+        stored = await self.kit.async_store().execute(loading(self.kit.operations, run_id, watch=watch, result=result))
+        if stored is None:
+            raise not_found()
+        return stored
+
+    async def shown_url(self, request: Request, grant: Grant, *, path: str = "") -> str:
+        """The address of a run, with a fresh token where the reader came by one."""
+        url = f"{root_of(request)}/runs/{grant.run_id}{path}"
+        return url if grant.claims is None else f"{url}?token={await self.url_token(grant)}"
+
+    async def url_token(self, grant: Grant) -> str:
+        """A short-lived token that grants the same."""
+        signer = await self.guard.signer()
+        return signer.sign(
+            grant.run_id, grant.actions, now=time.time(), ttl=URL_TTL, interest=grant.interest, in_url=True
+        )
+
+    async def page_token(self, grant: Grant) -> str:
+        """A token for a page that lives longer than the address it was opened by; its streams renew it."""
+        signer = await self.guard.signer()
+        return signer.sign(grant.run_id, grant.actions, now=time.time(), ttl=PAGE_TTL, interest=grant.interest)
+
+
+def sign_result(signer: Signer, run_id: str) -> str:
+    """A short-lived token for a run's result."""
+    return signer.sign(run_id, [Action.RESULT], now=time.time(), ttl=URL_TTL, in_url=True)
+
+
+def root_of(request: Request) -> str:
+    """Where the app is mounted, without a slash at the end."""
+    root: str = request.scope.get("root_path", "")
+    return root.rstrip("/")
+
+
+def view_of(request: Request, grant: Grant) -> View:
+    return View(root_of(request), Action.RESULT in grant.actions, grant.claims is not None)
+
+
+async def read_body(request: Request, limit: int = LARGEST_BODY) -> bytes:
+    """The body, if it is not too large.
+
+    Raises:
+        Problem: 413.
+    """
+    body = bytearray()
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdecimal() or int(announced) > limit:
+        raise _too_large(limit)
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise _too_large(limit)
+    return bytes(body)
+
+
+def media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def require_json(request: Request) -> None:
+    """
+    Raises:
+        Problem: 415.
+    """
+    if media_type(request) != "application/json":
+        raise Problem(415, "Send JSON, with Content-Type: application/json.", {"Accept-Post": "application/json"})
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, f"The body is larger than {limit} bytes.", {"Connection": "close"})

@@ -1,0 +1,145 @@
+"""Streaming: the endpoints that answer with a stream of snapshots, of one run or of many."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.responses import Response
+
+from jobkit.errors import RunNotFound
+from jobkit_web import frames
+from jobkit_web.access import Action
+from jobkit_web.problems import Problem
+from jobkit_web.reading import named_runs
+from jobkit_web.site import MOST_RUNS, read_body, require_json, view_of
+from jobkit_web.watcher import HEADERS, HandedOver, WatchResponse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from jobkit_web.guard import Grant
+    from jobkit_web.hub import Hub, Topic
+    from jobkit_web.site import Site
+
+ROTATION = 600.0
+"""Seconds a stream lasts at most, so that clients spread over new servers."""
+
+_ENDED = re.compile(r"\d{1,20}-\d{1,20}\.end", re.ASCII)
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """A run that somebody wants to watch, and their access token for it."""
+
+    id: str
+    token: str | None = None
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """The body of a POST for many runs."""
+
+    runs: list[Wanted]
+
+
+class Streaming:
+    """The streams of one site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def one(self, request: Request) -> Response:
+        """A run's stream. The first frame is the snapshot as it is now; the last one is the end."""
+        grant = await self._site.caller(request).admit(request.path_params["id"], Action.READ)
+        if request.method == "HEAD":
+            await self._site.load(grant.run_id, watch=0.0)
+            return Response(headers=HEADERS, media_type="text/event-stream")
+        hub = await self._site.hub()
+        topic = hub.hold(grant.run_id)
+        try:
+            await hub.ready(topic)
+            return await self._stream(request, hub, [(topic, grant)], b"")
+        finally:
+            hub.release(topic)
+
+    async def many(self, request: Request) -> Response:
+        """One stream of many runs. A run that cannot be watched is told as `gone`; the others go on."""
+        wanted = await _wanted(request)
+        if request.method == "HEAD":
+            return Response(headers=HEADERS, media_type="text/event-stream")
+        hub = await self._site.hub()
+        caller = self._site.caller(request)
+        held: list[tuple[Topic, Grant]] = []
+        open_ones: list[tuple[Topic, Grant]] = []
+        preface = b""
+        try:
+            for run in wanted:
+                try:
+                    grant = await caller.admit(run.id, Action.READ, run.token)
+                except (Problem, RunNotFound) as refusal:
+                    preface += frames.gone(run.id, getattr(refusal, "status", 404))
+                else:
+                    held.append((hub.hold(run.id), grant))  # they open side by side
+            for topic, grant in held:
+                try:
+                    await hub.ready(topic)
+                    open_ones.append((topic, grant))
+                except RunNotFound:
+                    preface += frames.gone(topic.run_id, 404)
+            return await self._stream(request, hub, open_ones, preface)
+        finally:
+            for topic, _ in held:
+                hub.release(topic)
+
+    async def _stream(self, request: Request, hub: Hub, watched: list[tuple[Topic, Grant]], preface: bytes) -> Response:
+        if _has_seen_the_end(request, [topic for topic, _ in watched]):
+            return Response(status_code=204, headers=HEADERS)
+        now = time.time()
+        lasting = ROTATION * random.uniform(0.8, 1.0)
+        for topic, grant in watched:
+            lasting = min(lasting, grant.claims.expires - now if grant.claims else lasting)
+            if not topic.ended:
+                preface += await self._renewal(grant, now)
+        event = request.query_params.get("heartbeat") == "event"
+        return HandedOver(
+            WatchResponse(
+                hub,
+                [(topic, view_of(request, grant)) for topic, grant in watched],
+                lasting=lasting,
+                preface=preface,
+                heartbeat=frames.HEARTBEAT if event else frames.COMMENT,
+                stepped=self._site.stepped,
+            )
+        )
+
+    async def _renewal(self, grant: Grant, now: float) -> bytes:
+        """A fresh access token where this one would end before the next connect: it lasts as long as the run lives."""
+        claims = grant.claims
+        if claims is None or claims.in_url or claims.expires - now > max(ROTATION, claims.ttl / 2):
+            return b""
+        signer = await self._site.guard.signer()
+        fresh = signer.sign(claims.run, claims.actions, now=now, ttl=claims.ttl, interest=claims.interest)
+        return frames.token(claims.run, fresh)
+
+
+async def _wanted(request: Request) -> list[Wanted]:
+    if request.method != "POST":
+        return [Wanted(run_id) for run_id in named_runs(request.query_params.getlist("id"))]
+    require_json(request)
+    try:
+        runs = msgspec.json.decode(await read_body(request), type=Selection).runs
+    except msgspec.MsgspecError:
+        raise Problem(422, 'Name the runs as {"runs": [{"id": "…", "token": "…"}]}.') from None
+    if not 0 < len(runs) <= MOST_RUNS:
+        raise Problem(422, f"Name 1 to {MOST_RUNS} runs.")
+    return list({run.id: run for run in runs}.values())
+
+
+def _has_seen_the_end(request: Request, topics: list[Topic]) -> bool:
+    """Whether this is an EventSource that comes back though it has seen all it can see."""
+    seen = request.headers.get("last-event-id", "")
+    if not _ENDED.fullmatch(seen) or not topics:
+        return False
+    return all(topic.ended for topic in topics) and any(topic.identifier == seen for topic in topics)
