@@ -32,7 +32,7 @@ setup: .venv/.dev js-client/node_modules/.installed
 	@touch $@ .venv/.demo
 
 js-client/node_modules/.installed: js-client/package.json
-	npm --prefix js-client install --no-audit --no-fund --loglevel=error
+	npm --prefix js-client install --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 clean:

@@ -6,6 +6,7 @@ Starts a Valkey and a worker of its own (the real one, two children), on the sam
 * shared: no-op runs submitted in batches while the worker performs them; from the first `submit` to the last end;
 * full: no-op runs that all lie in the queue before the worker starts; from the first start to the last end.
 """
+# ruff: noqa: ARG002  (a job need not use its progress)
 
 from __future__ import annotations
 

@@ -12,30 +12,22 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from jobkit.lifecycle import State
+from jobkit.schema import core_schema, json_schema
 
 Number = int | float
 T = TypeVar("T")
 
 
 class _Readable(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that also fits pydantic models and FastAPI signatures, without importing pydantic.
-
-    A pydantic core schema is a plain dictionary, so none of pydantic is needed to describe one.
-    """
+    """A value that also fits pydantic models and FastAPI signatures."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> dict[str, Any]:
-        return {
-            "type": "function-plain",
-            "function": {"type": "no-info", "function": cls._validated},
-            "serialization": {"type": "function-plain", "function": msgspec.to_builtins},
-        }
+        return core_schema(cls._validated, msgspec.to_builtins)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _core_schema: object, _handler: object) -> dict[str, Any]:
-        (schema,), components = msgspec.json.schema_components([cls], ref_template="{name}")
-        inlined: dict[str, Any] = _inline_references(schema, components)
-        return inlined
+        return json_schema(cls)
 
     @classmethod
     def _validated(cls, value: object) -> Self:
@@ -162,16 +154,3 @@ def _decoded(decode: Callable[[], T], name: str) -> T:
         return decode()
     except msgspec.MsgspecError as error:
         raise ValueError(f"This is not the JSON of a {name}: {error}.") from error
-
-
-def _inline_references(schema: Any, components: dict[str, Any]) -> Any:
-    """Replace every `$ref` by what it names: a host's OpenAPI document has no place for our definitions."""
-    match schema:
-        case {"$ref": str(name), **rest}:
-            return _inline_references({**components[name], **rest}, components)
-        case dict():
-            return {key: _inline_references(value, components) for key, value in schema.items()}
-        case list():
-            return [_inline_references(item, components) for item in schema]
-        case _:
-            return schema

@@ -6,7 +6,6 @@ Pure: it validates and encodes, it sends nothing. The cache key is computed here
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 HIGHEST_PRIORITY = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
+class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller of `submit` may ask for beside the job itself; None means as the job's class says."""
 
     at: datetime | float | None = None
@@ -32,7 +30,7 @@ class Wishes:
     queue: str | None = None
     reuse: str = "any"
     owner: str | None = None
-    tags: Sequence[str] = field(default=())
+    tags: Sequence[str] = ()
 
 
 def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:

@@ -18,10 +18,6 @@ run() {
 run ruff format --check .
 run ruff check .
 run mypy
-if [ -d tests/typing ]; then
-    run mypy --strict tests/typing
-    run pyright tests/typing
-fi
 run lint-imports
 run npm --prefix js-client --silent run check
 

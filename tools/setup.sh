@@ -61,9 +61,7 @@ make_venv() { # VENV PYTHON
         apt_install "python$(version_of "$2")-venv" && try_venv "$@" && return
     fi
     rm -rf "$1"
-    "$2" -m virtualenv --quiet "$1" 2>/dev/null && return
-    "$2" -m venv --without-pip "$1" && fetch_pip "$1/bin/python" && return
-    rm -rf "$1"
+    try_virtualenv "$@" && return
     give_up "$2 cannot make a virtual environment: apt-get install python3-venv, or pip install virtualenv"
 }
 
@@ -72,10 +70,9 @@ try_venv() {
     "$2" -m venv "$1" >/dev/null 2>&1
 }
 
-fetch_pip() { # PYTHON
-    "$1" - --quiet --disable-pip-version-check < <("$1" -c '
-import urllib.request
-print(urllib.request.urlopen("https://bootstrap.pypa.io/get-pip.py", timeout=30).read().decode())') 2>/dev/null
+try_virtualenv() {
+    "$2" -m pip install --quiet --target .tools/virtualenv virtualenv 2>/dev/null &&
+        PYTHONPATH=.tools/virtualenv "$2" -m virtualenv --quiet "$1"
 }
 
 # ---- what apt-get brings
@@ -126,7 +123,8 @@ install_browser() {
 unpack_chromium() {
     say "unpacking a Chromium from npm into .tools"
     mkdir -p .tools/npm
-    npm --prefix .tools/npm install --no-audit --no-fund --loglevel=error --ignore-scripts @sparticuz/chromium
+    npm --prefix .tools/npm install --no-audit --no-fund --no-update-notifier \
+        --loglevel=error --ignore-scripts @sparticuz/chromium
     node tools/unpack-chromium.mjs .tools/npm .tools
 }
 

@@ -60,7 +60,7 @@ class Form:
 
 
 _FIRST, _LAST = ExportOrders().first, ExportOrders().last
-_PLACES = (("library", "the standard library"), ("packages", "the installed packages"), ("both", "both"))
+_PLACES = (("both", "Everything"), ("library", "Standard library"), ("packages", "Packages"))
 _SIZES = (("640", "640 × 480"), ("960", "960 × 720"), ("1600", "1600 × 1200"))
 _LETTERS = tuple((str(n), f"{n} letters") for n in (1, 3, 5, 8, 12))
 _TROUBLES = (("foreseen", "the job knows about"), ("unforeseen", "nobody thought of"))
@@ -115,10 +115,10 @@ FORMS = {
             text="Reads every Python file of this machine and ranks its words by frequency.",
             button="Count",
             fields=(
-                Choice(name="where", label="In", options=_PLACES, selected="library"),
-                Choice(name="shortest", label="Words from", options=_LETTERS, selected="5"),
+                Choice(name="where", label="Files", options=_PLACES, selected="both"),
+                Choice(name="shortest", label="Shortest word", options=_LETTERS, selected="5"),
             ),
-            title=lambda job: f"Words from {job.shortest} letters in {dict(_PLACES)[job.where]}",
+            title=lambda job: f"Python’s words from {job.shortest} letters, {dict(_PLACES)[job.where].lower()}",
         ),
         Form(
             key="invoices",
@@ -126,7 +126,7 @@ FORMS = {
             heading="Sign invoices",
             text="Fails at the 27th of 40, to show what people see then.",
             button="Sign",
-            fields=(Choice(name="trouble", label="Over a problem", options=_TROUBLES, selected="foreseen"),),
+            fields=(Choice(name="trouble", label="Problem", options=_TROUBLES, selected="foreseen"),),
             title=lambda job: f"Invoices with a problem that {dict(_TROUBLES)[job.trouble]}",
         ),
     )

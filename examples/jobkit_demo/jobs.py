@@ -32,7 +32,7 @@ class WordIndex(msgspec.Struct, frozen=True, kw_only=True):
 class IndexWords(ProgressJob[WordIndex]):
     """Counts the words of every Python file on this machine."""
 
-    where: Literal["both", "library", "packages"] = "library"
+    where: Literal["both", "library", "packages"] = "both"
     shortest: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
     cache_key = ALL
     cache_ttl = timedelta(minutes=10)

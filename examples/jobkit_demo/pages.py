@@ -106,7 +106,7 @@ def _run(shown: Shown) -> str:
     admission = _ADMISSIONS.get(started.admission, started.admission)
     return f"""<article class="card run" id="run-{escape(started.run_id)}" aria-labelledby="title-{escape(started.run_id)}">
 <h3 id="title-{escape(started.run_id)}">{escape(started.title)}</h3>
-<p class="admission {escape(started.admission)}"><b>{escape(admission)}</b> in {_milliseconds(started.milliseconds)}</p>
+<p class="admission {escape(started.admission)}"><b>{escape(admission)}</b> · submitted in {_milliseconds(started.milliseconds)}</p>
 {shown.widget}
 {_result(shown)}
 </article>

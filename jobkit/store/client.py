@@ -55,12 +55,12 @@ class Store:
         return self._carry_out(conversation(operations, self._patience, str(self.location)))
 
     def wait(self, bells: Sequence[str], timeout: float) -> None:
-        """Block until one of the bells rings, for at most `timeout` seconds.
+        """Block until one of the bells rings, for at most `timeout` seconds (less than 10).
 
         Raises:
             StoreUnavailable: the connection broke.
         """
-        answer = self._send([("BLPOP", *bells, f"{timeout:.3f}")], Purpose.WAITING)
+        answer = self._send([("BLPOP", *bells, f"{timeout:.3f}")], Purpose.BELLS)
         if isinstance(answer, Exception):
             raise StoreUnavailable(f"The store at {self.location} does not answer: {answer}") from answer
 

@@ -28,6 +28,7 @@ class Purpose(Enum):
     """What a connection is for; the value is its socket timeout in seconds."""
 
     COMMANDS = 5.0
+    BELLS = 10.0
     WAITING = None
 
 

@@ -205,7 +205,8 @@ def _is_private(directory: Path) -> bool:
 
 def _unusable(directory: Path, error: OSError) -> StoreMisconfigured:
     return StoreMisconfigured(
-        f"The embedded store's directory {directory} cannot be used: {error.strerror} ({error.filename}). Make it writable, "
+        f"The embedded store's directory {directory} cannot be used: "
+        f"{error.strerror} ({error.filename}). Make it writable, "
         "name another one with JOBKIT_URL=embedded:PATH, or point JOBKIT_URL at a Valkey or Redis server."
     )
 

@@ -49,7 +49,7 @@ Value = bytes | str | int
 MESSAGE_OF_LOST_WORKER = "The worker that performed this was lost."
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
-_LATE_CHARACTERS = [a + b for a in _CROCKFORD for b in _CROCKFORD]
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
 _WITHOUT_PRELUDE = {"open"}
 _REFUSED_WHEN_FULL = {"open", "submit"}
@@ -108,8 +108,7 @@ class Reuse(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All the store needs to admit a run. Durations are milliseconds here; `at` is epoch milliseconds."""
 
     id: str
@@ -214,7 +213,7 @@ class Operations:
     def release(
         self, slot: str, *, crashed: bool, failure: bytes, token: str = ""
     ) -> Operation[tuple[Verdict, str]]:
-        """Declare a slot dead, and give back what it holds; with a `token`, only if it holds the start of that token."""
+        """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
         how = "crashed" if crashed else "handback"
         return self._operation("release", "0-", slot, how, failure, token, read=replies.released)
 
@@ -259,7 +258,7 @@ class Operations:
 def new_run_id(partition: int = 0) -> str:
     """A fresh id: its partition, then a ULID (48 bits of milliseconds, 80 random bits)."""
     number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
-    return f"{partition}-" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+    return f"{partition}-" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10)])
 
 
 def checked_run_id(text: str) -> str:

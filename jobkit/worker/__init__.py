@@ -7,6 +7,7 @@ import os
 import threading
 from dataclasses import KW_ONLY, dataclass
 
+from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from jobkit.worker.supervisor import Supervisor
 
 __all__ = ["Worker"]
@@ -28,6 +29,16 @@ class Worker:
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency must be 1 or more, not {self.concurrency}.")
+        if not MIN_LEASE_SECONDS <= self.lease <= MAX_LEASE_SECONDS:
+            raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
+        if not self.grace >= 0:
+            raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
+        if isinstance(self.queues, str) or not self.queues or not all(self.queues):
+            raise ValueError(f"queues must be one or more names, not {self.queues!r}.")
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""

@@ -7,6 +7,7 @@ back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCR
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import math
 import os
@@ -21,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.errors import StoreError, StoreUnavailable
 from jobkit.execution import Execution
-from jobkit.job import Options, spec_of
+from jobkit.job import spec_of
+from jobkit.options import Options
 from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
-from jobkit.worker.interruption import Drained, Interruption
+from jobkit.worker.interruption import SIGNAL, Drained, Interruption
 from jobkit.worker.link import TO_CHILD, Begin, Drain, Link, Ready, Stop, Terms, ToChild, Unfit
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
@@ -113,11 +115,14 @@ class Child:
 
     def _ask(self, operations: list[Operation[Any]]) -> list[Any]:
         """Ask until there is an answer: what was performed is not thrown away because the store is in trouble."""
+        said = ""
         for pause in backoff():
             try:
                 return self._store.execute_all(operations)
             except StoreError as error:
-                _log.error("%s (Asking again.)", error)
+                if str(error) != said:
+                    said = str(error)
+                    _log.error("%s (Asking again.)", said)
                 time.sleep(pause)
         raise AssertionError("backoff never ends")
 
@@ -167,8 +172,8 @@ class _Listener:
 
 def main(target: str, descriptor: str, parent: str, level: str) -> int:
     die_with_parent(int(parent))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave_it_to_the_supervisor)
+    faulthandler.enable()
+    _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
     kit = _imported(target, link)
     if kit is None:
@@ -210,8 +215,21 @@ def _ready(kit: JobKit) -> Ready:
     )
 
 
-def _leave_it_to_the_supervisor(_number: int, _frame: object) -> None:
-    """A handler that does nothing; unlike SIG_IGN it is not inherited by the programs that jobs start."""
+def _leave_signals_to_the_supervisor() -> None:
+    """Service managers signal every process of a service; the child ends when its supervisor says so.
+
+    The handler does nothing: unlike SIG_IGN it does not live on in programs that jobs start. In processes that they
+    fork it would, and `multiprocessing` ends those with SIGTERM.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: None)
+    os.register_at_fork(after_in_child=_take_signals_as_usual)
+
+
+def _take_signals_as_usual() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, SIGNAL):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end_soon() -> None:

@@ -62,7 +62,7 @@ class ChildProcess:
         self._link.say(message)
 
     def kill(self) -> None:
-        """End it and what it started; its group cannot be anybody else's before it is buried."""
+        """End it and what it started."""
         if not self.gone.done():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -76,15 +76,16 @@ class ChildProcess:
             self._heed(self, message)
 
     def _watch(self) -> None:
-        """Notice the end at once: the kernel makes a descriptor readable, or else a thread waits."""
-        if hasattr(os, "pidfd_open"):
+        """Notice the end at once: Linux makes a descriptor readable, elsewhere a thread waits."""
+        try:
             descriptor = os.pidfd_open(self._process.pid)
-            self._loop.add_reader(descriptor, self._ended, descriptor)
-        else:
+        except (AttributeError, OSError):
             threading.Thread(target=self._wait, name="jobkit-waiting", daemon=True).start()
+        else:
+            self._loop.add_reader(descriptor, self._ended, descriptor)
 
     def _wait(self) -> None:
-        os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+        self._process.wait()
         with suppress(RuntimeError):  # the loop is closed: nobody is interested any more
             self._loop.call_soon_threadsafe(self._bury)
 
@@ -95,7 +96,7 @@ class ChildProcess:
 
     def _bury(self) -> None:
         self._hear()  # its last words
-        self.kill()  # what it left behind; while it is unburied its group is still its own
+        self.kill()  # what it left behind: as long as any of it lives, or it is unburied, its group is its own
         code = self._process.wait()
         self._loop.remove_reader(self._link.fileno())
         self._link.close()

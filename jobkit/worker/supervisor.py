@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
-from jobkit.job import Options
+from jobkit.options import Options
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.operations import Operations, failure_head
@@ -135,7 +135,7 @@ class Supervisor:
         self._children.discard(child)
         if child.phase is Phase.SERVING:
             self._give_back(child, code)
-        elif child.phase is Phase.STARTING and not self._leaving:
+        elif child.phase is Phase.STARTING and not self._leaving and not child.pardoned:
             self._rest_after_failed_start(code)
         self._promote()
         self._fill()
@@ -148,7 +148,7 @@ class Supervisor:
             self._end_with(1)
             return
         self._resting = True
-        pause = min(FIRST_PAUSE * 2 ** (self._failed_starts - 1), LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(self._failed_starts - 1, 10), LONGEST_PAUSE)
         asyncio.get_running_loop().call_later(pause, self._rested)
 
     def _rested(self) -> None:
@@ -161,9 +161,9 @@ class Supervisor:
         pardoned = child.pardoned or (self._leaving and code == 0)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
-        task = asyncio.ensure_future(self._release(child.slot, crashed=not pardoned, code=code))
-        self._releases.add(task)
-        task.add_done_callback(self._releases.discard)
+        release = self._spawn(self._release(child.slot, crashed=not pardoned, code=code))
+        self._releases.add(release)
+        release.add_done_callback(self._releases.discard)
 
     async def _release(self, slot: str, *, crashed: bool, code: int) -> None:
         verdict, run_id = await self._ask_release(
@@ -235,10 +235,19 @@ class Supervisor:
     def _serving_slots(self) -> list[str]:
         return [child.slot for child in self._in(Phase.SERVING)]
 
-    def _spawn(self, coroutine: Coroutine[object, object, None]) -> None:
+    def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        """A worker whose heart has stopped must not look alive."""
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.critical("Worker %s fails, and ends.", self._worker, exc_info=error)
+            self._end_with(1)
 
     # The end ----------------------------------------------------------------------------------------------------------
 

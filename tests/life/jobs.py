@@ -3,21 +3,27 @@
 They tell what happens to them in a folder that the test names: one line in `starts` for each start, and they go on
 as soon as the test has put a file `go` there.
 """
+# ruff: noqa: ARG002  (a job need not use its progress)
 
 from __future__ import annotations
 
 import asyncio
 import ctypes
-import faulthandler
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jobkit import File, JobKit, Progress, ProgressJob, PublicError
 from jobkit.progress import Cancelled
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 LEASE = 1.0
 A_WHILE = 60.0
@@ -26,6 +32,10 @@ A_WHILE = 60.0
 def begin(folder: str) -> None:
     with Path(folder, "starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")
+
+
+def put(folder: str, name: str) -> None:
+    Path(folder, name).touch()
 
 
 def has(folder: str, name: str) -> bool:
@@ -73,7 +83,7 @@ class Sleeps(ProgressJob[None]):
         try:
             time.sleep(A_WHILE)
         finally:
-            Path(self.folder, "cleaned").touch()
+            put(self.folder, "cleaned")
 
 
 class SleepsOnALoop(ProgressJob[str]):
@@ -84,7 +94,7 @@ class SleepsOnALoop(ProgressJob[str]):
         try:
             await asyncio.sleep(A_WHILE)
         finally:
-            Path(self.folder, "cleaned").touch()
+            put(self.folder, "cleaned")
         return "slept"
 
 
@@ -97,7 +107,7 @@ class AddsOnALoop(ProgressJob[int]):
             total += n
         return total
 
-    async def _numbers(self):  # type: ignore[no-untyped-def]
+    async def _numbers(self) -> AsyncIterator[int]:
         for n in range(self.a):
             await asyncio.sleep(0)
             yield n
@@ -113,7 +123,7 @@ class WillNotStop(ProgressJob[None]):
             try:
                 time.sleep(A_WHILE)
             except Cancelled:
-                Path(self.folder, "told").touch()
+                put(self.folder, "told")
 
 
 class FinishesAllTheSame(ProgressJob[str]):
@@ -123,10 +133,8 @@ class FinishesAllTheSame(ProgressJob[str]):
 
     def perform(self, progress: Progress) -> str:
         begin(self.folder)
-        try:
+        with suppress(Cancelled):
             time.sleep(A_WHILE)
-        except Cancelled:
-            pass
         return "finished"
 
 
@@ -199,7 +207,6 @@ class Misbehaves(ProgressJob[object]):
         os._exit(0)
 
     def _segmentation_fault(self) -> None:
-        faulthandler.disable()
         ctypes.string_at(0)
 
     def _come_back_from_a_fork(self) -> object:
@@ -207,6 +214,10 @@ class Misbehaves(ProgressJob[object]):
         if child:
             os.waitpid(child, 0)
         return "parent"
+
+    def _use_a_process_pool(self) -> object:
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return sum(pool.map(abs, range(10)))
 
     def _print_much(self) -> object:
         for _ in range(1000):

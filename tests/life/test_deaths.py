@@ -55,7 +55,7 @@ def test_after_a_whole_worker_is_killed_another_takes_over_within_the_lease(
     process = folder.wait_for_start()
     warm(start_worker("--concurrency", "1"), kit)
     killed = time.monotonic()
-    first.signal(signal.SIGKILL)
+    first.send(signal.SIGKILL)
     first.exit_code()
     wait_until(lambda: not is_alive(process), "its child has ended too", timeout=0.5)
     folder.wait_for_start(2)
@@ -70,7 +70,7 @@ def test_the_children_of_a_killed_supervisor_end_even_while_they_hold_the_interp
     worker = start_worker("--concurrency", "1")
     kit.submit(HoldsTheInterpreter(folder=str(folder), seconds=60))
     process = folder.wait_for_start()
-    worker.signal(signal.SIGKILL)
+    worker.send(signal.SIGKILL)
     worker.exit_code()
     wait_until(lambda: not is_alive(process), "the child has ended", timeout=0.5)
 

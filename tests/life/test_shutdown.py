@@ -22,7 +22,7 @@ def test_an_idle_worker_ends_at_once_and_is_counted_no_more(
 ) -> None:
     worker = start_worker("--concurrency", "2")
     kit.submit(Add(a=1, b=1)).result(timeout=10)
-    worker.signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
     assert kit.submit(Add(a=1, b=1)).snapshot().queue.workers == 0
 
@@ -34,7 +34,7 @@ def test_a_running_job_finishes_and_nothing_more_is_taken(
     run = kit.submit(CountUntilGo(folder=str(folder)))
     folder.wait_for_start()
     waiting = kit.submit(Add(a=1, b=1))
-    worker.signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     wait_until(lambda: "takes nothing more" in worker.text, "the worker has heard it")
     folder.go()
     assert worker.exit_code() == 0
@@ -49,7 +49,7 @@ def test_what_does_not_finish_is_handed_back_without_an_attempt_in_its_old_place
     run = kit.submit(CountUntilGo(folder=str(folder)))
     folder.wait_for_start()
     kit.submit(Add(a=1, b=1))
-    worker.signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
     snapshot = run.snapshot()
     assert (snapshot.state, snapshot.attempt, snapshot.queue.position) == (State.QUEUED, 1, 1)
@@ -65,7 +65,7 @@ def test_a_job_that_will_not_be_handed_back_is_killed_and_given_back_all_the_sam
     worker = start_worker("--concurrency", "1", "--grace", "0.1")
     run = kit.submit(WillNotStop(folder=str(folder)))
     process = folder.wait_for_start()
-    worker.signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
     assert folder.has("told")
     assert not is_alive(process)
@@ -78,10 +78,10 @@ def test_the_second_signal_ends_at_once_and_still_gives_everything_back(
     worker = start_worker("--concurrency", "1")
     run = kit.submit(Sleeps(folder=str(folder)))
     process = folder.wait_for_start()
-    worker.signal(signal.SIGINT)
+    worker.send(signal.SIGINT)
     wait_until(lambda: "takes nothing more" in worker.text, "the worker has heard the first")
     assert is_alive(process)
-    worker.signal(signal.SIGTERM)
+    worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
     assert not is_alive(process)
     assert not folder.has("cleaned")
@@ -95,7 +95,7 @@ def test_children_leave_a_signal_to_the_whole_group_to_their_supervisor(
     worker = start_worker("--concurrency", "1")
     run = kit.submit(CountUntilGo(folder=str(folder)))
     folder.wait_for_start()
-    worker.signal_all(signal.SIGTERM)
+    worker.send_to_all(signal.SIGTERM)
     wait_until(lambda: "takes nothing more" in worker.text, "the worker has heard it")
     folder.go()
     assert worker.exit_code() == 0

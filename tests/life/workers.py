@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from tests.servers import ROOT
 from tests.waiting import wait_until
@@ -52,10 +52,10 @@ class WorkerProcess:
         for pid in (*self.children(), self.pid):
             os.kill(pid, signal.SIGCONT)
 
-    def signal(self, number: signal.Signals) -> None:
+    def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def signal_all(self, number: signal.Signals) -> None:
+    def send_to_all(self, number: signal.Signals) -> None:
         """As a service manager does: to the supervisor and to its children."""
         for pid in (*self.children(), self.pid):
             os.kill(pid, number)
@@ -105,6 +105,6 @@ class Folder:
 
 def is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

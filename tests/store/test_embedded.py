@@ -194,6 +194,15 @@ def test_killed_keeper_leaves_the_server_running_and_the_next_asker_brings_a_new
     wait_until(lambda: not processes_of(home), "the adopted server has ended when unused")
 
 
+def test_server_without_keeper_still_locks_its_directory(home: Path) -> None:
+    """Else a second server could write the same file, should the first one's socket be lost."""
+    with connect(home):
+        kill(keeper_of(home))
+        assert keeper.is_locked(str(home / keeper.SERVER_LOCK))
+        kill(server_of(home))
+        wait_until(lambda: not keeper.is_locked(str(home / keeper.SERVER_LOCK)), "the dead server has let go")
+
+
 def test_killed_server_is_started_again_with_its_data(home: Path) -> None:
     with connect(home) as client:
         client.set("kept", "yes")

@@ -29,7 +29,8 @@ from fastapi import Body, FastAPI
 
 from jobkit.errors import BadArguments, BadJob, BadResult
 from jobkit.files import File, FileStorage
-from jobkit.job import ALL, BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, JobSpec, Options, ProgressJob, spec_of
+from jobkit.job import ALL, JobSpec, ProgressJob, spec_of
+from jobkit.options import BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, Options
 from jobkit.progress import Progress
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
@@ -28,6 +30,13 @@ def identify(request: Request) -> str | None:
 async def authorize(request: Request, run: Any, action: str) -> bool:
     """The rule stands in a header."""
     return action in request.headers.get("x-may", "").split()
+
+
+class Passing(BaseHTTPMiddleware):
+    """Host middleware of the kind that puts a queue between the app and the server."""
+
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +77,7 @@ def web(kit: JobKit, jobs_app: Any) -> Iterator[Thread]:
             Mount("/open", create_app(kit, authorize=allow_all)),
             Mount("/both", create_app(kit, identify=identify, authorize=authorize)),
             Mount("/awaited", create_app(kit, authorize=allow_all, stepped=False)),
+            Mount("/wrapped", create_app(kit, authorize=allow_all), middleware=[Middleware(Passing)]),
             Mount("/a/deep", routes=[Mount("/place", create_app(kit, authorize=allow_all))]),
             Route("/form", form, methods=["POST"]),
             Route("/page", page),

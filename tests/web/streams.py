@@ -46,9 +46,17 @@ class Stream:
         """All that comes until the server ends the body in order."""
         return list(self._events)
 
+    def _lines(self) -> Iterator[str]:
+        """Only what the format says ends a line does."""
+        rest = ""
+        for text in self.response.iter_text():
+            *lines, rest = (rest + text).split("\n")
+            yield from lines
+        assert not rest, f"the stream ended within a line: {rest!r}"
+
     def _parse(self) -> Iterator[Event]:
         lines: list[str] = []
-        for line in self.response.iter_lines():
+        for line in self._lines():
             if line:
                 lines.append(line)
             elif lines:

@@ -94,5 +94,3 @@ def test_token_grants_only_what_is_about_a_run(actions: list[str]) -> None:
 def test_token_without_an_end_is_refused(ttl: float) -> None:
     with pytest.raises(ValueError, match="give a timedelta or seconds above 0"):
         SIGNER.sign(RUN, ["read"], now=NOW, ttl=ttl)
-
-

@@ -43,7 +43,7 @@ def test_strangers_session_cannot_tell_a_run_from_none(
     client.cookies.set("user", "bob")
     wrong = client.request(method, "/users" + path.format(id=anns.id))
     unknown = client.request(method, "/users" + path.format(id=UNKNOWN))
-    garbage = client.request(method, "/users" + path.format(id="%00%0d%0a..%20x"))
+    garbage = client.request(method, "/users" + path.format(id="%00..%20x"))
     assert wrong.status_code == unknown.status_code == garbage.status_code == 404
     assert wrong.content == unknown.content == garbage.content
     assert wrong.headers.keys() == unknown.headers.keys()
@@ -190,5 +190,3 @@ def test_joined_run_is_readable_for_both_owners(client: httpx.Client, kit: JobKi
     for user in ("ann", "bob"):
         client.cookies.set("user", user)
         assert client.get(f"/users/runs/{first.id}").status_code == 200
-
-

@@ -19,8 +19,11 @@ from jobkit_web.site import MOST_RUNS, read_body, require_json, view_of
 from jobkit_web.watcher import HEADERS, HandedOver, WatchResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
 
+    from jobkit_web.access import Claims, Signer
     from jobkit_web.guard import Grant
     from jobkit_web.hub import Hub, Topic
     from jobkit_web.site import Site
@@ -97,31 +100,51 @@ class Streaming:
         if _has_seen_the_end(request, [topic for topic, _ in watched]):
             return Response(status_code=204, headers=HEADERS)
         now = time.time()
-        lasting = ROTATION * random.uniform(0.8, 1.0)
-        for topic, grant in watched:
-            lasting = min(lasting, grant.claims.expires - now if grant.claims else lasting)
-            if not topic.ended:
-                preface += await self._renewal(grant, now)
+        held = [grant.claims for _, grant in watched if grant.claims is not None]
+        lasting = min([ROTATION * random.uniform(0.8, 1.0), *(claims.expires - now for claims in held)])
+        renewer = Renewer(await self._site.guard.signer(), [claims for claims in held if not claims.in_url])
+        going = [topic.run_id for topic, _ in watched if not topic.ended]
         event = request.query_params.get("heartbeat") == "event"
         return HandedOver(
             WatchResponse(
                 hub,
                 [(topic, view_of(request, grant)) for topic, grant in watched],
                 lasting=lasting,
-                preface=preface,
+                preface=preface + renewer.renewed(going, now),
+                farewell=renewer.farewell if renewer.is_needed_at(now + lasting) else None,
                 heartbeat=frames.HEARTBEAT if event else frames.COMMENT,
                 stepped=self._site.stepped,
             )
         )
 
-    async def _renewal(self, grant: Grant, now: float) -> bytes:
-        """A fresh access token where this one would end before the next connect: it lasts as long as the run lives."""
-        claims = grant.claims
-        if claims is None or claims.in_url or claims.expires - now > max(ROTATION, claims.ttl / 2):
-            return b""
-        signer = await self._site.guard.signer()
-        fresh = signer.sign(claims.run, claims.actions, now=now, ttl=claims.ttl, interest=claims.interest)
-        return frames.token(claims.run, fresh)
+
+class Renewer:
+    """Gives a stream fresh access tokens for runs that go on, so that access lasts as long as they live.
+
+    A token is renewed in the second half of its time: when the stream begins, and just before it ends.
+    """
+
+    def __init__(self, signer: Signer, held: list[Claims]) -> None:
+        self._signer = signer
+        self._held = held
+
+    def is_needed_at(self, moment: float) -> bool:
+        return any(_is_old(claims, moment) for claims in self._held)
+
+    def renewed(self, run_ids: Sequence[str], now: float) -> bytes:
+        """The events for those of these runs whose tokens are old."""
+        old = [claims for claims in self._held if claims.run in run_ids and _is_old(claims, now)]
+        return b"".join(frames.token(claims.run, self._fresh(claims, now)) for claims in old)
+
+    def farewell(self, run_ids: Sequence[str]) -> bytes:
+        return self.renewed(run_ids, time.time())
+
+    def _fresh(self, claims: Claims, now: float) -> str:
+        return self._signer.sign(claims.run, claims.actions, now=now, ttl=claims.ttl, interest=claims.interest)
+
+
+def _is_old(claims: Claims, moment: float) -> bool:
+    return claims.expires - moment < claims.ttl / 2
 
 
 async def _wanted(request: Request) -> list[Wanted]:

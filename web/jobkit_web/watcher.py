@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sse_starlette.sse import EventSourceResponse
@@ -18,7 +19,7 @@ from starlette.responses import Response
 from jobkit_web import frames
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Generator
 
     from starlette.types import Receive, Scope, Send
 
@@ -40,16 +41,18 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
 }
 
+Farewell = Callable[[Sequence[str]], bytes]
+
 STREAM_IN_SCOPE = "jobkit.stream"
 
 _log = logging.getLogger("jobkit.web")
 
 
 class Watcher:
-    """What the hub knows of one stream."""
+    """What the hub knows of one stream. `farewell` is what it says to a reader whose time is over."""
 
     __slots__ = (
-        "_blocked", "_blocked_at", "_hub", "_news", "_send", "_sent_at", "_steps", "_task", "closes_at", "finished",
+        "_blocked", "_blocked_at", "_hub", "_news", "_send", "_sent_at", "_steps", "_task", "closes_at", "farewell", "finished",
         "heartbeat", "topics",
     )  # fmt: skip
 
@@ -59,6 +62,7 @@ class Watcher:
         self.topics = list(topics)
         self.closes_at = closes_at
         self.heartbeat = heartbeat
+        self.farewell: Farewell | None = None
         self.finished = False
         self._hub = hub
         self._send = send
@@ -93,8 +97,9 @@ class Watcher:
     def dismiss(self, reason: str, within: float) -> None:
         """End the stream though its runs go on; the reader comes back."""
         if self._blocked is None and not self.finished:
+            words = self.farewell([topic.run_id for topic in self.topics]) if self.farewell else b""
             self._let_go()
-            self._push(frames.bye(reason, within))
+            self._push(words + frames.bye(reason, within))
 
     def keep_house(self, now: float) -> None:
         if self.finished:
@@ -218,6 +223,7 @@ class WatchResponse(EventSourceResponse):
         *,
         lasting: float,
         preface: bytes = b"",
+        farewell: Farewell | None = None,
         heartbeat: bytes = frames.COMMENT,
         stepped: bool = True,
     ) -> None:
@@ -226,6 +232,7 @@ class WatchResponse(EventSourceResponse):
         self._watched = watched
         self._lasting = lasting
         self._preface = preface
+        self._farewell = farewell
         self._heartbeat = heartbeat
         self._stepped = stepped
         for topic, _ in watched:
@@ -261,6 +268,7 @@ class WatchResponse(EventSourceResponse):
             self._heartbeat,
             stepped=self._stepped,
         )
+        watcher.farewell = self._farewell
         self._hub.attach(watcher, self._watched)
         self._let_go()
         watcher.begin(self._preface)

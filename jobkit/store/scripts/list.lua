@@ -17,9 +17,9 @@ while #answers <= limit do
   for i = 1, #rows, 2 do
     local id, score = rows[i], rows[i + 1]
     local seen = after and score == top and id >= after
-    local run = not seen and #answers <= limit and read_run(id)
-    if run then
-      answers[#answers + 1] = snapshot(run)
+    local text = not seen and #answers <= limit and snapshot(id)
+    if text then
+      answers[#answers + 1] = text
       cursor = score .. ' ' .. id
     end
   end

@@ -36,42 +36,29 @@ end
 
 -- Records ------------------------------------------------------------------------------------------------------------
 
-local FIELDS = {
-  'state', 'version', 'head', 'queue', 'queue_json', 'key', 'score', 'start', 'failures', 'crashes', 'max_attempts',
-  'max_crashes', 'lease', 'own_lease', 'keep', 'cache_ttl', 'public', 'token', 'released', 'owner', 'sequence', 'progress',
-  'error', 'cancelling', 'interests', 'created', 'started', 'updated', 'finished', 'fresh_until', 'undeliverable',
-  'returned', 'watched',
-}
-
 local function record_key(id)
   return P .. 'run:' .. id
 end
 
--- A field that was never written is nil, but for those that count or are always shown.
-local function with_defaults(run)
-  run.start = run.start or '0'
-  run.failures = run.failures or '0'
-  run.crashes = run.crashes or '0'
-  run.version = run.version or '0'
-  run.progress = run.progress or UNTOUCHED
-  return run
+local function field(run, name)
+  return redis.call('HGET', record_key(run.id), name)
 end
 
+-- What moves a run, or nil for an unknown one; what else its record keeps is read where it is needed. (One constructor,
+-- and no loop: this is the hottest step of all.) A field that was never written is false.
 local function read_run(id)
-  local values = redis.call('HMGET', record_key(id), unpack(FIELDS))
-  if not values[1] then
-    return nil
-  end
-  local run = {id = id, changes = {}}
-  for i, field in ipairs(FIELDS) do
-    run[field] = values[i] or nil
-  end
-  return with_defaults(run)
+  local v = redis.call('HMGET', record_key(id), 'state', 'version', 'queue', 'key', 'score', 'start', 'crashes', 'lease',
+    'token', 'owner', 'sequence', 'cancelling', 'interests', 'watched', 'keep', 'cache_ttl', 'fresh_until', 'released')
+  return v[1] and {
+    id = id, changes = {}, state = v[1], version = v[2], queue = v[3], key = v[4], score = v[5], start = v[6] or '0',
+    crashes = v[7] or '0', lease = v[8], token = v[9], owner = v[10], sequence = v[11], cancelling = v[12],
+    interests = v[13], watched = v[14], keep = v[15], cache_ttl = v[16], fresh_until = v[17], released = v[18],
+  } or nil
 end
 
-local function put(run, field, value)
-  run[field] = value
-  run.changes[#run.changes + 1] = field
+local function put(run, name, value)
+  run[name] = value
+  run.changes[#run.changes + 1] = name
   run.changes[#run.changes + 1] = value
 end
 
@@ -85,40 +72,45 @@ local function boolean(value)
   return value and 'true' or 'false'
 end
 
-local function queue_place(run)
-  local position = 'null'
-  if run.state == 'queued' then
-    local rank = redis.call('ZRANK', P .. 'ready:' .. run.queue, run.id)
-    position = rank and integer(rank + 1) or 'null'
-  end
-  local workers = 'null'
-  if not ENDED[run.state] then
-    workers = integer(redis.call('ZCOUNT', P .. 'workers:' .. run.queue, now - WORKER_SILENCE, '+inf'))
-  end
-  return '{"name":' .. run.queue_json .. ',"position":' .. position .. ',"workers":' .. workers .. '}'
+local function position(id, state, queue)
+  local rank = state == 'queued' and redis.call('ZRANK', P .. 'ready:' .. queue, id)
+  return rank and integer(rank + 1) or 'null'
 end
 
-local function result_part(run)
-  if run.state ~= 'succeeded' then
+local function workers(state, queue)
+  if ENDED[state] then
+    return 'null'
+  end
+  return integer(redis.call('ZCOUNT', P .. 'workers:' .. queue, now - WORKER_SILENCE, '+inf'))
+end
+
+local function result_part(id, state, public)
+  if state ~= 'succeeded' then
     return '"result":null,"result_inline":true,"result_url":null'
   end
-  local size = run.public == '1' and redis.call('HSTRLEN', record_key(run.id), 'result') or INLINE_RESULT + 1
+  local size = public and redis.call('HSTRLEN', record_key(id), 'result') or INLINE_RESULT + 1
   if size > INLINE_RESULT then
     return '"result":null,"result_inline":false,"result_url":null'
   end
-  return '"result":' .. redis.call('HGET', record_key(run.id), 'result') .. ',"result_inline":true,"result_url":null'
+  return '"result":' .. redis.call('HGET', record_key(id), 'result') .. ',"result_inline":true,"result_url":null'
 end
 
-local function snapshot(run)
-  return table.concat({
-    run.head, ',"state":"', run.state, '","version":', run.version, ',"start":', run.start,
-    ',"attempt":', integer(tonumber(run.failures) + 1), ',"max_attempts":', run.max_attempts,
-    ',"progress":', run.progress, ',"queue":', queue_place(run),
-    ',"cancellable":', boolean(not ENDED[run.state] and run.cancelling ~= '1'), ',"stalled":false',
-    ',"created_at":', moment(run.created), ',"started_at":', moment(run.started),
-    ',"updated_at":', moment(run.updated), ',"finished_at":', moment(run.finished),
-    ',', result_part(run), ',"error":', run.error or 'null', '}',
-  })
+-- The snapshot of a run as its record stands, or nil for an unknown one.
+local function snapshot(id)
+  local head, state, version, start, failures, max_attempts, progress, queue, queue_json, cancelling, created, started,
+    updated, finished, public, problem = unpack(redis.call('HMGET', record_key(id),
+      'head', 'state', 'version', 'start', 'failures', 'max_attempts', 'progress', 'queue', 'queue_json', 'cancelling',
+      'created', 'started', 'updated', 'finished', 'public', 'error'))
+  return state and table.concat({
+    head, ',"state":"', state, '","version":', version, ',"start":', start or '0',
+    ',"attempt":', integer(tonumber(failures or '0') + 1), ',"max_attempts":', max_attempts,
+    ',"progress":', progress or UNTOUCHED,
+    ',"queue":{"name":', queue_json, ',"position":', position(id, state, queue), ',"workers":', workers(state, queue), '}',
+    ',"cancellable":', boolean(not ENDED[state] and cancelling ~= '1'), ',"stalled":false',
+    ',"created_at":', moment(created), ',"started_at":', moment(started),
+    ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
+    ',', result_part(id, state, public), ',"error":', problem or 'null', '}',
+  }) or nil
 end
 
 -- Writes what was put, under a newer version.
@@ -133,7 +125,7 @@ end
 local function commit(run)
   write(run)
   if run.watched then
-    redis.call('PUBLISH', P .. 'snapshots:' .. run.id, snapshot(run))
+    redis.call('PUBLISH', P .. 'snapshots:' .. run.id, snapshot(run.id))
   end
 end
 
@@ -316,7 +308,7 @@ local function crash(run, name, lost)
   put(run, 'crashes', integer(tonumber(run.crashes) + 1))
   if run.cancelling == '1' then
     move(run, 'cancel')
-  elseif tonumber(run.crashes) > tonumber(run.max_crashes) then
+  elseif tonumber(run.crashes) > tonumber(field(run, 'max_crashes')) then
     put(run, 'error', failure(run, lost))
     put(run, 'lost', '1')
     move(run, 'fail')

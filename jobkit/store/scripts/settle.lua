@@ -27,11 +27,12 @@ function SETTLE.released(run)
   if run.cancelling == '1' then
     return move(run, 'cancel')
   end
+  local returned = tonumber(field(run, 'returned') or '')
   if reason == '' then
     put(run, 'returned', '')
-  elseif (run.returned or '') == '' then
+  elseif not returned then
     put(run, 'returned', integer(now))
-  elseif now - tonumber(run.returned) > tonumber(run.undeliverable) then
+  elseif now - returned > tonumber(field(run, 'undeliverable')) then
     put(run, 'error', failure(run, problem))
     return move(run, 'fail')
   end

@@ -11,8 +11,8 @@ local id, key = ARGV[1], ARGV[6]
 local interest, owner, reuse, priority, delay, at = unpack(ARGV, 2 + #GIVEN)
 
 local function answer(admission, run)
-  local result = run.state == 'succeeded' and redis.call('HGET', record_key(run.id), 'result')
-  return {admission, run.id, snapshot(run), result or false, partition[3]}
+  local result = run.state == 'succeeded' and field(run, 'result')
+  return {admission, run.id, snapshot(run.id), result or false, partition[3]}
 end
 
 local function own(run)
@@ -23,9 +23,9 @@ end
 
 -- A stake in the run, counted once by its name; one that was withdrawn counts again.
 local function stake(run)
-  local field = 'interest:' .. interest
-  if redis.call('HGET', record_key(run.id), field) ~= '1' then
-    redis.call('HSET', record_key(run.id), field, '1')
+  local name = 'interest:' .. interest
+  if field(run, name) ~= '1' then
+    redis.call('HSET', record_key(run.id), name, '1')
     redis.call('HINCRBY', record_key(run.id), 'interests', 1)
   end
 end
@@ -53,10 +53,10 @@ local function point(names)
 end
 
 local function new_run()
-  local run = with_defaults({id = id, state = 'unknown', changes = {}})
-  for i, field in ipairs(GIVEN) do
+  local run = {id = id, changes = {}, state = 'unknown', version = '0', start = '0'}
+  for i, name in ipairs(GIVEN) do
     if ARGV[1 + i] ~= '' then
-      put(run, field, ARGV[1 + i])
+      put(run, name, ARGV[1 + i])
     end
   end
   put(run, 'created', integer(now))

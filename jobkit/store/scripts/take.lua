@@ -9,10 +9,11 @@ local uid, nonce = ARGV[1], ARGV[2]
 local slot = slot_key(uid)
 
 local function lease(run)
-  local work = redis.call('HMGET', record_key(run.id), 'job', 'cache_version', 'args')
+  local job, version, args, failures, max_attempts = unpack(
+    redis.call('HMGET', record_key(run.id), 'job', 'cache_version', 'args', 'failures', 'max_attempts'))
   return {
-    'lease', run.id, run.token, partition[1], work[1], work[2], work[3], run.start, run.failures, run.lease,
-    run.max_attempts, (tonumber(run.watched or '0') > now) and 1 or 0,
+    'lease', run.id, run.token, partition[1], job, version, args, run.start, failures or '0', run.lease, max_attempts,
+    (tonumber(run.watched or '0') > now) and 1 or 0,
   }
 end
 
@@ -83,11 +84,11 @@ desert(run)
 
 put(run, 'token', tick())
 put(run, 'owner', uid)
-put(run, 'lease', run.own_lease or ARGV[3])
+put(run, 'lease', field(run, 'own_lease') or ARGV[3])
 put(run, 'sequence', '0')
 put(run, 'start', integer(tonumber(run.start) + 1))
 put(run, 'started', integer(now))
-if run.progress ~= UNTOUCHED then
+if run.start ~= '1' then
   put(run, 'progress', UNTOUCHED)
 end
 redis.call('HSET', slot, 'nonce', nonce, 'run', run.id, 'token', run.token)

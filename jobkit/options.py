@@ -1,0 +1,178 @@
+"""The options of a job class: which there are, what each may be, and what it becomes.
+
+Each built option has one check, which returns the value in the form that everything else relies on, or raises a
+`ValueError` that goes on after the value: "must be a timedelta or ...". Names of options to come are taken already,
+so that no argument is called like one.
+"""
+
+import enum
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Final
+
+import msgspec
+
+MIN_LEASE_SECONDS: Final = 0.2
+MAX_LEASE_SECONDS: Final = 3600.0
+MAX_PRIORITY: Final = 1000
+
+
+class EveryField(enum.Enum):
+    """The type of `ALL`."""
+
+    ALL = "ALL"
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+ALL: Final = EveryField.ALL
+"""`cache_key = ALL`: jobs are identical when every argument is."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of one job class, checked; every duration in seconds. `docs/jobs.md` says what each does."""
+
+    cache_key: tuple[str, ...] | EveryField | None = None
+    cache_version: int | str = 1
+    tags: tuple[str, ...] = ()
+    cache_ttl: float | None = None
+    keep_for: float = 24 * 3600.0
+    queue: str = "default"
+    priority: int = 0
+    max_attempts: int = 1
+    max_crashes: int = 3
+    undeliverable_after: float = 600.0
+    cancel_grace: float = 10.0
+    lease: float | None = None
+    """None: the worker's own, 15 s unless it is told otherwise."""
+    stages: dict[str, float] | None = None
+    submittable: bool = False
+    public_result: bool = False
+
+
+def word(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[\w.:/-]{1,100}", value):
+        raise ValueError("must be up to 100 letters, digits or . : / - _")
+    return value
+
+
+def _words(value: object) -> tuple[str, ...]:
+    if not isinstance(value, tuple | list | set | frozenset):
+        raise ValueError('must be a tuple of words, as ("reports", "eu")')
+    words = tuple(word(item) for item in value)
+    return tuple(sorted(words)) if isinstance(value, set | frozenset) else words
+
+
+def _seconds(value: object) -> float:
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise ValueError("must be a timedelta or a number of seconds above 0")
+    return float(seconds)
+
+
+def _lease_seconds(value: object) -> float:
+    seconds = _seconds(value)
+    if not MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS:
+        raise ValueError(f"must be between {MIN_LEASE_SECONDS} and {MAX_LEASE_SECONDS:.0f} seconds")
+    return seconds
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be True or False")
+    return value
+
+
+def _whole_number(value: object, lowest: int, highest: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+        raise ValueError(f"must be a whole number from {lowest} to {highest}")
+    return value
+
+
+def _one_attempt(value: object) -> int:
+    if _whole_number(value, 1, 1000) > 1:
+        raise ValueError("must be 1: retries are not available yet")
+    return 1
+
+
+def _cache_version(value: object) -> int | str:
+    return word(value) if isinstance(value, str) else _whole_number(value, 0, 2**53)
+
+
+def _cache_key(value: object) -> tuple[str, ...] | EveryField:
+    if isinstance(value, EveryField):
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'is text, not a tuple: the comma makes the tuple. Write cache_key = ("{value}",)')
+    if not isinstance(value, tuple | list) or not all(isinstance(name, str) for name in value):
+        raise ValueError("must be a tuple of argument names, ALL or None")
+    if len(set(value)) < len(value):
+        raise ValueError("names an argument twice")
+    return tuple(value)
+
+
+def _stages(value: object) -> dict[str, float]:
+    if not isinstance(value, Mapping) or not value or not all(name and isinstance(name, str) for name in value):
+        raise ValueError('must map stage names to weights, as {"read": 3, "write": 1}')
+    try:
+        return {name: _seconds(weight) for name, weight in value.items()}
+    except ValueError:
+        raise ValueError("must give every stage a weight above 0") from None
+
+
+def _or_none(check: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda value: None if value is None else check(value)
+
+
+OWN_NAME: Final = "job_name"
+"""The one option that is not inherited: two classes cannot share a name."""
+
+BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
+    "cache_key": _or_none(_cache_key),
+    "cache_version": _cache_version,
+    "tags": _words,
+    "cache_ttl": _or_none(_seconds),
+    "keep_for": _seconds,
+    "queue": word,
+    "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
+    "max_attempts": _one_attempt,
+    "max_crashes": partial(_whole_number, lowest=0, highest=1000),
+    "undeliverable_after": _seconds,
+    "cancel_grace": _seconds,
+    "lease": _or_none(_lease_seconds),
+    "stages": _or_none(_stages),
+    "submittable": _flag,
+    "public_result": _flag,
+}
+
+UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
+    "stale_ttl": "an old result while a new one is made",
+    "failure_ttl": "remembering failures",
+    "refresh": "refreshing before the memo ends",
+    "throttle": "limiting how often a job starts",
+    "debounce": "waiting for the last of many submissions",
+    "l1_ttl": "memos in process memory",
+    "max_running": "limiting how many run at once",
+    "rate": "limiting how many start per time",
+    "fair_share": "fair shares among owners",
+    "max_queued": "limiting how many wait",
+    "expires": "giving up on runs that waited too long",
+    "schedule": "starting jobs by the clock",
+    "backoff": "retrying failures",
+    "retry_on": "retrying failures",
+    "give_up_on": "retrying failures",
+    "time_limit": "stopping jobs that take too long",
+    "stall_limit": "stopping jobs that make no progress",
+    "abandon_after": "stopping jobs nobody waits for",
+    "memory_limit": "stopping jobs that take too much memory",
+    "strict_lease": "stopping a job at the end of an unconfirmed lease",
+    "on_start": "hooks",
+    "on_success": "hooks",
+    "on_failure": "hooks",
+    "on_cancel": "hooks",
+}
+OPTION_NAMES: Final = frozenset({OWN_NAME, *BUILT_OPTIONS, *UNBUILT_OPTIONS})

@@ -1,0 +1,56 @@
+"""A kit for the tests of the command line; its jobs end when a test says so, by a file."""
+
+import time
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError
+
+
+class Count(ProgressJob[int]):
+    """Counts, and waits at the half for the file `gate`, if one is named."""
+
+    to: int
+    gate: str = ""
+    region: Literal["EU", "US"] = "EU"
+    day: date | None = None
+    labels: list[str] = []
+    cache_key = ALL
+    cache_ttl = 60
+
+    def perform(self, progress: Progress) -> int:
+        progress.unit = "numbers"
+        for number in progress.track(range(self.to), message="Counting"):
+            while self.gate and number >= self.to // 2 and not Path(self.gate).exists():
+                time.sleep(0.01)
+        return self.to
+
+
+class Write(ProgressJob[File]):
+    folder: str
+
+    def perform(self, progress: Progress) -> File:
+        path = Path(self.folder, "hello.txt")
+        path.write_text(f"hello {progress.done}")
+        return File(path)
+
+
+class Refuse(ProgressJob[None]):
+    public: bool = True
+
+    def perform(self, progress: Progress) -> None:
+        if self.public:
+            raise PublicError("There is no such month.")
+        raise ZeroDivisionError("a secret")
+
+
+class Elsewhere(ProgressJob[None]):
+    queue = "nobody-serves-this"
+
+    def perform(self, progress: Progress) -> None:
+        progress.advance()
+
+
+kit = JobKit(jobs=[Count, Write, Refuse, Elsewhere])
+not_a_kit = 3
