@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from jobkit_web import access_token, create_app, serve
 
 from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
-from jobkit.progress import Progress
 from jobkit.snapshot import ProgressView
 from jobkit.store.replies import Lease
-from jobkit_web import access_token, create_app, serve
 
 RATE = 10
 WARM_UP = 50
@@ -41,7 +40,7 @@ class Watched(ProgressJob[None]):
 
     job_name = "benchmarks.Watched"
 
-    def perform(self, progress: Progress) -> None:
+    def perform(self, progress: object) -> None:
         raise NotImplementedError("This benchmark reports by itself.")
 
 
@@ -54,7 +53,7 @@ def serve_for_ever(url: str) -> None:
         port=0,
         log_level="warning",
         access_log=False,
-        ready=lambda address: print(address, flush=True),
+        ready=say,
     )
 
 
@@ -67,14 +66,14 @@ class Reader(asyncio.Protocol):
     def __init__(self, request: bytes, delays: list[float]) -> None:
         self.request = request
         self.delays = delays
-        self.started = False
+        self.started = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
-        self.started = True
+        self.started.set()
         now = time.time()
         at = data.find(STAMP)
         while at >= 0:
@@ -97,14 +96,13 @@ async def read(host: str, port: int, path: str, token: str, count: int) -> None:
             for _ in range(first, min(first + 50, count))
         ]
         readers += [reader for _, reader in await asyncio.gather(*opening)]
-    while not all(reader.started for reader in readers):
-        await asyncio.sleep(0.01)
-    print(json.dumps({"connected_per_second": count / (time.perf_counter() - began)}), flush=True)
+    await asyncio.gather(*(reader.started.wait() for reader in readers))
+    say(json.dumps({"connected_per_second": count / (time.perf_counter() - began)}))
     await loop.run_in_executor(None, sys.stdin.readline)  # whatever comes: begin
     delays.clear()
     await loop.run_in_executor(None, sys.stdin.readline)  # and end
     await asyncio.sleep(0.5)
-    print(json.dumps({"delays": delays}), flush=True)
+    say(json.dumps({"delays": delays}))
 
 
 # The measuring process ------------------------------------------------------------------------------------------------
@@ -126,9 +124,7 @@ class Worker:
         stamp = f"{time.time():.6f}"[:STAMP_DIGITS]
         view = ProgressView(done=self.sequence, total=10_000, fraction=self.sequence / 10_000, message=stamp)
         operations = self.kit.operations
-        self.kit.store().execute(
-            operations.report(self.lease.run_id, self.lease.token, self.sequence, view.to_json())
-        )
+        self.kit.store().execute(operations.report(self.lease.run_id, self.lease.token, self.sequence, view.to_json()))
 
 
 def measure(watchers: int, seconds: float) -> dict[str, Any]:
@@ -146,9 +142,7 @@ def measure(watchers: int, seconds: float) -> dict[str, Any]:
                 web.wait(timeout=10)
 
 
-def _measure(
-    worker: Worker, process: psutil.Process, address: str, watchers: int, seconds: float
-) -> dict[str, Any]:
+def _measure(worker: Worker, process: psutil.Process, address: str, watchers: int, seconds: float) -> dict[str, Any]:
     with readers(worker, address, WARM_UP) as warm:
         assert warm.stdout is not None
         warm.stdout.readline()
@@ -160,6 +154,7 @@ def _measure(
         assert load.stdin is not None
         connected = json.loads(load.stdout.readline())
         report_for(worker, 1.0)
+        time.sleep(0.5)  # the last of these is received, and its successor is not too early
         load.stdin.write("begin\n")
         load.stdin.flush()
         before = process.cpu_times()
@@ -209,6 +204,12 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
+def say(text: str) -> None:
+    """To whoever reads this process's output, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def table(figures: dict[str, Any]) -> str:
     width = max(len(name) for name in figures)
     return "\n".join(f"{name.ljust(width)}  {value:>12,}" for name, value in figures.items())
@@ -227,7 +228,7 @@ def main() -> None:
             parser.add_argument("--json", action="store_true")
             options = parser.parse_args()
             figures = measure(options.watchers, options.seconds)
-            print(json.dumps(figures) if options.json else table(figures))
+            say(json.dumps(figures) if options.json else table(figures))
 
 
 if __name__ == "__main__":

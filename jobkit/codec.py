@@ -23,8 +23,8 @@ MAX_ARGUMENTS_BYTES: Final = 1024**2
 MAX_RESULT_BYTES: Final = 8 * 1024**2
 
 _MARKED = f'"{MARK}":'.encode()
-_UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
-_UNDECODABLE = (ValueError, RecursionError)
+_UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
+_UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # one is the other only since msgspec 0.22
 
 
 class ArgumentsCodec:
@@ -74,7 +74,7 @@ class ResultCodec:
         self._traces = _traces_of_nonfinite(declared)
         self._decode = msgspec.json.Decoder(declared, dec_hook=_decode_foreign).decode
 
-    def encode(self, value: object, keep: Callable[[File], File] | None) -> bytes:
+    def encode(self, value: object, *, keep: Callable[[File], File] | None = None) -> bytes:
         """The result as JSON; each new `File` in it is handed to `keep`, once, and its kept copy encoded."""
         files = _FilesOfResult(keep)
         data = _encoded(value, _encoding(files.encode), self._traces, self._refusal)
@@ -91,7 +91,7 @@ class ResultCodec:
             raise self._refusal(f"{error}. Correct perform or its return annotation.") from error
         return data
 
-    def decode(self, data: bytes, storage: FileStorage | None) -> Any:
+    def decode(self, data: bytes, *, storage: FileStorage | None = None) -> Any:
         """The result in its declared type; files in it have a path if their `storage` is given."""
         try:
             return self._decoded_with_files(data, storage) if _MARKED in data else self._decode(data)

@@ -6,7 +6,7 @@
     decide    what its end means; pure
     settle    say so to the store, through the lease
 
-What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_attempt` alone,
+What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_perform` alone,
 and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. Only a
 `PublicError`'s text is for the end user; of any other the browser learns a reference, and its traceback is stored for
 the job's authors.
@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -113,6 +113,16 @@ class Decision:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """A lease being executed; `spec` is None when its job is not known here."""
+
+    lease: Lease
+    spec: JobSpec | None
+    progress: Progress
+    began: float = field(default_factory=time.monotonic)
+
+
 class Execution:
     """Executes leases with the jobs of one kit."""
 
@@ -126,41 +136,46 @@ class Execution:
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
-        began = time.monotonic()
-        _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, _attempt(lease), lease.max_attempts, lease.job)
-        spec = self._resolve(lease)
-        progress = Progress(lease.token, None if isinstance(spec, Unknown) else spec.options.stages)
-        ended = spec if isinstance(spec, Unknown) else self._attempt(lease, spec, progress)
+        start = self._resolve(lease)
+        ended = (
+            self._perform(start) if start.spec else Unknown(f"no worker for {lease.job} version {lease.cache_version}")
+        )
         decision = decide(ended)
-        _tell(lease, decision, time.monotonic() - began)
-        return self._settle(lease, decision, progress)
+        _tell(start, decision)
+        return self._settle(start, decision)
 
-    def _resolve(self, lease: Lease) -> JobSpec | Unknown:
+    def _resolve(self, lease: Lease) -> _Start:
+        _log.info(
+            "Run %s, attempt %d of %d: %s starts.", lease.run_id, lease.failures + 1, lease.max_attempts, lease.job
+        )
         job_class = self._jobs.get(lease.job)
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
-            return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
-        return spec
+            return _Start(lease, None, Progress())
+        return _Start(lease, spec, Progress(lease.token, spec.options.stages))
 
-    def _attempt(self, lease: Lease, spec: JobSpec, progress: Progress) -> Ended:
+    def _perform(self, start: _Start) -> Ended:
         """Restore, perform and encode: everything that runs the author's code."""
+        lease, spec = start.lease, start.spec
+        assert spec is not None, "only a known job is performed"
         try:
             job = spec.decode_arguments(lease.arguments)
-            value = self._performer.perform(lease, spec, job, progress)
+            value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
         except Cancelled as cancelled:
             return Stopped(cancelled.reason)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
-    def _settle(self, lease: Lease, decision: Decision | None, progress: Progress) -> Operation[Verdict] | None:
+    def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
         if decision is None:
             return None
+        progress = start.progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED)
         return self._operations.settle(
-            lease.run_id,
-            lease.token,
+            start.lease.run_id,
+            start.lease.token,
             decision.outcome,
-            progress=progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED).to_json(),
+            progress=progress.to_json(),
             result=decision.result,
             failure=decision.failure,
             traceback=decision.traceback,
@@ -169,21 +184,17 @@ class Execution:
         )
 
 
-def _attempt(lease: Lease) -> int:
-    return lease.failures + 1
-
-
-def _tell(lease: Lease, decision: Decision | None, seconds: float) -> None:
-    """The log line of an end; an error with all that its author needs."""
+def _tell(start: _Start, decision: Decision | None) -> None:
+    """The log line of an end; of an error all that its author needs."""
     failed = decision is not None and decision.outcome is Outcome.FAILED
     _log.log(
         logging.ERROR if failed else logging.INFO,
-        "Run %s, attempt %d: %s after %.3f s.%s",
-        lease.run_id,
-        _attempt(lease),
+        "Run %s, attempt %d: %s after %.3f s. %s",
+        start.lease.run_id,
+        start.lease.failures + 1,
         decision.outcome if decision else "no longer ours",
-        seconds,
-        f" {decision.reason or decision.traceback}".rstrip() if decision else "",
+        time.monotonic() - start.began,
+        decision.reason or decision.traceback if decision else "",
     )
 
 

@@ -346,7 +346,7 @@ class JobSpec:
         Raises:
             BadResult: it does not fit the return annotation, or is too large, or holds files nobody keeps.
         """
-        return self._codecs.results.encode(value, keep)
+        return self._codecs.results.encode(value, keep=keep)
 
     def decode_result(self, data: bytes, *, storage: FileStorage | None = None) -> Any:
         """The result in the type `perform` declares; files in it have a path if their `storage` is given.
@@ -354,7 +354,7 @@ class JobSpec:
         Raises:
             BadResult: it was written by another version of the job.
         """
-        return self._codecs.results.decode(data, storage)
+        return self._codecs.results.decode(data, storage=storage)
 
 
 class _UnresolvedName(BadJob):
@@ -401,6 +401,7 @@ def _brief(value: object) -> str:
 # --- The base class ------------------------------------------------------------------------------------------------
 
 
+# Repeated, for without it mypy says of every job: "Frozen dataclass cannot inherit from a non-frozen dataclass".
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
 class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     """One piece of work; `R` is what `perform` returns.

@@ -20,10 +20,8 @@ else if (field === "data") data.push(value);
 else if (field === "retry" && /^\d+$/.test(value)) onRetry(+value);
 };
 return (text) => {
-if (!text) return;
-if (afterReturn && text[0] === "\n") text = text.slice(1);
-afterReturn = text ? text.endsWith("\r") : false;
-const lines = (rest + text).split(/\r\n|\r|\n/);
+const lines = (rest + (afterReturn ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
+afterReturn = text.endsWith("\r");
 rest = (lines.pop());
 lines.forEach(read);
 };
@@ -45,19 +43,13 @@ const connections = {};
 const connectionTo = (endpoint, transport, patience) =>
 (connections[transport + endpoint] ??= createConnection(endpoint, transport, patience));
 const bearer = ({ token }) => (token ? { authorization: `Bearer ${token}` } : {});
-const pauseFor = (seconds, signal) =>
-new Promise((resolve) => {
-const timer = setTimeout(resolve, Math.min(seconds, LONGEST_PAUSE) * 1000);
-signal.onabort = () => {
-clearTimeout(timer);
-resolve(0);
-};
-});
 function createConnection(endpoint, transport, impatience) {
 const patience = { ...PATIENCE, ...impatience };
 const all = new Set();
 let served;
 let current = new AbortController();
+let timer;
+let late = false;
 let working = false;
 let paused = false;
 const first = Math.max(0, STEPS.indexOf(transport));
@@ -66,7 +58,7 @@ let probeAt = 0;
 let failures = 0;
 let stalls = 0;
 let heard = false;
-let retry;
+let wait = 0;
 let skew = -Infinity;
 let looking;
 function add(watch) {
@@ -81,13 +73,13 @@ function now() {
 return Date.now() / 1000 + (skew > -Infinity ? skew : 0);
 }
 function cancel(watch) {
-return fetch(`${urlOf(watch.id)}/cancel`, { method: "POST", headers: bearer(watch) });
+return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
 }
 function look() {
 clearTimeout(looking);
 looking = setTimeout(() => {
 if (!working) work();
-else if (!all.size || (served && [...all].some((one) => !served?.has(one)))) current.abort();
+else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
 });
 }
 async function work() {
@@ -96,41 +88,39 @@ while (all.size) {
 const pause = paused ? LONGEST_PAUSE : await takeTurn();
 if (pause && all.size) {
 current = new AbortController();
-await pauseFor(pause, current.signal);
+allow(pause);
+await new Promise((resolve) => (current.signal.onabort = resolve));
 }
 }
 working = false;
+clearTimeout(timer);
 }
-async function takeTurn() {
-const turn = (current = new AbortController());
-let late = false;
-let timer;
-const allow = (seconds) => {
+function allow(seconds) {
 clearTimeout(timer);
 timer = setTimeout(() => {
 late = true;
-turn.abort();
-}, seconds * 1000);
-};
-if (step > first && Date.now() >= probeAt) step = first;
+current.abort();
+}, Math.min(seconds, LONGEST_PAUSE) * 1000);
+}
+async function takeTurn() {
+current = new AbortController();
+late = heard = false;
+wait = 0;
 served = new Set(all);
-const ids = [...new Set([...all].map(({ id }) => id))];
+if (Date.now() >= probeAt) step = first;
+const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
 try {
-return await (step ? pollEach(ids, turn.signal, allow) : readStream(ids, turn.signal, allow));
-} catch (error) {
-return turn.signal.aborted && !late ? 0 : recover(error, late);
+return await (step ? pollEach(watches) : readStream(watches));
+} catch {
+return current.signal.aborted && !late ? 0 : recover();
 } finally {
-clearTimeout(timer);
-turn.abort(); // lets go of a body that was not read to its end
-served = undefined;
+current.abort(); // lets go of a body that was not read to its end
 }
 }
-async function readStream(ids, signal, allow) {
+async function readStream(watches) {
 const { firstFrame, stall } = patience;
 const began = Date.now();
 let leave = false;
-heard = false;
-retry = undefined;
 const parse = eventParser(
 (name, data) => {
 heard = true;
@@ -139,92 +129,84 @@ if (name === "bye") leave = true;
 else if (name === "gone") lose(JSON.parse(data));
 else if (name === "snapshot" || name === "end") deliver(JSON.parse(data));
 },
-(milliseconds) => (retry = milliseconds / 1000),
+(milliseconds) => (wait = milliseconds / 1000),
 );
 allow(firstFrame);
-const response = await open(ids, signal);
-if (ids.length > 1 && FINAL.includes(response.status)) return stepDown();
+const response = await open(watches);
+if (watches[1] && FINAL.includes(response.status)) return stepDown();
 if (!(await admits(response, [...all]))) return 0;
-if (!/^text\/event-stream/.test(response.headers.get("content-type") ?? "")) return stepDown();
-const reader = (response.body).getReader();
-const decoder = new TextDecoder();
+if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return stepDown();
+const reader = (response.body).pipeThrough(new TextDecoderStream()).getReader();
 while (!leave) {
 const { done, value } = await reader.read();
 if (done) break;
-parse(decoder.decode(value, { stream: true }));
+parse(value);
 if (heard) allow(stall);
 }
-if (!heard) throw new Error("empty stream");
+if (!heard) return recover();
 failures = leave || Date.now() - began > firstFrame * 1000 ? 0 : failures + 1;
-return retry ?? jitter();
+return wait || jitter();
 }
-function open(ids, signal) {
-const runs = ids.map((id) => ({ id, token: of(id)[0].token ?? undefined }));
-const [run] = runs;
-if (!runs[1]) return fetch(`${urlOf(run.id)}/events`, { headers: bearer(run), signal });
+function open(watches) {
+const { signal } = current;
+const [watch] = watches;
+if (!watches[1]) return fetch(`${urlOf(watch)}/events`, { headers: bearer(watch), signal });
 const headers = { "content-type": "application/json" };
+const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
 return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
 }
-async function pollEach(ids, signal, allow) {
-const { backoff, poll, stall } = patience;
-const waits = step === 1 && !ids[1];
-let pause = poll;
-for (const id of ids) {
-const watches = of(id);
-const [watch] = watches;
-if (!watch) continue;
-const known = watches.every(({ snapshot }) => snapshot) ? watch.snapshot : undefined;
-const query = waits && known ? `?wait=${LONG_POLL}&version=${known.version}` : "";
-allow(stall);
+async function pollEach(watches) {
+const waits = step === 1 && !watches[1];
+let pause = patience.poll;
+for (const watch of watches) {
+if (watch.closed) continue;
+const { snapshot: known, etag } = watch;
 const headers = bearer(watch);
-if (!query && known && watch.etag) headers["if-none-match"] = watch.etag;
-const response = await fetch(urlOf(id) + query, { headers, signal, cache: "no-store" });
-if (!(await admits(response, watches))) continue;
+let url = urlOf(watch);
+if (waits && known) url += `?wait=${LONG_POLL}&version=${known.version}`;
+else if (etag) headers["if-none-match"] = etag;
+allow(patience.stall);
+const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
+if (!(await admits(response, of(watch.id)))) continue;
 if (response.status !== 304) {
-watch.etag = response.headers.get("etag");
 deliver(await response.json());
+watch.etag = response.headers.get("etag");
 }
-if (waits && watch.snapshot?.version !== known?.version) pause = backoff;
-pause = Math.max(pause, retryAfter(response));
+if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
 }
 failures = 0;
 report(true);
-return pause;
+return Math.max(pause, wait);
 }
-async function admits(response, watches) {
-const { ok, status } = response;
-const date = Date.parse(response.headers.get("date") ?? "");
+async function admits({ ok, status, headers }, watches) {
+const date = Date.parse(headers.get("date") ?? "");
+const later = headers.get("retry-after") ?? "";
 if (date) skew = (date + 500 - Date.now()) / 1000; // the header is cut to whole seconds
+wait = Math.max(wait, +later || Date.parse(later) / 1000 - now() || 0);
 if (ok || status === 304) return true;
-if (status === 401) await Promise.all(watches.map((watch) => watch.renew()));
-else if (FINAL.includes(status)) for (const watch of watches) watch.fail(status);
-else throw new Error(`${status}`, { cause: retryAfter(response) });
-return false;
-}
-function retryAfter(response) {
-const value = response.headers.get("retry-after") ?? "";
-return Math.max(0, +value || Date.parse(value) / 1000 - now() || 0);
+if (status !== 401 && !FINAL.includes(status)) throw new Error(`${status}`);
+await refuse(watches, status);
 }
 function deliver(snapshot) {
 if (snapshot.state === "running") skew = Math.max(skew, snapshot.updated_at - Date.now() / 1000);
 for (const watch of of(snapshot.id)) watch.accept(snapshot);
 }
 async function lose({ id, status = 404 }) {
-const watches = of(id);
-if (status !== 401) return watches.forEach((watch) => watch.fail(status));
-await Promise.all(watches.map((watch) => watch.renew()));
-current.abort();
+await refuse(of(id), status);
+if (status === 401) current.abort(); // there is a new access token to come with
+}
+function refuse(watches, status) {
+return Promise.all(watches.map((watch) => watch.refuse(status)));
 }
 function of(id) {
 return [...all].filter((watch) => watch.id === id);
 }
-function recover(error, late) {
+function recover() {
 if (late && step < 2) return step || !heard || ++stalls > 1 ? stepDown() : 0;
 failures++;
 if (step === 1 && failures > 1) stepDown();
 report(false);
-const { cause } = (error);
-return (typeof cause === "number" ? cause : (retry ?? 0)) + jitter();
+return wait + jitter();
 }
 function stepDown() {
 step++;
@@ -239,18 +221,17 @@ function report(connected) {
 for (const watch of all) watch.report(connected, STEPS[step]);
 }
 function listen() {
-let timer;
+let leaving;
 const pause = (wanted) => {
-clearTimeout(timer);
 if (paused !== wanted) current.abort();
 paused = wanted;
 };
 const see = () => {
-if (!document.hidden) return pause(false);
-clearTimeout(timer);
-timer = setTimeout(pause, patience.hidden * 1000, true);
+clearTimeout(leaving);
+if (document.hidden) leaving = setTimeout(pause, patience.hidden * 1000, true);
+else pause(false);
 };
-document.addEventListener("visibilitychange", see);
+addEventListener("visibilitychange", see);
 addEventListener("pagehide", () => pause(true));
 addEventListener("pageshow", see);
 addEventListener("online", () => {
@@ -259,16 +240,16 @@ current.abort();
 });
 see();
 }
-function urlOf(id) {
+function urlOf({ id }) {
 return `${endpoint}/runs/${encodeURIComponent(id)}`;
 }
 if (typeof document !== "undefined") listen();
 return { add, remove, now, cancel };
 }
 class WatchError extends Error {
+name = "WatchError";
 constructor(run, status) {
 super(`run ${run}: the server answered ${status}`);
-this.name = "WatchError";
 this.status = status;
 }
 }
@@ -276,26 +257,22 @@ class Watch extends EventTarget {
 snapshot;
 error;
 connected;
+closed = false;
 transport;
 done;
 token;
 etag;
 #getToken;
 #renewed = false;
-#closed = false;
 #waiting = [];
 #connection;
-#resolve = () => {};
-#reject = () => {};
+#settle = () => {};
 constructor(run, { endpoint = "/jobs", token, getToken, signal, transport = "sse", patience } = {}) {
 super();
 this.id = run;
 this.token = token;
 this.#getToken = getToken;
-this.done = new Promise((resolve, reject) => {
-this.#resolve = resolve;
-this.#reject = reject;
-});
+this.done = new Promise((resolve) => (this.#settle = resolve));
 this.done.catch(() => {}); // whoever does not ask for it need not handle it
 this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
 this.#connection.add(this);
@@ -312,14 +289,11 @@ if (!response.ok) throw new WatchError(this.id, response.status);
 return response.json();
 }
 close() {
-if (this.#closed) return;
-this.#end();
-this.#reject(new DOMException("closed", "AbortError"));
-this.#emit("close");
+if (!this.closed) this.#end("close", Promise.reject(new DOMException("closed", "AbortError")));
 }
 async *[Symbol.asyncIterator]() {
 let seen;
-while (!this.#closed || this.snapshot !== seen) {
+while (!this.closed || this.snapshot !== seen) {
 if (this.snapshot && this.snapshot !== seen) yield (seen = this.snapshot);
 else await new Promise((resolve) => this.#waiting.push(resolve));
 }
@@ -327,24 +301,19 @@ await this.done;
 }
 accept(snapshot) {
 this.#renewed = false;
-if (this.#closed || !follows(snapshot, this.snapshot)) return;
+if (this.closed || !follows(snapshot, this.snapshot)) return;
 this.snapshot = snapshot;
-const ended = isTerminal(snapshot);
-if (ended) this.#end();
+const ended = (this.closed = isTerminal(snapshot));
 this.#emit("snapshot");
-if (!ended) return;
-this.#resolve(snapshot);
-this.#emit("end");
+if (ended) this.#end("end", snapshot);
 }
-fail(status) {
-if (this.#closed) return;
-this.#end();
-this.#reject((this.error = new WatchError(this.id, status)));
-this.#emit("gone");
-}
-async renew() {
-if (this.#renewed || !(await this.#refresh())) this.fail(401);
+async refuse(status) {
+if (status === 401 && !this.#renewed && (await this.#refresh())) {
 this.#renewed = true;
+} else if (!this.closed) {
+this.error = new WatchError(this.id, status);
+this.#end("gone", Promise.reject(this.error));
+}
 }
 report(connected, transport) {
 if (this.connected === connected && this.transport === transport) return;
@@ -361,9 +330,11 @@ return !!token;
 this.dispatchEvent(new Event(name));
 for (const wake of this.#waiting.splice(0)) wake(0);
 }
-#end() {
-this.#closed = true;
+#end(name, outcome) {
+this.closed = true;
 this.#connection.remove(this);
+this.#settle(outcome);
+this.#emit(name);
 }
 }
 const watch = (run, options) => new Watch(run, options);
@@ -391,33 +362,24 @@ attempt: (attempt) => `Attempt ${attempt}`,
 remaining: (time) => `${time} left`,
 reference: (reference) => `Reference: ${reference}`,
 };
-function locale(lang) {
+function numbers(lang) {
 try {
-return Intl.getCanonicalLocales(lang)[0];
+Intl.getCanonicalLocales(lang);
 } catch {
-return undefined;
+lang = undefined;
 }
+return (value, options) => value.toLocaleString(lang, options);
 }
-const number = (lang, value, options) => new Intl.NumberFormat(lang, options).format(value);
-const percent = (lang, fraction) => number(lang, Math.floor(fraction * 100 + 1e-9) / 100, { style: "percent" });
-function duration(lang, seconds) {
+function duration(seconds, show) {
 const [unit, length] = seconds < 59.5 ? ["second", 1] : seconds < 10800 ? ["minute", 60] : ["hour", 3600];
-return number(lang, seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
+return show(seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
 }
-const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,transparent));--track:var(--job-track,color-mix(in srgb,currentColor 12%,transparent));display:block;line-height:1.5;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / "";font-weight:700}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:absolute;clip-path:inset(50%);inline-size:1px;block-size:1px;overflow:hidden}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (prefers-reduced-motion){progress{animation:none !important}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
-let sheet;
-function appearance() {
-if (!sheet) {
-sheet = new CSSStyleSheet();
+const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,#0000));--track:var(--job-track,color-mix(in srgb,currentColor 12%,#0000));display:block;line-height:1.5;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}[part=detail]:not(:empty)::before{content:" · "}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / ""}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite;@media (prefers-reduced-motion){animation:none}}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:fixed;clip-path:inset(50%)}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
+const sheet = new CSSStyleSheet();
 sheet.replaceSync(CSS);
-}
-return sheet;
-}
 const ENDINGS = { succeeded: "success", failed: "failure", cancelled: "cancelled" };
-function make(tag, part, ...children) {
-const element = document.createElement(tag);
-if (tag === "slot") element.setAttribute("name", part);
-else if (part) element.setAttribute("part", part);
+function make(tag, properties, ...children) {
+const element = Object.assign(document.createElement(tag), properties);
 element.append(...children);
 return element;
 }
@@ -427,110 +389,105 @@ if (element.textContent !== text) element.textContent = text;
 function createView(host, words, cancel) {
 const root = host.attachShadow({ mode: "open" });
 const internals = host.attachInternals();
-const label = make("slot", "label");
-const title = make("span", "label", label);
-const share = make("span", "percent");
-const bar = make("progress", "bar");
-const text = make("span", "text");
-const dot = make("span", "");
-const detail = make("span", "detail");
-const time = make("slot", "time-left");
-const button = make("button", "button");
-const cancelSlot = make("slot", "cancel", button);
-const ending = make("slot", "-", make("slot", "message", text, dot, detail));
-const live = make("span", "live");
-const end = make("div", "end", make("span", "time", time), cancelSlot);
+const label = make("slot", { name: "label" });
+const share = make("span", { part: "percent", ariaHidden: "true" }); // the bar says it
+const bar = make("progress", { part: "bar", id: "bar" });
+const text = make("span", { part: "text" });
+const detail = make("span", { part: "detail" });
+const time = make("slot", { name: "time-left" });
+const button = make("button", { part: "button", type: "button" });
+const cancelSlot = make("slot", { name: "cancel", onclick: cancel }, button);
+const ending = make("slot", {}, make("slot", { name: "message" }, text, detail));
+const live = make("span", { part: "live", role: "status" });
 internals.role = "group";
-title.id = "label";
-share.ariaHidden = "true"; // the bar says it
-bar.setAttribute("aria-labelledby", title.id);
-live.role = "status";
-button.type = "button";
-cancelSlot.onclick = cancel;
-root.adoptedStyleSheets = [appearance()];
-root.append(make("div", "", title, share), bar, make("div", "foot", make("span", "message", ending), end), live);
+root.adoptedStyleSheets = [sheet];
+root.append(
+make("div", {}, make("label", { part: "label", htmlFor: "bar" }, label), share),
+bar,
+make(
+"div",
+{ part: "foot" },
+make("span", { part: "message" }, ending),
+make("div", { part: "end" }, make("span", { part: "time" }, time), cancelSlot),
+),
+live,
+);
 let peak = 0;
-let start = NaN;
+let start;
 let announced = 0;
 let shownState = "";
 let due = NaN;
 let tick;
-function draw(state, watching, wish) {
-const { snapshot } = watching ?? {};
-const lang = locale((host.closest("[lang]"))?.lang);
-const now = () => watching?.now() ?? NaN;
-const running = state === "running";
-const going = running || state === "queued";
-const succeeded = state === "succeeded";
+return (state, watching, wish) => {
+const { snapshot, closed } = watching ?? {};
 const { progress, queue, error, attempt = 1 } = snapshot ?? {};
-const show = (value) => number(lang, value);
+const show = numbers((host.closest("[lang]"))?.lang);
+const running = state === "running";
+const succeeded = state === "succeeded";
+const known = progress?.fraction != null;
 const describe = () => {
 if (queue && state === "queued") {
-const { position, workers } = queue;
-if (workers === 0) return words.unserved;
-return position ? (position > 1 ? words.position(show(position)) : words.next) : "";
+const position = queue.position ?? 0;
+if (queue.workers === 0) return words.unserved;
+return position > 1 ? words.position(show(position)) : position ? words.next : "";
 }
 if (error?.reference) return words.reference(error.reference);
 if (!progress || !running) return "";
 const { done, total, unit } = progress;
 const count = total ? words.of(show(done), show(total)) : done ? show(done) : "";
-const again = attempt > 1 && words.attempt(show(attempt));
-return [count && unit ? `${count} ${unit}` : count, again].filter(Boolean).join(" · ");
+const counted = count && unit ? `${count} ${unit}` : count;
+const again = attempt > 1 ? words.attempt(show(attempt)) : "";
+return counted && again ? `${counted} · ${again}` : counted + again;
 };
+const secondsLeft = () => due - (watching?.now() ?? 0);
 const showTime = () => {
-const remaining = running ? due - now() : NaN;
-const left = remaining < 5 ? words.soon : words.remaining(duration(lang, remaining));
-const calm = remaining > -10 ? left : "";
-put(time, watching?.connected === false && (going || !state) ? words.retrying : going && snapshot?.stalled ? words.stalled : calm);
+const left = running ? secondsLeft() : NaN;
+const ticking = left > -10;
+const calm = left < 5 ? words.soon : words.remaining(duration(left, show));
+put(time, closed ? "" : watching?.connected === false ? words.retrying : snapshot?.stalled ? words.stalled : ticking ? calm : "");
 clearTimeout(tick);
-if (remaining > -10) tick = setTimeout(showTime, 1000);
+if (ticking && host.isConnected) tick = setTimeout(showTime, 1000);
 };
-if (snapshot && snapshot.start !== start) {
-start = snapshot.start;
+if (snapshot?.start !== start) {
+start = snapshot?.start;
 peak = announced = 0;
 }
-peak = Math.max(peak, progress?.fraction ?? 0);
+peak = succeeded ? 1 : Math.max(peak, progress?.fraction ?? 0);
 const estimate = progress?.finish_at ?? NaN;
-if (!(Math.abs(estimate - due) < Math.max(1.5, (due - now()) / 10))) due = estimate;
-const known = succeeded || (state && !going) || (going && progress?.fraction != null);
+if (!(Math.abs(estimate - due) < Math.max(1.5, secondsLeft() / 10))) due = estimate;
 const said = (running && progress?.message) || error?.message || (state && words[(state)]);
-const more = describe();
 put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
 put(text, said);
-put(dot, more && " · ");
-put(detail, more);
-if (known) bar.value = succeeded ? 1 : peak;
+put(detail, describe());
+if (known || closed) bar.value = peak;
 else bar.removeAttribute("value");
-put(share, known && (running || succeeded) ? percent(lang, bar.value) : "");
+put(share, succeeded || (running && known) ? show(peak, { style: "percent", roundingMode: "floor" }) : "");
 ending.name = ENDINGS[state] ?? "-"; // "" would show the fallback for pages without JavaScript
-cancelSlot.hidden = !(going && snapshot?.cancellable && host.hasAttribute("cancellable"));
+cancelSlot.hidden = closed || !snapshot?.cancellable || !host.hasAttribute("cancellable");
 button.disabled = wish === "cancelling";
 put(button, words[wish]);
 showTime();
 const quarter = Math.floor(peak * 4);
-if (state !== shownState) put(live, `${label.textContent}: ${said}`);
-else if (quarter > announced && running) put(live, `${label.textContent}: ${share.textContent}`);
+const news = state !== shownState ? said : quarter > announced && share.textContent;
+if (news) put(live, `${label.textContent}: ${news}`);
 announced = quarter;
 shownState = state;
-}
-return { draw, rest: () => clearTimeout(tick) };
+};
 }
 const WATCHED = ["src", "run", "endpoint", "token", "token-url", "transport"];
-const EVENTS = { snapshot: "progress", gone: "failure", connection: "connection" };
+const EVENTS = { snapshot: "progress", connection: "connection", gone: "failure" };
 function safe(url, base) {
-const { href, protocol } = new URL(url, new URL(base ?? "", document.baseURI));
-return protocol === "https:" || protocol === location.protocol ? href : "";
+const { href } = new URL(url, new URL(base ?? "", document.baseURI));
+return /^https?:/.test(href) && href;
 }
-const freshToken = async (url) => (await (await fetch(url)).json()).token;
 class JobProgress extends HTMLElement {
 static observedAttributes = [...WATCHED, "label", "lang", "cancellable"];
-static words = { ...WORDS };
+static words = WORDS;
 #watch;
 #key = "";
 #changing = false;
 #button = "cancel";
-#left = false;
-#view = createView(this, JobProgress.words, () => this.#cancel());
+#draw = createView(this, JobProgress.words, () => this.#cancel());
 get snapshot() {
 return this.#watch?.snapshot;
 }
@@ -538,50 +495,49 @@ connectedCallback() {
 this.attributeChangedCallback();
 }
 disconnectedCallback() {
-this.#close();
+this.attributeChangedCallback();
 }
 attributeChangedCallback() {
 if (this.#changing) return;
 this.#changing = true;
 queueMicrotask(() => {
 this.#changing = false;
-if (!this.isConnected) return;
-const key = WATCHED.map((name) => this.getAttribute(name)).join("\n");
-if (key !== this.#key) this.#begin();
+const watched = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
+const key = watched.join("\n");
+if (!this.isConnected) {
+if (!this.#watch?.closed) this.#key = "";
+this.#watch?.close();
+return;
+}
+if (key !== this.#key) this.#begin(watched);
 this.#key = key;
 this.#render();
 });
 }
-#close() {
-this.#view.rest();
+#begin([src, run, endpoint = "/jobs", token, tokenUrl, transport]) {
 this.#watch?.close();
 this.#watch = undefined;
-this.#key = "";
-}
-#begin() {
-this.#close();
 this.#button = "cancel";
-this.#left = false;
-const [src, run, endpoint, token, tokenUrl, transport] = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
-const [, base, id] = /^(.*)\/runs\/([^/?#]+)/.exec(src ?? "") ?? [];
-if (!id && !run) return;
-const watching = watch(id ? decodeURIComponent(id) : (run), {
-endpoint: id ? base : endpoint,
+const [, base, id] = /^(.*)\/runs\/([^/?#]+)/.exec(src ?? `${endpoint}/runs/${run ?? ""}`) ?? [];
+if (!id) return;
+const watching = (this.#watch = watch(id, {
+endpoint: base,
 token,
-getToken: tokenUrl ? () => freshToken(tokenUrl) : undefined,
+getToken: async () => tokenUrl && (await (await fetch(tokenUrl)).json()).token,
 transport: (transport),
-});
-this.#watch = watching;
-for (const type of [...Object.keys(EVENTS), "end"]) {
+}));
+for (const [type, name] of Object.entries(EVENTS)) {
 watching.addEventListener(type, () => {
 this.#render();
-if (type !== "end") this.#emit(EVENTS[type]);
-else this.#finish((watching.snapshot));
+this.#emit(name);
 });
 }
+watching.done.then(
+(snapshot) => this.#finish(snapshot),
+() => {},
+);
 }
-#finish(snapshot) {
-const { id, state, result_url } = snapshot;
+#finish({ id, state, result_url }) {
 if (!this.#emit(ENDINGS[state]) || state !== "succeeded") return;
 const url = result_url && safe(result_url, this.getAttribute("src") ?? this.getAttribute("endpoint"));
 if (url) for (const shown of this.querySelectorAll("[slot=success]")) Object.assign(shown, { href: url, src: url });
@@ -592,7 +548,10 @@ if (!sessionStorage[key]) {
 sessionStorage[key] = 1;
 location.reload();
 }
-} else if (then && safe(then)) location.replace(safe(then)); // so Back leads before this page, not into a trap
+} else {
+const next = then && safe(then);
+if (next) location.replace(next); // so Back leads before this page, not into a trap
+}
 }
 async #cancel() {
 const watching = this.#watch;
@@ -601,8 +560,7 @@ this.#button = "cancelling";
 this.#render();
 try {
 const { stopping } = await watching.cancel();
-if (!stopping && watching === this.#watch) {
-this.#left = true;
+if (!stopping && !watching.closed) {
 watching.close();
 this.#render();
 this.#emit("cancelled");
@@ -618,10 +576,11 @@ const detail = { snapshot, status: error?.status, connected, transport };
 return this.dispatchEvent(new CustomEvent(`job-${name}`, { detail, bubbles: true, composed: true, cancelable: true }));
 }
 #render() {
-const { snapshot, error } = this.#watch ?? {};
-const state = error ? "gone" : this.#left ? "left" : (snapshot?.state ?? "");
+const { snapshot, error, closed } = this.#watch ?? {};
+const last = snapshot?.state ?? "";
+const state = error ? "gone" : closed && !ENDINGS[last] ? "left" : last;
 this.setAttribute("state", state);
-this.#view.draw(state, this.#watch, this.#button);
+this.#draw(state, this.#watch, this.#button);
 }
 }
 if (!customElements.get("job-progress")) customElements.define("job-progress", JobProgress);

@@ -48,11 +48,14 @@ class Process:
 
     def wait_for(self, pattern: str, timeout: float = 20) -> re.Match[str]:
         """The first match in what it has written."""
-        wait_until(
-            lambda: re.search(pattern, self.output) or self._process.poll() is not None,
-            f"it writes {pattern!r}; it wrote:\n{self.output}",
-            timeout,
-        )
+        try:
+            wait_until(
+                lambda: re.search(pattern, self.output) or self._process.poll() is not None,
+                f"it writes {pattern!r}",
+                timeout,
+            )
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it wrote:\n{self.output}") from None
         match = re.search(pattern, self.output)
         assert match, f"it ended without writing {pattern!r}:\n{self.output}"
         return match

@@ -134,7 +134,9 @@ def _result(shown: Shown) -> str:
 
 def _picture(picture: Picture, url: str, title: str) -> str:
     image = f'<img src="{url}" width="{picture.width}" height="{picture.height}" alt="{escape(title)}">'
-    return f'<p class="picture">{image}</p><p class="facts">{_download(picture.file.filename, picture.file.size, url)}</p>'
+    return (
+        f'<p class="picture">{image}</p><p class="facts">{_download(picture.file.filename, picture.file.size, url)}</p>'
+    )
 
 
 def _download(name: str, size: int | None, url: str) -> str:

@@ -115,9 +115,7 @@ def _products(chance: random.Random) -> Iterator[tuple[int, str, str, int]]:
         yield number, f"{name[:2].upper()}-{number:03}", name, chance.randrange(500, 25_000, 5)
 
 
-def _orders(
-    chance: random.Random, count: int, prices: list[int]
-) -> Iterator[tuple[int, str, int, int, int, int]]:
+def _orders(chance: random.Random, count: int, prices: list[int]) -> Iterator[tuple[int, str, int, int, int, int]]:
     """In the order of their days, as a shop that grows: later days are busier."""
     days = [(FIRST_DAY + timedelta(days=day)).isoformat() for day in range(DAYS)]
     random_number = chance.random

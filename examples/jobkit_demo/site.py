@@ -62,9 +62,7 @@ async def start(request: Request) -> Response:
     admission = run.admission.value if run.admission else "new"
     milliseconds = round((time.perf_counter() - before) * 1000, 1)
     visit = visit.having(
-        Started(
-            run_id=run.id, job=form.key, title=form.title(job), admission=admission, milliseconds=milliseconds
-        )
+        Started(run_id=run.id, job=form.key, title=form.title(job), admission=admission, milliseconds=milliseconds)
     )
     return _remembering(RedirectResponse(f"/#run-{run.id}", 303), visit, request)
 

@@ -93,7 +93,9 @@ def _declared(field: msgspec.structs.FieldInfo) -> str:
 def _type_name(kind: Any) -> str:
     if hasattr(kind, "__metadata__"):
         kind = kind.__origin__
-    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind).replace("typing.", "")
+    return (
+        kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind).replace("typing.", "")
+    )
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:

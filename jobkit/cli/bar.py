@@ -49,6 +49,14 @@ class Bar:
         self._peak = max(self._peak, snapshot.fraction or 0.0)
         self._snapshot = snapshot
 
+    @property
+    def unserved(self) -> bool:
+        """Whether it waits for a worker that is not there."""
+        snapshot = self._snapshot
+        if snapshot is None or snapshot.state is not State.QUEUED or snapshot.queue.workers != 0:
+            return False
+        return self._clock() - snapshot.created_at >= UNSERVED_AFTER
+
     def __rich__(self) -> RenderableType:
         snapshot = self._snapshot
         if snapshot is None:
@@ -88,7 +96,7 @@ class Bar:
             case State.QUEUED:
                 return self._waiting(snapshot)
             case State.RUNNING:
-                return " · ".join(part for part in (_amount(snapshot), self._time_left(snapshot)) if part)
+                return " · ".join(part for part in (_amount(snapshot), self._time_left(snapshot)) if part) or "running"
             case _:
                 return f"{snapshot.state.value}{_took(snapshot)}"
 
@@ -106,8 +114,8 @@ class Bar:
 
     def _below(self, snapshot: Snapshot) -> list[str]:
         match snapshot.state:
-            case State.QUEUED if self._is_unserved(snapshot):
-                return [f"no worker serves the queue {snapshot.queue.name!r}: start one with {self._start_worker}"]
+            case State.QUEUED if self.unserved:
+                return [self._advice(printable(snapshot.queue.name))]
             case State.RUNNING:
                 counts = [f"{count:,} {name}" for name, count in snapshot.progress.counts.items()]
                 stalled = ["no progress for a while"] if snapshot.stalled else []
@@ -119,8 +127,9 @@ class Bar:
             case _:
                 return []
 
-    def _is_unserved(self, snapshot: Snapshot) -> bool:
-        return snapshot.queue.workers == 0 and self._clock() - snapshot.created_at >= UNSERVED_AFTER
+    def _advice(self, queue: str) -> str:
+        option = "" if queue == "default" else f" --queues {queue}"
+        return f"no worker serves the queue {queue!r}: start one with {self._start_worker}{option}"
 
 
 def printable(text: str) -> str:

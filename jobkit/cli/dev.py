@@ -42,7 +42,8 @@ def dev(
 ) -> None:
     """Run store, worker and web together while you develop. Ctrl-C ends them all."""
     served = ["--app", app] if app else ["--public"] * public
-    context.exit(run_together(target, ["--host", host, "--port", str(port), *served], concurrency))
+    worker = ["--concurrency", str(concurrency)]
+    context.exit(run_together(target, web=["--host", host, "--port", str(port), *served], worker=worker))
 
 
 @click.command()
@@ -52,11 +53,13 @@ def dev(
 def demo(context: click.Context, *, host: str, port: int | None) -> None:
     """Show real jobs in a browser. Ctrl-C ends it."""
     if importlib.util.find_spec(DEMO) is None:
-        raise Refusal(f"The demo ({DEMO}) is not installed: pip install --force-reinstall 'jobkit-progress[embedded,web]'")
+        raise Refusal(
+            f"The demo ({DEMO}) is not installed: pip install --force-reinstall 'jobkit-progress[embedded,web]'"
+        )
     if port is None:
         port = next((port for port in DEMO_PORTS if _is_free(host, port)), DEMO_PORTS[0])
     web = ["--host", host, "--port", str(port), "--app", f"{DEMO}:app"]
-    context.exit(run_together(f"{DEMO}:kit", web, concurrency=2))
+    context.exit(run_together(f"{DEMO}:kit", web=web, worker=["--concurrency", "2", "--log-level", "WARNING"]))
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -67,9 +70,12 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def run_together(target: str, web: Sequence[str], concurrency: int) -> int:
-    """Run a worker and a web process until a signal comes or one of them ends; the exit code says which."""
-    commands = {"web": ["web", target, *web], "worker": ["worker", target, "--concurrency", str(concurrency)]}
+def run_together(target: str, *, web: Sequence[str], worker: Sequence[str]) -> int:
+    """Run a worker and a web process, with these options, until a signal comes or one of them ends.
+
+    The exit code is 0 after a signal, else that of the one that ended.
+    """
+    commands = {"web": ["web", target, *web], "worker": ["worker", target, *worker]}
     together = _Together()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: together.heard.put(number))

@@ -19,36 +19,42 @@ from rich.live import Live
 
 from jobkit.cli.bar import Bar
 from jobkit.cli.endings import Exit, exit_of
+from jobkit.errors import RunFailed
 from jobkit.files import MARK
 from jobkit.lifecycle import State
+from jobkit.snapshot import Failure, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from jobkit.kit import JobKit
     from jobkit.run import Run
-    from jobkit.snapshot import Snapshot
 
 LOOK_AGAIN = 1.0
 """Seconds after which a waiting run's place in line is read again."""
+
+LINE_EVERY = 5.0
+"""Seconds between lines where nothing can be redrawn."""
 
 LARGEST_INLINE_RESULT = 16 * 1024
 """Bytes of a result that the last JSON line carries, as over HTTP."""
 
 
-def follow(run: Run[Any], *, as_json: bool, start_worker: str) -> Exit:
-    """Show the run until it has ended, its result on standard output; the exit code tells how it ended.
+def follow(kit: JobKit, run_id: str, *, as_json: bool, start_worker: str) -> Exit:
+    """Show a run until it has ended, its result on standard output; the exit code tells how it ended.
 
     Raises:
         RunNotFound: no such run is kept.
         StoreUnavailable: the store could not be reached.
     """
+    run = kit.run(run_id)
     try:
-        last = _show_json(run) if as_json else _show_bar(run, Bar(start_worker))
+        last = _show_json(kit, run) if as_json else _show_bar(run, Bar(start_worker))
     except KeyboardInterrupt:
         click.echo(f"The run goes on. Watch it: jobkit watch {run.id}   Stop it: jobkit cancel {run.id}", err=True)
         return Exit.INTERRUPTED
-    if last.state is State.SUCCEEDED and not as_json:
-        _print_result(run)
+    if not as_json:
+        _print_outcome(kit, run, last)
     return exit_of(last.state)
 
 
@@ -79,10 +85,10 @@ def _hear(run: Run[Any], tell: Callable[[Snapshot | Exception], None]) -> None:
         tell(error)
 
 
-def _show_json(run: Run[Any]) -> Snapshot:
+def _show_json(kit: JobKit, run: Run[Any]) -> Snapshot:
     shown: Snapshot | None = None
     for snapshot in snapshots(run):
-        whole = _with_result(run, snapshot)
+        whole = _with_result(kit, run, snapshot)
         if whole != shown:
             click.echo(whole.to_json())
             sys.stdout.flush()
@@ -91,10 +97,10 @@ def _show_json(run: Run[Any]) -> Snapshot:
     return shown
 
 
-def _with_result(run: Run[Any], snapshot: Snapshot) -> Snapshot:
+def _with_result(kit: JobKit, run: Run[Any], snapshot: Snapshot) -> Snapshot:
     if snapshot.state is not State.SUCCEEDED:
         return snapshot
-    result = run.result()
+    result = _with_paths(run.result(), kit)
     small = len(msgspec.json.encode(result)) <= LARGEST_INLINE_RESULT
     return msgspec.structs.replace(snapshot, result=result if small else None, result_inline=small)
 
@@ -112,21 +118,39 @@ def _draw(run: Run[Any], bar: Bar, console: Console) -> Snapshot:
 
 
 def _write_lines(run: Run[Any], bar: Bar) -> Snapshot:
-    """A line for each state and each change of what is wrong, and one in five seconds between them."""
-    written, state = 0.0, None
+    """A line when its state changes or a worker turns out to be missing, and else one in five seconds."""
+    written, said = 0.0, None
     for snapshot in snapshots(run):
         bar.show(snapshot)
-        if snapshot.state is not state or time.monotonic() - written >= 5:
+        news = (snapshot.state, bar.unserved)
+        if news != said or time.monotonic() - written >= LINE_EVERY:
             click.echo(bar.text(), err=True)
-            written, state = time.monotonic(), snapshot.state
+            written, said = time.monotonic(), news
     return snapshot
 
 
-def _print_result(run: Run[Any]) -> None:
-    result = run.result()
-    if result is not None:
-        click.echo(msgspec.json.format(msgspec.json.encode(result, enc_hook=_described), indent=2))
+def _print_outcome(kit: JobKit, run: Run[Any], last: Snapshot) -> None:
+    """The result to standard output; of a failure that nobody foresaw, what its author needs."""
+    match last:
+        case Snapshot(state=State.SUCCEEDED):
+            result = _with_paths(run.result(), kit)
+            if result is not None:
+                click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
+        case Snapshot(state=State.FAILED, error=Failure(public=False)):
+            try:
+                run.result()
+            except RunFailed as error:
+                click.echo("\n".join(getattr(error, "__notes__", ())), err=True)
 
 
-def _described(value: Any) -> object:
-    return {MARK: f"{value.path}", "name": value.filename, "size": value.size}
+def _with_paths(value: Any, kit: JobKit) -> Any:
+    """A result whose kept files say where they lie, since here they can be opened."""
+    match value:
+        case {"$file": {"key": str(key), **facts}}:
+            return {MARK: {**facts, "path": f"{kit.files.directory / key}"}}
+        case dict():
+            return {name: _with_paths(part, kit) for name, part in value.items()}
+        case list():
+            return [_with_paths(part, kit) for part in value]
+        case _:
+            return value

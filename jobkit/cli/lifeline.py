@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from functools import wraps
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OPTION = "--lifeline"
+_STANDARD_INPUT = 0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,5 +34,6 @@ def ends_with_its_starter(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def _end_when_cut() -> None:
-    sys.stdin.buffer.read()
+    while os.read(_STANDARD_INPUT, 4096):  # not sys.stdin: its lock would be held when the interpreter ends
+        pass
     os.kill(os.getpid(), signal.SIGTERM)

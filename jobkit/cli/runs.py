@@ -37,7 +37,7 @@ def watch(context: click.Context, kit: JobKit, run_id: str, *, as_json: bool) ->
 
     Its result goes to standard output. Ctrl-C stops watching, not the run.
     """
-    context.exit(follow(kit.run(run_id), as_json=as_json, start_worker="jobkit worker MODULE:KIT"))
+    context.exit(follow(kit, run_id, as_json=as_json, start_worker="jobkit worker MODULE:KIT"))
 
 
 @click.command()

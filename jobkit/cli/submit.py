@@ -46,7 +46,7 @@ def submit(
             return
         if not as_json:
             click.echo(_SAID[run.admission or Admission.NEW].format(id=run.id), err=True)
-        context.exit(follow(kit.run(run.id), as_json=as_json, start_worker=f"jobkit worker {target}"))
+        context.exit(follow(kit, run.id, as_json=as_json, start_worker=f"jobkit worker {target}"))
 
 
 def _say(run: Run[object], *, as_json: bool) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
+import logging
 
 import click
 
 from jobkit.cli.lifeline import ends_with_its_starter
+from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from jobkit.worker import Worker
 
 
@@ -16,24 +17,35 @@ from jobkit.worker import Worker
     "--concurrency",
     metavar="N",
     type=click.IntRange(1, 1000),
-    default=lambda: os.cpu_count() or 1,
-    help="How many runs it performs at once [the number of CPUs].",
+    help="How many runs it performs at once  [default: one per CPU]",
 )
 @click.option("--queues", metavar="A,B", default="default", show_default=True, help="The queues it serves.")
 @click.option(
     "--lease",
     metavar="SECONDS",
-    type=click.FloatRange(0.2, 3600),
-    default=15.0,
+    type=click.FloatRange(MIN_LEASE_SECONDS, MAX_LEASE_SECONDS),
+    default=Worker.lease,
     show_default=True,
     help="How long a dead worker's runs wait for another one; a job's own `lease` wins.",
 )
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    show_default=True,
+    help="What it writes to standard error.",
+)
 @ends_with_its_starter
 @click.pass_context
-def worker(context: click.Context, target: str, concurrency: int, queues: str, lease: float) -> None:
+def worker(
+    context: click.Context, *, target: str, concurrency: int | None, queues: str, lease: float, log_level: str
+) -> None:
     """Perform the jobs of a kit.
 
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once.
     """
     names = tuple(name.strip() for name in queues.split(",") if name.strip())
-    context.exit(Worker(target, concurrency=concurrency, queues=names, lease=lease).run())
+    if not names:
+        raise click.BadParameter("name one or more, with commas between them.", param_hint="--queues")
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
+    context.exit(Worker(target, concurrency=concurrency, queues=names, lease=lease, log_level=log_level).run())

@@ -249,6 +249,13 @@ class Operations:
         return self._operation("owned", run_id, run_id, owner, read=lambda reply: replies.owned(reply, run_id))
 
     def list(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Operation[Page]:
+        """A page of snapshots, newest first; `cursor` is that of the page before.
+
+        Raises:
+            ValueError: no page gave this cursor.
+        """
+        if cursor and not _CURSOR.fullmatch(cursor):
+            raise ValueError(f"cursor={cursor[:80]!r}: give the cursor of an earlier page, or none for the first.")
         return self._operation("list", "0-", state or "", limit, cursor, read=replies.page)
 
     def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:

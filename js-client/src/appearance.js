@@ -4,8 +4,8 @@
 const CSS = `
 :host {
   --fill: var(--job-accent, light-dark(#2f5fe0, #7aa5ff));
-  --muted: var(--job-muted, color-mix(in srgb, currentColor 70%, transparent));
-  --track: var(--job-track, color-mix(in srgb, currentColor 12%, transparent));
+  --muted: var(--job-muted, color-mix(in srgb, currentColor 70%, #0000));
+  --track: var(--job-track, color-mix(in srgb, currentColor 12%, #0000));
   display: block;
   line-height: 1.5;
   overflow-wrap: anywhere;
@@ -20,8 +20,9 @@ div { display: flex; flex-wrap: wrap; align-items: baseline; gap: .4em .75em; fo
 [part=foot] { font-size: .875em; color: var(--muted); }
 [part=end] { margin-inline-start: auto; }
 [part=time], span span { unicode-bidi: plaintext; }
+[part=detail]:not(:empty)::before { content: " · "; }
 :host([state=failed]) [part=text], :host([state=succeeded]) [part=text]::before { color: var(--fill); }
-:host([state=succeeded]) [part=text]::before { content: "✓ " / ""; font-weight: 700; }
+:host([state=succeeded]) [part=text]::before { content: "✓ " / ""; }
 progress {
   appearance: none;
   display: block;
@@ -40,6 +41,7 @@ progress {
 :host([state=running]) :indeterminate {
   background: var(--track) linear-gradient(90deg, #0000, var(--fill), #0000) 50% 0 / 40% 100% no-repeat;
   animation: slide 1.6s ease-in-out infinite;
+  @media (prefers-reduced-motion) { animation: none; }
 }
 button {
   font: inherit;
@@ -53,22 +55,12 @@ button {
 }
 button:hover { background: var(--track); }
 button:disabled { opacity: .6; }
-[part=live] { position: absolute; clip-path: inset(50%); inline-size: 1px; block-size: 1px; overflow: hidden; }
+[part=live] { position: fixed; clip-path: inset(50%); }
 @keyframes slide { from { background-position: -70%; } to { background-position: 170%; } }
-@media (prefers-reduced-motion) { progress { animation: none !important; } }
 @media (forced-colors: active) {
   progress { --fill: Highlight; --track: Canvas; border: 1px solid; forced-color-adjust: none; }
 }
 `;
 
-/** @type {CSSStyleSheet | undefined} */
-let sheet;
-
-/** The one sheet, made at first use: importing must work where there is no document. */
-export function appearance() {
-  if (!sheet) {
-    sheet = new CSSStyleSheet();
-    sheet.replaceSync(CSS);
-  }
-  return sheet;
-}
+export const sheet = new CSSStyleSheet();
+sheet.replaceSync(CSS);

@@ -52,16 +52,6 @@ export const connectionTo = (endpoint, transport, patience) =>
 /** @param {{ token?: string | null }} holder @returns {Record<string, string>} */
 const bearer = ({ token }) => (token ? { authorization: `Bearer ${token}` } : {});
 
-/** @param {number} seconds @param {AbortSignal} signal ends the pause early */
-const pauseFor = (seconds, signal) =>
-  new Promise((resolve) => {
-    const timer = setTimeout(resolve, Math.min(seconds, LONGEST_PAUSE) * 1000);
-    signal.onabort = () => {
-      clearTimeout(timer);
-      resolve(0);
-    };
-  });
-
 /**
  * @param {string} endpoint
  * @param {Transport} transport
@@ -71,9 +61,14 @@ function createConnection(endpoint, transport, impatience) {
   const patience = { ...PATIENCE, ...impatience };
   /** @type {Set<Watch>} */
   const all = new Set();
-  /** Those whom the turn at hand serves; undefined between turns. @type {Set<Watch> | undefined} */
+  /** Those whom the last turn served, or the one at hand serves. @type {Set<Watch>} */
   let served;
+  /** Ends the turn or the pause at hand. */
   let current = new AbortController();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  /** Whether the turn at hand was ended by its timer. */
+  let late = false;
   let working = false;
   let paused = false;
   const first = Math.max(0, STEPS.indexOf(transport));
@@ -83,8 +78,8 @@ function createConnection(endpoint, transport, impatience) {
   let stalls = 0;
   /** Whether the stream at hand has brought an event. */
   let heard = false;
-  /** Seconds the stream at hand wants us to wait before the next. @type {number | undefined} */
-  let retry;
+  /** Seconds the server wants us to wait before the next turn. */
+  let wait = 0;
   /** Seconds the server's clock is ahead of ours. */
   let skew = -Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -109,15 +104,15 @@ function createConnection(endpoint, transport, impatience) {
 
   /** Asks the server, once. @param {Watch} watch */
   function cancel(watch) {
-    return fetch(`${urlOf(watch.id)}/cancel`, { method: "POST", headers: bearer(watch) });
+    return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
   }
 
-  /** Runs come and go in bunches: a tick later the loop is told, once. */
+  /** Runs come and go in bunches: a tick later the loop is told, once. Who is new does not wait for a pause to pass. */
   function look() {
     clearTimeout(looking);
     looking = setTimeout(() => {
       if (!working) work();
-      else if (!all.size || (served && [...all].some((one) => !served?.has(one)))) current.abort();
+      else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
     });
   }
 
@@ -127,52 +122,47 @@ function createConnection(endpoint, transport, impatience) {
       const pause = paused ? LONGEST_PAUSE : await takeTurn();
       if (pause && all.size) {
         current = new AbortController();
-        await pauseFor(pause, current.signal);
+        allow(pause);
+        await new Promise((resolve) => (current.signal.onabort = resolve));
       }
     }
     working = false;
+    clearTimeout(timer);
+  }
+
+  /** Gives the turn or pause at hand so many seconds from now. @param {number} seconds */
+  function allow(seconds) {
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      late = true;
+      current.abort();
+    }, Math.min(seconds, LONGEST_PAUSE) * 1000);
   }
 
   /** @returns {Promise<number>} seconds to pause before the next turn */
   async function takeTurn() {
-    const turn = (current = new AbortController());
-    let late = false;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
-    /** Gives the turn so many seconds from now. @param {number} seconds */
-    const allow = (seconds) => {
-      clearTimeout(timer);
-      timer = setTimeout(() => {
-        late = true;
-        turn.abort();
-      }, seconds * 1000);
-    };
-    if (step > first && Date.now() >= probeAt) step = first;
+    current = new AbortController();
+    late = heard = false;
+    wait = 0;
     served = new Set(all);
-    const ids = [...new Set([...all].map(({ id }) => id))];
+    if (Date.now() >= probeAt) step = first;
+    // Of each run the newest watch: what that one knows, the others know too.
+    const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
     try {
-      return await (step ? pollEach(ids, turn.signal, allow) : readStream(ids, turn.signal, allow));
-    } catch (error) {
+      return await (step ? pollEach(watches) : readStream(watches));
+    } catch {
       // Aborted, but not late: there is something new to look at.
-      return turn.signal.aborted && !late ? 0 : recover(error, late);
+      return current.signal.aborted && !late ? 0 : recover();
     } finally {
-      clearTimeout(timer);
-      turn.abort(); // lets go of a body that was not read to its end
-      served = undefined;
+      current.abort(); // lets go of a body that was not read to its end
     }
   }
 
-  /**
-   * @param {string[]} ids
-   * @param {AbortSignal} signal
-   * @param {(seconds: number) => void} allow
-   */
-  async function readStream(ids, signal, allow) {
+  /** @param {Watch[]} watches one of each run */
+  async function readStream(watches) {
     const { firstFrame, stall } = patience;
     const began = Date.now();
     let leave = false;
-    heard = false;
-    retry = undefined;
     const parse = eventParser(
       (name, data) => {
         heard = true;
@@ -181,91 +171,77 @@ function createConnection(endpoint, transport, impatience) {
         else if (name === "gone") lose(JSON.parse(data));
         else if (name === "snapshot" || name === "end") deliver(JSON.parse(data));
       },
-      (milliseconds) => (retry = milliseconds / 1000),
+      (milliseconds) => (wait = milliseconds / 1000),
     );
 
     allow(firstFrame);
-    const response = await open(ids, signal);
+    const response = await open(watches);
     // Refusing one run is final; refusing the common stream says nothing yet of each run: polls will tell.
-    if (ids.length > 1 && FINAL.includes(response.status)) return stepDown();
+    if (watches[1] && FINAL.includes(response.status)) return stepDown();
     if (!(await admits(response, [...all]))) return 0;
-    if (!/^text\/event-stream/.test(response.headers.get("content-type") ?? "")) return stepDown();
+    if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return stepDown();
 
-    const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-    const decoder = new TextDecoder();
+    const reader = /** @type {ReadableStream<BufferSource>} */ (response.body).pipeThrough(new TextDecoderStream()).getReader();
     while (!leave) {
       const { done, value } = await reader.read();
       if (done) break;
-      parse(decoder.decode(value, { stream: true }));
+      parse(value);
       if (heard) allow(stall);
     }
-    if (!heard) throw new Error("empty stream");
+    if (!heard) return recover();
     failures = leave || Date.now() - began > firstFrame * 1000 ? 0 : failures + 1;
-    return retry ?? jitter();
+    return wait || jitter();
   }
 
-  /** @param {string[]} ids @param {AbortSignal} signal */
-  function open(ids, signal) {
-    const runs = ids.map((id) => ({ id, token: of(id)[0].token ?? undefined }));
-    const [run] = runs;
-    if (!runs[1]) return fetch(`${urlOf(run.id)}/events`, { headers: bearer(run), signal });
+  /** @param {Watch[]} watches */
+  function open(watches) {
+    const { signal } = current;
+    const [watch] = watches;
+    if (!watches[1]) return fetch(`${urlOf(watch)}/events`, { headers: bearer(watch), signal });
     const headers = { "content-type": "application/json" };
+    const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
     return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
   }
 
-  /**
-   * @param {string[]} ids
-   * @param {AbortSignal} signal
-   * @param {(seconds: number) => void} allow
-   */
-  async function pollEach(ids, signal, allow) {
-    const { backoff, poll, stall } = patience;
-    const waits = step === 1 && !ids[1];
-    let pause = poll;
-    for (const id of ids) {
-      const watches = of(id);
-      const [watch] = watches;
-      if (!watch) continue;
-      const known = watches.every(({ snapshot }) => snapshot) ? watch.snapshot : undefined;
-      const query = waits && known ? `?wait=${LONG_POLL}&version=${known.version}` : "";
-      allow(stall);
+  /** @param {Watch[]} watches one of each run */
+  async function pollEach(watches) {
+    const waits = step === 1 && !watches[1];
+    let pause = patience.poll;
+    for (const watch of watches) {
+      if (watch.closed) continue;
+      const { snapshot: known, etag } = watch;
       const headers = bearer(watch);
-      if (!query && known && watch.etag) headers["if-none-match"] = watch.etag;
-      const response = await fetch(urlOf(id) + query, { headers, signal, cache: "no-store" });
-      if (!(await admits(response, watches))) continue;
+      let url = urlOf(watch);
+      if (waits && known) url += `?wait=${LONG_POLL}&version=${known.version}`;
+      else if (etag) headers["if-none-match"] = etag;
+      allow(patience.stall);
+      const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
+      if (!(await admits(response, of(watch.id)))) continue;
       if (response.status !== 304) {
-        watch.etag = response.headers.get("etag");
         deliver(await response.json());
+        watch.etag = response.headers.get("etag");
       }
-      if (waits && watch.snapshot?.version !== known?.version) pause = backoff;
-      pause = Math.max(pause, retryAfter(response));
+      if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
     }
     failures = 0;
     report(true);
-    return pause;
+    return Math.max(pause, wait);
   }
 
   /**
-   * Whether the answer brings what was asked for. If not, the watches know why, or the error's cause says when to come back.
+   * Whether the answer brings what was asked for. If not, the watches know why, or the next turn may do better.
    *
    * @param {Response} response
    * @param {Watch[]} watches
    */
-  async function admits(response, watches) {
-    const { ok, status } = response;
-    const date = Date.parse(response.headers.get("date") ?? "");
+  async function admits({ ok, status, headers }, watches) {
+    const date = Date.parse(headers.get("date") ?? "");
+    const later = headers.get("retry-after") ?? "";
     if (date) skew = (date + 500 - Date.now()) / 1000; // the header is cut to whole seconds
+    wait = Math.max(wait, +later || Date.parse(later) / 1000 - now() || 0);
     if (ok || status === 304) return true;
-    if (status === 401) await Promise.all(watches.map((watch) => watch.renew()));
-    else if (FINAL.includes(status)) for (const watch of watches) watch.fail(status);
-    else throw new Error(`${status}`, { cause: retryAfter(response) });
-    return false;
-  }
-
-  /** Seconds the server asks us to wait, 0 if it does not. @param {Response} response */
-  function retryAfter(response) {
-    const value = response.headers.get("retry-after") ?? "";
-    return Math.max(0, +value || Date.parse(value) / 1000 - now() || 0);
+    if (status !== 401 && !FINAL.includes(status)) throw new Error(`${status}`);
+    await refuse(watches, status);
   }
 
   /** @param {Snapshot} snapshot */
@@ -277,10 +253,13 @@ function createConnection(endpoint, transport, impatience) {
 
   /** @param {{ id: string, status?: number }} gone */
   async function lose({ id, status = 404 }) {
-    const watches = of(id);
-    if (status !== 401) return watches.forEach((watch) => watch.fail(status));
-    await Promise.all(watches.map((watch) => watch.renew()));
-    current.abort();
+    await refuse(of(id), status);
+    if (status === 401) current.abort(); // there is a new access token to come with
+  }
+
+  /** @param {Watch[]} watches @param {number} status */
+  function refuse(watches, status) {
+    return Promise.all(watches.map((watch) => watch.refuse(status)));
   }
 
   /** @param {string} id */
@@ -288,14 +267,12 @@ function createConnection(endpoint, transport, impatience) {
     return [...all].filter((watch) => watch.id === id);
   }
 
-  /** @param {unknown} error @param {boolean} late */
-  function recover(error, late) {
+  function recover() {
     if (late && step < 2) return step || !heard || ++stalls > 1 ? stepDown() : 0;
     failures++;
     if (step === 1 && failures > 1) stepDown();
     report(false);
-    const { cause } = /** @type {Error} */ (error);
-    return (typeof cause === "number" ? cause : (retry ?? 0)) + jitter();
+    return wait + jitter();
   }
 
   function stepDown() {
@@ -317,19 +294,18 @@ function createConnection(endpoint, transport, impatience) {
 
   function listen() {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
-    let timer;
+    let leaving;
     /** @param {boolean} wanted */
     const pause = (wanted) => {
-      clearTimeout(timer);
       if (paused !== wanted) current.abort();
       paused = wanted;
     };
     const see = () => {
-      if (!document.hidden) return pause(false);
-      clearTimeout(timer);
-      timer = setTimeout(pause, patience.hidden * 1000, true);
+      clearTimeout(leaving);
+      if (document.hidden) leaving = setTimeout(pause, patience.hidden * 1000, true);
+      else pause(false);
     };
-    document.addEventListener("visibilitychange", see);
+    addEventListener("visibilitychange", see);
     addEventListener("pagehide", () => pause(true));
     addEventListener("pageshow", see);
     addEventListener("online", () => {
@@ -339,8 +315,8 @@ function createConnection(endpoint, transport, impatience) {
     see();
   }
 
-  /** @param {string} id */
-  function urlOf(id) {
+  /** @param {Watch} watch */
+  function urlOf({ id }) {
     return `${endpoint}/runs/${encodeURIComponent(id)}`;
   }
 

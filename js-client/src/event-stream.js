@@ -28,11 +28,9 @@ export function eventParser(onEvent, onRetry) {
   };
 
   return (text) => {
-    if (!text) return;
     // A "\r" ends its line at once; should "\n" come next, in another piece, it belongs to it.
-    if (afterReturn && text[0] === "\n") text = text.slice(1);
-    afterReturn = text ? text.endsWith("\r") : false;
-    const lines = (rest + text).split(/\r\n|\r|\n/);
+    const lines = (rest + (afterReturn ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
+    afterReturn = text.endsWith("\r");
     rest = /** @type {string} */ (lines.pop());
     lines.forEach(read);
   };

@@ -10,22 +10,18 @@ import { WORDS } from "./wording.js";
 
 /** Those that decide what is watched; the others only how it is shown. */
 const WATCHED = ["src", "run", "endpoint", "token", "token-url", "transport"];
-/** @type {Record<string, string>} */
-const EVENTS = { snapshot: "progress", gone: "failure", connection: "connection" };
+const EVENTS = { snapshot: "progress", connection: "connection", gone: "failure" };
 
 /** An absolute URL, unless it could run code here. @param {string} url @param {string | null} [base] */
 function safe(url, base) {
-  const { href, protocol } = new URL(url, new URL(base ?? "", document.baseURI));
-  return protocol === "https:" || protocol === location.protocol ? href : "";
+  const { href } = new URL(url, new URL(base ?? "", document.baseURI));
+  return /^https?:/.test(href) && href;
 }
-
-/** @param {string} url answers `{"token": "…"}` */
-const freshToken = async (url) => (await (await fetch(url)).json()).token;
 
 export class JobProgress extends HTMLElement {
   static observedAttributes = [...WATCHED, "label", "lang", "cancellable"];
   /** All texts; assign to translate or reword them. */
-  static words = { ...WORDS };
+  static words = WORDS;
 
   /** @type {Watch | undefined} */
   #watch;
@@ -34,8 +30,7 @@ export class JobProgress extends HTMLElement {
   #changing = false;
   /** What the button says. @type {"cancel" | "cancelling" | "cancelAgain"} */
   #button = "cancel";
-  #left = false;
-  #view = createView(this, JobProgress.words, () => this.#cancel());
+  #draw = createView(this, JobProgress.words, () => this.#cancel());
 
   /** The newest snapshot. */
   get snapshot() {
@@ -47,56 +42,56 @@ export class JobProgress extends HTMLElement {
   }
 
   disconnectedCallback() {
-    this.#close();
+    this.attributeChangedCallback();
   }
 
-  /** Attributes change in bunches: act once they have settled. */
+  /** Attributes change in bunches, and who is moved is removed first: act once all has settled. */
   attributeChangedCallback() {
     if (this.#changing) return;
     this.#changing = true;
     queueMicrotask(() => {
       this.#changing = false;
-      if (!this.isConnected) return;
-      const key = WATCHED.map((name) => this.getAttribute(name)).join("\n");
-      if (key !== this.#key) this.#begin();
+      const watched = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
+      const key = watched.join("\n");
+      if (!this.isConnected) {
+        // Back in the page, what has ended need not be asked for again.
+        if (!this.#watch?.closed) this.#key = "";
+        this.#watch?.close();
+        return;
+      }
+      if (key !== this.#key) this.#begin(watched);
       this.#key = key;
       this.#render();
     });
   }
 
-  #close() {
-    this.#view.rest();
+  /** @param {(string | undefined)[]} watched */
+  #begin([src, run, endpoint = "/jobs", token, tokenUrl, transport]) {
     this.#watch?.close();
     this.#watch = undefined;
-    this.#key = "";
-  }
-
-  #begin() {
-    this.#close();
     this.#button = "cancel";
-    this.#left = false;
-    const [src, run, endpoint, token, tokenUrl, transport] = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
-    const [, base, id] = /^(.*)\/runs\/([^/?#]+)/.exec(src ?? "") ?? [];
-    if (!id && !run) return;
-    const watching = watch(id ? decodeURIComponent(id) : /** @type {string} */ (run), {
-      endpoint: id ? base : endpoint,
+    const [, base, id] = /^(.*)\/runs\/([^/?#]+)/.exec(src ?? `${endpoint}/runs/${run ?? ""}`) ?? [];
+    if (!id) return;
+    const watching = (this.#watch = watch(id, {
+      endpoint: base,
       token,
-      getToken: tokenUrl ? () => freshToken(tokenUrl) : undefined,
+      getToken: async () => tokenUrl && (await (await fetch(tokenUrl)).json()).token,
       transport: /** @type {any} */ (transport),
-    });
-    this.#watch = watching;
-    for (const type of [...Object.keys(EVENTS), "end"]) {
+    }));
+    for (const [type, name] of Object.entries(EVENTS)) {
       watching.addEventListener(type, () => {
         this.#render();
-        if (type !== "end") this.#emit(EVENTS[type]);
-        else this.#finish(/** @type {Snapshot} */ (watching.snapshot));
+        this.#emit(name);
       });
     }
+    watching.done.then(
+      (snapshot) => this.#finish(snapshot),
+      () => {},
+    );
   }
 
   /** @param {Snapshot} snapshot */
-  #finish(snapshot) {
-    const { id, state, result_url } = snapshot;
+  #finish({ id, state, result_url }) {
     if (!this.#emit(ENDINGS[state]) || state !== "succeeded") return;
     const url = result_url && safe(result_url, this.getAttribute("src") ?? this.getAttribute("endpoint"));
     // An image takes the one, a link the other.
@@ -109,7 +104,10 @@ export class JobProgress extends HTMLElement {
         sessionStorage[key] = 1;
         location.reload();
       }
-    } else if (then && safe(then)) location.replace(safe(then)); // so Back leads before this page, not into a trap
+    } else {
+      const next = then && safe(then);
+      if (next) location.replace(next); // so Back leads before this page, not into a trap
+    }
   }
 
   async #cancel() {
@@ -119,8 +117,7 @@ export class JobProgress extends HTMLElement {
     this.#render();
     try {
       const { stopping } = await watching.cancel();
-      if (!stopping && watching === this.#watch) {
-        this.#left = true;
+      if (!stopping && !watching.closed) {
         watching.close();
         this.#render();
         this.#emit("cancelled");
@@ -139,9 +136,11 @@ export class JobProgress extends HTMLElement {
   }
 
   #render() {
-    const { snapshot, error } = this.#watch ?? {};
-    const state = error ? "gone" : this.#left ? "left" : (snapshot?.state ?? "");
+    const { snapshot, error, closed } = this.#watch ?? {};
+    const last = snapshot?.state ?? "";
+    // Closed before the run's end: by who withdrew.
+    const state = error ? "gone" : closed && !ENDINGS[last] ? "left" : last;
     this.setAttribute("state", state);
-    this.#view.draw(state, this.#watch, this.#button);
+    this.#draw(state, this.#watch, this.#button);
   }
 }

@@ -3,8 +3,8 @@
  *
  * @import { Watch } from "./watch.js"
  */
-import { appearance } from "./appearance.js";
-import { duration, locale, number, percent } from "./wording.js";
+import { sheet } from "./appearance.js";
+import { duration, numbers } from "./wording.js";
 
 /** What follows a state: the slot that shows it, and the event that tells. @type {Record<string, string>} */
 export const ENDINGS = { succeeded: "success", failed: "failure", cancelled: "cancelled" };
@@ -12,13 +12,11 @@ export const ENDINGS = { succeeded: "success", failed: "failure", cancelled: "ca
 /**
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag
- * @param {string} part
+ * @param {object} properties
  * @param {Node[]} children
  */
-function make(tag, part, ...children) {
-  const element = document.createElement(tag);
-  if (tag === "slot") element.setAttribute("name", part);
-  else if (part) element.setAttribute("part", part);
+function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
   element.append(...children);
   return element;
 }
@@ -36,33 +34,35 @@ const put = (element, text) => {
 export function createView(host, words, cancel) {
   const root = host.attachShadow({ mode: "open" });
   const internals = host.attachInternals();
-  const label = make("slot", "label");
-  const title = make("span", "label", label);
-  const share = make("span", "percent");
-  const bar = make("progress", "bar");
-  const text = make("span", "text");
-  const dot = make("span", "");
-  const detail = make("span", "detail");
-  const time = make("slot", "time-left");
-  const button = make("button", "button");
-  const cancelSlot = make("slot", "cancel", button);
+  const label = make("slot", { name: "label" });
+  const share = make("span", { part: "percent", ariaHidden: "true" }); // the bar says it
+  const bar = make("progress", { part: "bar", id: "bar" });
+  const text = make("span", { part: "text" });
+  const detail = make("span", { part: "detail" });
+  const time = make("slot", { name: "time-left" });
+  const button = make("button", { part: "button", type: "button" });
+  const cancelSlot = make("slot", { name: "cancel", onclick: cancel }, button);
   // Named for the ending once there is one; what is not slotted there falls back to the message.
-  const ending = make("slot", "-", make("slot", "message", text, dot, detail));
-  const live = make("span", "live");
-  const end = make("div", "end", make("span", "time", time), cancelSlot);
+  const ending = make("slot", {}, make("slot", { name: "message" }, text, detail));
+  const live = make("span", { part: "live", role: "status" });
   internals.role = "group";
-  title.id = "label";
-  share.ariaHidden = "true"; // the bar says it
-  bar.setAttribute("aria-labelledby", title.id);
-  live.role = "status";
-  button.type = "button";
-  cancelSlot.onclick = cancel;
-  root.adoptedStyleSheets = [appearance()];
-  root.append(make("div", "", title, share), bar, make("div", "foot", make("span", "message", ending), end), live);
+  root.adoptedStyleSheets = [sheet];
+  root.append(
+    make("div", {}, make("label", { part: "label", htmlFor: "bar" }, label), share),
+    bar,
+    make(
+      "div",
+      { part: "foot" },
+      make("span", { part: "message" }, ending),
+      make("div", { part: "end" }, make("span", { part: "time" }, time), cancelSlot),
+    ),
+    live,
+  );
 
   /** The farthest the bar has been since `start` began. */
   let peak = 0;
-  let start = NaN;
+  /** @type {number | undefined} */
+  let start;
   let announced = 0;
   let shownState = "";
   /** When it should be finished, by the server's clock. */
@@ -75,72 +75,68 @@ export function createView(host, words, cancel) {
    * @param {Watch | undefined} watching
    * @param {"cancel" | "cancelling" | "cancelAgain"} wish what the button says
    */
-  function draw(state, watching, wish) {
-    const { snapshot } = watching ?? {};
-    const lang = locale(/** @type {HTMLElement | null} */ (host.closest("[lang]"))?.lang);
-    const now = () => watching?.now() ?? NaN;
-    const running = state === "running";
-    const going = running || state === "queued";
-    const succeeded = state === "succeeded";
+  return (state, watching, wish) => {
+    const { snapshot, closed } = watching ?? {};
     const { progress, queue, error, attempt = 1 } = snapshot ?? {};
-    /** @param {number} value */
-    const show = (value) => number(lang, value);
+    const show = numbers(/** @type {HTMLElement | null} */ (host.closest("[lang]"))?.lang);
+    const running = state === "running";
+    const succeeded = state === "succeeded";
+    const known = progress?.fraction != null;
 
     const describe = () => {
       if (queue && state === "queued") {
-        const { position, workers } = queue;
-        if (workers === 0) return words.unserved;
-        return position ? (position > 1 ? words.position(show(position)) : words.next) : "";
+        const position = queue.position ?? 0;
+        if (queue.workers === 0) return words.unserved;
+        return position > 1 ? words.position(show(position)) : position ? words.next : "";
       }
       if (error?.reference) return words.reference(error.reference);
       if (!progress || !running) return "";
       const { done, total, unit } = progress;
       const count = total ? words.of(show(done), show(total)) : done ? show(done) : "";
-      const again = attempt > 1 && words.attempt(show(attempt));
-      return [count && unit ? `${count} ${unit}` : count, again].filter(Boolean).join(" · ");
+      const counted = count && unit ? `${count} ${unit}` : count;
+      const again = attempt > 1 ? words.attempt(show(attempt)) : "";
+      return counted && again ? `${counted} · ${again}` : counted + again;
     };
+
+    const secondsLeft = () => due - (watching?.now() ?? 0);
 
     /** Ticks by itself between snapshots. */
     const showTime = () => {
-      const remaining = running ? due - now() : NaN;
-      const left = remaining < 5 ? words.soon : words.remaining(duration(lang, remaining));
-      const calm = remaining > -10 ? left : "";
-      put(time, watching?.connected === false && (going || !state) ? words.retrying : going && snapshot?.stalled ? words.stalled : calm);
+      const left = running ? secondsLeft() : NaN;
+      const ticking = left > -10;
+      const calm = left < 5 ? words.soon : words.remaining(duration(left, show));
+      put(time, closed ? "" : watching?.connected === false ? words.retrying : snapshot?.stalled ? words.stalled : ticking ? calm : "");
       clearTimeout(tick);
-      if (remaining > -10) tick = setTimeout(showTime, 1000);
+      if (ticking && host.isConnected) tick = setTimeout(showTime, 1000);
     };
 
-    if (snapshot && snapshot.start !== start) {
-      start = snapshot.start;
+    if (snapshot?.start !== start) {
+      start = snapshot?.start;
       peak = announced = 0;
     }
-    peak = Math.max(peak, progress?.fraction ?? 0);
+    peak = succeeded ? 1 : Math.max(peak, progress?.fraction ?? 0);
     // An estimate wavers: a change of less than a tenth is no news.
     const estimate = progress?.finish_at ?? NaN;
-    if (!(Math.abs(estimate - due) < Math.max(1.5, (due - now()) / 10))) due = estimate;
+    if (!(Math.abs(estimate - due) < Math.max(1.5, secondsLeft() / 10))) due = estimate;
 
-    const known = succeeded || (state && !going) || (going && progress?.fraction != null);
     const said = (running && progress?.message) || error?.message || (state && words[/** @type {"queued"} */ (state)]);
-    const more = describe();
     put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
     put(text, said);
-    put(dot, more && " · ");
-    put(detail, more);
-    if (known) bar.value = succeeded ? 1 : peak;
+    put(detail, describe());
+    if (known || closed) bar.value = peak;
     else bar.removeAttribute("value");
-    put(share, known && (running || succeeded) ? percent(lang, bar.value) : "");
+    // Rounded down: 100 % is said by success only.
+    put(share, succeeded || (running && known) ? show(peak, { style: "percent", roundingMode: "floor" }) : "");
     ending.name = ENDINGS[state] ?? "-"; // "" would show the fallback for pages without JavaScript
-    cancelSlot.hidden = !(going && snapshot?.cancellable && host.hasAttribute("cancellable"));
+    cancelSlot.hidden = closed || !snapshot?.cancellable || !host.hasAttribute("cancellable");
     button.disabled = wish === "cancelling";
     put(button, words[wish]);
     showTime();
 
     const quarter = Math.floor(peak * 4);
-    if (state !== shownState) put(live, `${label.textContent}: ${said}`);
-    else if (quarter > announced && running) put(live, `${label.textContent}: ${share.textContent}`);
+    const news = state !== shownState ? said : quarter > announced && share.textContent;
+    if (news) put(live, `${label.textContent}: ${news}`);
     announced = quarter;
     shownState = state;
-  }
-
-  return { draw, rest: () => clearTimeout(tick) };
+  };
 }

@@ -18,13 +18,15 @@ import { follows, isTerminal } from "./snapshot.js";
 
 /** The run cannot be watched: it is unknown or forbidden (403, 404), gone (410), or the access token was refused (401). */
 export class WatchError extends Error {
+  /** @override */
+  name = "WatchError";
+
   /**
    * @param {string} run
    * @param {number} status
    */
   constructor(run, status) {
     super(`run ${run}: the server answered ${status}`);
-    this.name = "WatchError";
     this.status = status;
   }
 }
@@ -39,6 +41,8 @@ export class Watch extends EventTarget {
   error;
   /** Whether the last request was answered; undefined before the first answer. @type {boolean | undefined} */
   connected;
+  /** Whether nothing more will come. */
+  closed = false;
   /** How it is watched at the moment. @type {Transport | undefined} */
   transport;
   /** The terminal snapshot, whichever its state. Rejects with a `WatchError`, or an `AbortError` after `close()`. @type {Promise<Snapshot>} */
@@ -50,14 +54,11 @@ export class Watch extends EventTarget {
   /** @type {WatchOptions["getToken"]} */
   #getToken;
   #renewed = false;
-  #closed = false;
   /** Iterations with nothing new to yield. @type {((_: unknown) => void)[]} */
   #waiting = [];
   #connection;
-  /** @type {(snapshot: Snapshot) => void} */
-  #resolve = () => {};
-  /** @type {(reason: unknown) => void} */
-  #reject = () => {};
+  /** @type {(outcome: Snapshot | Promise<never>) => void} */
+  #settle = () => {};
 
   /**
    * @param {string} run
@@ -68,10 +69,7 @@ export class Watch extends EventTarget {
     this.id = run;
     this.token = token;
     this.#getToken = getToken;
-    this.done = new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-    });
+    this.done = new Promise((resolve) => (this.#settle = resolve));
     this.done.catch(() => {}); // whoever does not ask for it need not handle it
     this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
     this.#connection.add(this);
@@ -98,17 +96,14 @@ export class Watch extends EventTarget {
 
   /** Stops watching; the run goes on. */
   close() {
-    if (this.#closed) return;
-    this.#end();
-    this.#reject(new DOMException("closed", "AbortError"));
-    this.#emit("close");
+    if (!this.closed) this.#end("close", Promise.reject(new DOMException("closed", "AbortError")));
   }
 
   /** The newest snapshot, and again whenever there is a newer one, up to the terminal one. */
   async *[Symbol.asyncIterator]() {
     /** @type {Snapshot | undefined} */
     let seen;
-    while (!this.#closed || this.snapshot !== seen) {
+    while (!this.closed || this.snapshot !== seen) {
       if (this.snapshot && this.snapshot !== seen) yield (seen = this.snapshot);
       else await new Promise((resolve) => this.#waiting.push(resolve));
     }
@@ -118,28 +113,21 @@ export class Watch extends EventTarget {
   /** @param {Snapshot} snapshot @internal */
   accept(snapshot) {
     this.#renewed = false;
-    if (this.#closed || !follows(snapshot, this.snapshot)) return;
+    if (this.closed || !follows(snapshot, this.snapshot)) return;
     this.snapshot = snapshot;
-    const ended = isTerminal(snapshot);
-    if (ended) this.#end();
+    const ended = (this.closed = isTerminal(snapshot));
     this.#emit("snapshot");
-    if (!ended) return;
-    this.#resolve(snapshot);
-    this.#emit("end");
+    if (ended) this.#end("end", snapshot);
   }
 
-  /** @param {number} status @internal */
-  fail(status) {
-    if (this.#closed) return;
-    this.#end();
-    this.#reject((this.error = new WatchError(this.id, status)));
-    this.#emit("gone");
-  }
-
-  /** After a 401: one new access token, or the end. @internal */
-  async renew() {
-    if (this.#renewed || !(await this.#refresh())) this.fail(401);
-    this.#renewed = true;
+  /** The server refuses the run. For 401, one new access token may help. @param {number} status @internal */
+  async refuse(status) {
+    if (status === 401 && !this.#renewed && (await this.#refresh())) {
+      this.#renewed = true;
+    } else if (!this.closed) {
+      this.error = new WatchError(this.id, status);
+      this.#end("gone", Promise.reject(this.error));
+    }
   }
 
   /** @param {boolean} connected @param {Transport} transport @internal */
@@ -162,9 +150,12 @@ export class Watch extends EventTarget {
     for (const wake of this.#waiting.splice(0)) wake(0);
   }
 
-  #end() {
-    this.#closed = true;
+  /** @param {string} name @param {Snapshot | Promise<never>} outcome */
+  #end(name, outcome) {
+    this.closed = true;
     this.#connection.remove(this);
+    this.#settle(outcome);
+    this.#emit(name);
   }
 }
 

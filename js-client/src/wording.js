@@ -35,24 +35,24 @@ export const WORDS = {
   reference: (reference) => `Reference: ${reference}`,
 };
 
-/** A language `Intl` can take, or none: then it is the browser's. @param {string | undefined} lang */
-export function locale(lang) {
+/**
+ * Shows numbers in a language; in the browser's, where there is no such language.
+ *
+ * @param {string | undefined} lang
+ * @returns {(value: number, options?: Intl.NumberFormatOptions) => string}
+ */
+export function numbers(lang) {
   try {
-    return Intl.getCanonicalLocales(lang)[0];
+    Intl.getCanonicalLocales(lang);
   } catch {
-    return undefined;
+    lang = undefined;
   }
+  return (value, options) => value.toLocaleString(lang, options);
 }
 
-/** @param {string | undefined} lang @param {number} value @param {Intl.NumberFormatOptions} [options] */
-export const number = (lang, value, options) => new Intl.NumberFormat(lang, options).format(value);
-
-/** Rounded down: 100 % is said by success only. @param {string | undefined} lang @param {number} fraction */
-export const percent = (lang, fraction) => number(lang, Math.floor(fraction * 100 + 1e-9) / 100, { style: "percent" });
-
-/** In seconds, from a minute on in minutes, from three hours on in hours. @param {string | undefined} lang @param {number} seconds */
-export function duration(lang, seconds) {
+/** In seconds, from a minute on in minutes, from three hours on in hours. @param {number} seconds @param {ReturnType<typeof numbers>} show */
+export function duration(seconds, show) {
   /** @type {[unit: string, length: number]} */
   const [unit, length] = seconds < 59.5 ? ["second", 1] : seconds < 10800 ? ["minute", 60] : ["hour", 3600];
-  return number(lang, seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
+  return show(seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
 }

@@ -16,9 +16,7 @@ Cli = Callable[..., "CompletedProcess[str]"]
 @pytest.fixture
 def env(store_url: str, namespace: str, tmp_path: Path) -> dict[str, str]:
     """The shared store, a namespace of the test's own."""
-    return processes.environment(
-        JOBKIT_URL=store_url, JOBKIT_NAMESPACE=namespace, JOBKIT_FILES=str(tmp_path / "files")
-    )
+    return processes.environment(JOBKIT_URL=store_url, JOBKIT_NAMESPACE=namespace, JOBKIT_FILES=str(tmp_path / "files"))
 
 
 @pytest.fixture

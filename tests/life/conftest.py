@@ -43,9 +43,11 @@ def start_worker(life_url: str, namespace: str, tmp_path: Path) -> Iterator[Call
         "JOBKIT_FILES": str(tmp_path / "files"),
     }
 
-    def start(*options: str, target: str = "tests.life.jobs:kit") -> WorkerProcess:
+    def start(
+        *options: str, target: str = "tests.life.jobs:kit", program: tuple[str, ...] = ("-m", "jobkit.worker")
+    ) -> WorkerProcess:
         log = tmp_path / f"worker-{len(workers)}.log"
-        workers.append(WorkerProcess(environment, log, *options, target=target))
+        workers.append(WorkerProcess(environment, log, *options, target=target, program=program))
         return workers[-1]
 
     yield start

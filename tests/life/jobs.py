@@ -55,6 +55,7 @@ class CountUntilGo(ProgressJob[int]):
 
     folder: str
     lease = LEASE
+    cancel_grace = 0.5
 
     def perform(self, progress: Progress) -> int:
         begin(self.folder)

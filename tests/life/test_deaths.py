@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,12 @@ import pytest
 
 from jobkit import State, WorkerLost
 from tests.life.jobs import LEASE, Add, CountUntilGo, HoldsTheInterpreter, KillsItsProcess
-from tests.life.workers import is_alive
+from tests.life.workers import after, is_alive
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from jobkit import JobKit
     from tests.life.workers import Folder, WorkerProcess
@@ -45,6 +48,36 @@ def test_after_a_child_is_killed_its_run_is_performed_again_at_once(
     assert seconds[0] < 0.5, "a spare child steps in"
     assert run.snapshot().start == 4
     assert run.snapshot().attempt == 1
+
+
+def test_where_the_kernel_has_no_process_descriptors_a_death_is_noticed_too(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    without = "import os; del os.pidfd_open; from jobkit.worker.__main__ import main; raise SystemExit(main())"
+    worker = start_worker("--concurrency", "1", program=("-c", without))
+    warm(worker, kit)
+    run = kit.submit(CountUntilGo(folder=str(folder)))
+    os.kill(folder.wait_for_start(), signal.SIGKILL)
+    folder.wait_for_start(2)
+    folder.go()
+    assert run.result(timeout=5) == 2
+
+
+def test_where_the_kernel_does_not_end_orphans_they_end_themselves(tmp_path: Path) -> None:
+    orphan = tmp_path / "orphan"
+    child = (
+        "import os, pathlib, sys, time; sys.platform = 'other';"
+        "from jobkit.worker.parentage import die_with_parent;"
+        f"die_with_parent(os.getppid()); pathlib.Path({str(orphan)!r}).write_text(str(os.getpid())); time.sleep(60)"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"]
+    )
+    wait_until(lambda: orphan.exists() and orphan.read_text(), "the child is up")
+    assert is_alive(int(orphan.read_text()))
+    parent.kill()
+    parent.wait()
+    wait_until(lambda: not is_alive(int(orphan.read_text())), "the orphan has ended", timeout=3)
 
 
 def test_after_a_whole_worker_is_killed_another_takes_over_within_the_lease(
@@ -101,6 +134,8 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(
     assert run.result(timeout=5) == 2
     assert run.snapshot().start == 2
     wait_until(lambda: "no longer ours" in frozen.text, "its job was stopped")
+    wait_until(after(2 * CountUntilGo.cancel_grace), "the grace of the stopped job is over")
+    assert "is killed" not in frozen.text, "its child has stopped, and is left alone"
     assert kit.submit(Add(a=1, b=1)).result(timeout=5) == 2
 
 

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 class WorkerProcess:
     """A worker of `tests.life.jobs:kit`: `python -m jobkit.worker`."""
 
-    def __init__(self, environment: dict[str, str], log: Path, *options: str, target: str) -> None:
+    def __init__(
+        self, environment: dict[str, str], log: Path, *options: str, target: str, program: tuple[str, ...]
+    ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "jobkit.worker", target, "--log-level", "DEBUG", *options],
+                [sys.executable, *program, target, "--log-level", "DEBUG", *options],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.DEVNULL,

@@ -4,21 +4,15 @@
 # mypy: disable-error-code="arg-type, assignment, call-arg, list-item, misc, no-redef, no-untyped-def, override"
 
 import copy
-import enum
 import json
-import math
 import pickle
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Generic, NamedTuple, NoReturn, TypedDict, TypeVar
-from uuid import UUID
+from typing import Annotated, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import anyio
 import httpx
@@ -27,10 +21,9 @@ import pydantic
 import pytest
 from fastapi import Body, FastAPI
 
-from jobkit.errors import BadArguments, BadJob, BadResult
-from jobkit.files import File, FileStorage
-from jobkit.job import ALL, JobSpec, ProgressJob, spec_of
-from jobkit.options import BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, Options
+from jobkit.errors import BadArguments, BadJob
+from jobkit.files import File
+from jobkit.job import ALL, ProgressJob, spec_of
 from jobkit.progress import Progress
 
 
@@ -44,71 +37,21 @@ class SalesReport(ProgressJob[dict[str, float]]):
         return {self.month: 1.0}
 
 
-class Colour(enum.Enum):
-    RED = "red"
-
-
 class Point(msgspec.Struct, frozen=True):
-    x: int
-    label: str | None = None
-
-
-class Row(TypedDict):
-    x: float
-
-
-class Pair(NamedTuple):
-    x: int
-    y: str
-
-
-@dataclass
-class Spot:
     x: int
 
 
 class Person(pydantic.BaseModel):
     name: str
     born: date | None = None
-    weight: float | None = None
 
 
-class StrictPerson(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(strict=True)
-    born: date = pydantic.Field(alias="birthday")
-
-
-class Everything(ProgressJob[None]):
-    number: int = 1
-    ratio: float = 150
-    flag: bool = False
-    data: bytes = b""
+class Visit(ProgressJob[None]):
     day: date = date(2026, 1, 31)
-    moment: datetime = datetime(2026, 1, 31, tzinfo=UTC)
-    span: timedelta = timedelta(seconds=90)
-    price: Decimal = Decimal("1.50")
-    ident: UUID = UUID(int=1)
-    colour: Colour = Colour.RED
-    pair: tuple[int, str] = (1, "a")
     names: list[str] = msgspec.field(default_factory=list)
-    unique: frozenset[int] = frozenset({1})
-    scores: dict[str, float] = msgspec.field(default_factory=dict)
-    point: Point = Point(x=1)
-    spot: Spot | None = None
     person: Person | None = None
-    whatever: Any = None
 
     def perform(self, progress: Progress) -> None: ...
-
-
-def spec_with(result: Any) -> JobSpec:
-    """The spec of a job whose perform returns `result`."""
-
-    class Returns(ProgressJob[Any]):
-        def perform(self, progress: Progress) -> result:
-            raise NotImplementedError
-
-    return spec_of(Returns)
 
 
 # Making a job
@@ -131,25 +74,9 @@ def test_a_job_cannot_be_changed() -> None:
         job.month = "2026-02"
 
 
-def test_all_supported_types_survive_the_round_trip() -> None:
-    job = Everything(
-        names=["a"], spot=Spot(1), person=Person(name="Ada", born=date(1815, 12, 10)), scores={"a": 1}, whatever=[1, {}]
-    )
-    spec = spec_of(job)
-    assert spec.decode_arguments(spec.encode_arguments(job)) == job
-    assert isinstance(job.person, Person)
-    assert isinstance(job.spot, Spot)
-
-
-def test_what_is_given_and_what_is_default_becomes_exactly_the_declared_type() -> None:
-    """`ratio: float = 150` must not be an int here and a float there: that would be two cache keys."""
-    job = Everything(scores={"a": 1}, pair=[1, "a"])
-    assert (type(job.ratio), type(job.scores["a"]), job.pair) == (float, float, (1, "a"))
-
-
 def test_a_job_does_not_share_its_values_with_the_caller() -> None:
     names = ["a"]
-    job = Everything(names=names)
+    job = Visit(names=names)
     names.append("b")
     assert job.names == ["a"]
 
@@ -164,90 +91,12 @@ def test_a_job_does_not_share_its_values_with_the_caller() -> None:
         (lambda: SalesReport(month=object()), r"\$\.month: values of type object have no form in JSON"),
         (lambda: SalesReport(month="\ud800"), r"\$\.month: .*surrogates"),
         (lambda: SalesReport(month=None), r"Expected `str`, got `null` - at `\$\.month`"),
-        (lambda: Everything(number=True), r"Expected `int`, got `bool` - at `\$\.number`"),
-        (lambda: Everything(names=["a", 1]), r"Expected `str`, got `int` - at `\$\.names\[1\]`"),
-        (lambda: Everything(whatever=[1, {"user": Path()}]), r"\$\.whatever\[1\]\.user: .*Use str and make the Path"),
-        (lambda: Everything(whatever={(1, 2): 3}), r"\$\.whatever: .*As a key use text"),
-        (lambda: Everything(whatever=File("a")), r"\$\.whatever: .*is a result, not an argument"),
-        (lambda: Everything(person={"nam": "Ada"}), r"name.*\$\.person"),
     ],
 )
 def test_wrong_arguments_are_refused_with_path_and_remedy(make: Callable[[], object], message: str) -> None:
     with pytest.raises(BadArguments, match=f"(?s)^{__name__}.*{message}") as caught:
         make()
     assert isinstance(caught.value, ValueError)
-
-
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize(
-    ("arguments", "path"),
-    [
-        (lambda number: {"ratio": number}, r"\$\.ratio"),
-        (lambda number: {"scores": {"a": 1.0, "b": number}}, r"\$\.scores\.b"),
-        (lambda number: {"whatever": [[number]]}, r"\$\.whatever\[0\]\[0\]"),
-        (lambda number: {"whatever": {number: 1}}, r"\$\.whatever\[key -?(nan|inf)\]"),
-        (lambda number: {"point": Point(x=1, label=number)}, r"\$\.point\.label"),
-        (lambda number: {"person": Person(name="x", weight=number)}, r"\$\.person\.weight"),
-        (lambda number: {"price": Decimal(number)}, r"\$\.price"),
-    ],
-)
-def test_nan_and_infinity_never_become_null(number: float, arguments: Any, path: str) -> None:
-    """msgspec writes null for them, which an optional field would swallow."""
-    with pytest.raises(BadArguments, match=f"{path} is -?(nan|NaN|inf|Infinity), .*Use None"):
-        Everything(**arguments(number))
-
-
-@pytest.mark.parametrize("hint", [dict[float, int], Decimal, Any])
-def test_nan_written_as_text_is_found_where_nothing_else_is_null(hint: Any) -> None:
-    class Lone(ProgressJob[int]):
-        value: hint
-
-        def perform(self, progress: Progress) -> int:
-            return 1
-
-    for number in (math.nan, math.inf, -math.inf):
-        value = Decimal(number) if hint is Decimal else {number: 1}
-        with pytest.raises(BadArguments, match=r"\$\.value.* is -?(nan|NaN|inf|Infinity), "):
-            Lone(value=value)
-        with pytest.raises(BadResult, match=r"is -?(nan|NaN|inf|Infinity), "):
-            spec_with(hint).encode_result(value)
-
-
-def test_texts_that_look_like_the_traces_of_nan_are_fine() -> None:
-    words = ["null", "nan", "inf", "NaN", "Infinity"]
-    assert Everything(names=words, whatever={"nan": None}).names == words
-
-
-def test_a_value_that_contains_itself_is_refused() -> None:
-    endless: list[object] = []
-    endless.append(endless)
-    with pytest.raises(BadArguments, match="contains itself"):
-        Everything(whatever=endless)
-
-
-@pytest.mark.parametrize("core", [b"null", b"1"])
-def test_deeply_nested_arguments_are_accepted_or_refused_but_never_break(core: bytes) -> None:
-    for depth in (300, 900, 5_000, 200_000):
-        data = b'{"whatever": ' + b"[" * depth + core + b"]" * depth + b"}"
-        with suppress(BadArguments):
-            job = spec_of(Everything).decode_arguments(data)
-            spec_of(Everything).encode_arguments(job)
-    with pytest.raises(BadArguments, match=r"recursion|nested"):
-        spec_of(Everything).decode_arguments(data)
-
-
-def test_arguments_beyond_one_mebibyte_are_refused_with_their_size() -> None:
-    with pytest.raises(
-        BadArguments, match=r"take 9\.5 MiB, the limit is 1\.0 MiB\. Put the data into a file"
-    ) as caught:
-        SalesReport(month="x" * 10_000_000)
-    assert len(str(caught.value)) < 500
-
-
-def test_an_error_message_does_not_repeat_the_values() -> None:
-    with pytest.raises(BadArguments) as caught:
-        Everything(names=["secret", 1])
-    assert "secret" not in str(caught.value)
 
 
 def test_the_author_may_check_arguments_together_in_post_init() -> None:
@@ -293,7 +142,7 @@ def test_replace_makes_the_same_cache_key_as_the_constructor() -> None:
 
 
 def test_copies_are_equal_and_deep_copies_share_nothing() -> None:
-    job = Everything(names=["a"])
+    job = Visit(names=["a"])
     assert copy.copy(job) == copy.deepcopy(job) == job
     assert copy.deepcopy(job).names is not job.names
 
@@ -306,7 +155,7 @@ def test_pickle_is_refused_with_advice() -> None:
 def test_repr_shows_the_arguments_and_never_explodes() -> None:
     assert repr(SalesReport(month="2026-01")) == "SalesReport(month='2026-01', region='EU')"
     assert len(repr(SalesReport(month="x" * 900_000))) < 200
-    assert len(repr(Everything(names=["x" * 1000] * 100, whatever={"y" * 1000: ["z" * 1000] * 50}))) <= 600
+    assert len(repr(Visit(names=["x" * 1000] * 100, person=Person(name="y" * 1000)))) <= 600
 
 
 # Classes that are refused
@@ -582,94 +431,7 @@ def test_methods_nested_classes_constants_and_private_names_are_no_options() -> 
     assert Fine.made().perform(Progress()) == 37
 
 
-# Options
-
-
-def options_of(**options: object) -> Options:
-    body = {"__module__": __name__, "perform": SalesReport.perform, **options}
-    return spec_of(type(ProgressJob)("Made", (ProgressJob,), body)).options
-
-
-def test_options_have_the_documented_defaults() -> None:
-    assert options_of() == Options()
-    assert (Options().keep_for, Options().cancel_grace, Options().undeliverable_after) == (86400.0, 10.0, 600.0)
-
-
-@pytest.mark.parametrize("option", ["keep_for", "cancel_grace", "undeliverable_after", "lease"])
-@pytest.mark.parametrize("duration", [timedelta(seconds=30), 30, 30.0])
-def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, duration: object) -> None:
-    seconds = getattr(options_of(**{option: duration}), option)
-    assert (type(seconds), seconds) == (float, 30.0)
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        ("keep_for", 0),
-        ("keep_for", -1),
-        ("keep_for", None),
-        ("keep_for", math.nan),
-        ("keep_for", math.inf),
-        ("keep_for", True),
-        ("keep_for", "1h"),
-        ("cancel_grace", timedelta(0)),
-        ("lease", 0.1),
-        ("lease", timedelta(hours=2)),
-        ("priority", 1.5),
-        ("priority", 1001),
-        ("max_attempts", 0),
-        ("max_attempts", True),
-        ("max_crashes", -1),
-        ("queue", ""),
-        ("queue", "a,b"),
-        ("queue", 1),
-        ("tags", "sales"),
-        ("tags", ("a b",)),
-        ("stages", {}),
-        ("stages", {"read": 0}),
-        ("stages", {"": 1}),
-        ("stages", ["read"]),
-        ("submittable", 1),
-        ("public_result", "yes"),
-        ("cache_version", 1.5),
-        ("job_name", ""),
-        ("job_name", "two words"),
-        ("job_name", 3),
-    ],
-)
-def test_options_of_a_wrong_kind_are_refused_by_name(option: str, value: object) -> None:
-    with pytest.raises(BadJob, match=f"{option} = .* must "):
-        options_of(**{option: value})
-
-
-def test_every_built_option_is_accepted() -> None:
-    options = options_of(
-        month="",
-        __annotations__={"month": str},
-        cache_key=ALL,
-        cache_version="2026-01",
-        tags=("sales", "eu"),
-        cache_ttl=60,
-        keep_for=timedelta(days=2),
-        queue="reports",
-        priority=5,
-        max_attempts=1,
-        max_crashes=0,
-        undeliverable_after=60,
-        cancel_grace=0.5,
-        lease=0.2,
-        stages={"read": 3, "write": 1},
-        submittable=True,
-        public_result=True,
-    )
-    assert options.stages == {"read": 3.0, "write": 1.0}
-    assert (options.lease, options.max_crashes, options.tags) == (0.2, 0, ("sales", "eu"))
-
-
-def test_the_table_in_the_docs_lists_every_option_and_the_reserved_names() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
-    assert [name for name in {OWN_NAME, *BUILT_OPTIONS} if f"| `{name}` |" not in guide] == []
-    assert [name for name in UNBUILT_OPTIONS if name not in guide] == []
+# Derived jobs
 
 
 def test_a_derived_job_inherits_arguments_options_and_perform_and_may_override_them() -> None:
@@ -809,7 +571,7 @@ def test_only_the_arguments_named_by_cache_key_make_a_difference() -> None:
     assert key(Report(month="1")) != key(Report(month="2"))
 
 
-def test_without_cache_key_nothing_is_shared_and_with_an_empty_one_everything() -> None:
+def test_without_cache_key_nothing_is_shared_and_with_an_empty_one_visit() -> None:
     class Never(ProgressJob[int]):
         x: int
 
@@ -849,72 +611,7 @@ def test_an_argument_without_canonical_form_is_refused_by_path_and_job() -> None
         spec_of(Report).cache_key(Report(since=datetime(2026, 1, 1)))
 
 
-# Arguments from outside
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"{}", "missing required field `month`"),
-        (b'{"month": 1}', r"got `int` - at `\$\.month`"),
-        (b'{"month": "1", "admin": true}', "unknown field `admin`"),
-        (b'{"month": NaN}', "malformed"),
-        (b'{"month": "1"', "truncated"),
-        (b'{"month": "\xff"}', "invalid"),
-        (b"[]", "got `array`"),
-        (b"null", "got `null`"),
-        (b"", "truncated"),
-    ],
-)
-def test_foreign_json_is_refused_with_what_is_expected(data: bytes, message: str) -> None:
-    with pytest.raises(BadArguments, match=f"{message}.*Expected SalesReport"):
-        spec_of(SalesReport).decode_arguments(data)
-
-
-def test_numbers_beyond_a_float_are_refused() -> None:
-    with pytest.raises(BadArguments, match="out of range"):
-        spec_of(Everything).decode_arguments(b'{"ratio": 1e400}')
-
-
-# Results
-
-
-@dataclass
-class Summary:
-    rows: int
-    people: list[Person]
-
-
-@pytest.mark.parametrize(
-    ("hint", "value"),
-    [
-        (None, None),
-        (int, 3),
-        (dict[str, float], {"a": 1.0}),
-        (dict[int, str], {1: "a"}),
-        (tuple[int, date], (1, date(2026, 1, 31))),
-        (datetime, datetime(2026, 1, 31, tzinfo=UTC)),
-        (Point, Point(x=1)),
-        (list[Spot], [Spot(1)]),
-        (list[Row], [{"x": 1.5}]),
-        (Pair, Pair(1, "a")),
-        (Summary, Summary(rows=1, people=[Person(name="Ada")])),
-        (Person, Person(name="Ada", born=date(1815, 12, 10))),
-        (StrictPerson, StrictPerson(birthday=date(1815, 12, 10))),
-        (set[UUID], {UUID(int=1)}),
-        (Colour, Colour.RED),
-        (bytes, b"\x00\xff"),
-        (Annotated[int, msgspec.Meta(ge=0)], 3),
-        (Any, {"a": [1, None]}),
-        (object, [1]),
-    ],
-    ids=str,
-)
-def test_results_come_back_in_the_declared_type(hint: Any, value: object) -> None:
-    spec = spec_with(hint)
-    answer = spec.decode_result(spec.encode_result(value))
-    assert answer == value
-    assert type(answer) is type(value)
+# What perform returns
 
 
 def test_async_and_awaitable_results_are_unwrapped() -> None:
@@ -941,7 +638,11 @@ def test_a_missing_return_annotation_means_any() -> None:
 
 
 def test_a_job_that_always_fails_may_say_so() -> None:
-    assert spec_with(NoReturn).decode_result(b"null") is None
+    class Failing(ProgressJob[Any]):
+        def perform(self, progress: Progress) -> NoReturn:
+            raise NotImplementedError
+
+    assert spec_of(Failing).decode_result(b"null") is None
 
 
 R = TypeVar("R")
@@ -959,68 +660,6 @@ def test_generic_job_bases_are_possible() -> None:
     assert TwiceInt(value=1).perform(Progress()) == [1, 1]
     with pytest.raises(BadArguments, match=r"\$\.value"):
         TwiceInt(value="1")
-
-
-@pytest.mark.parametrize(
-    ("hint", "value", "message"),
-    [
-        (Any, {"a": [1, object()]}, r"\$\.a\[1\]: values of type object have no form"),
-        (Any, iter([1]), r"\$: values of type list_iterator .*Use a list"),
-        (Any, Path("x"), r"\$: values of type PosixPath .*return a jobkit\.File"),
-        (Any, {"a": math.nan}, r"\$\.a is nan.*Use None"),
-        (float, math.inf, r"\$ is inf"),
-        (Person, Person(name="x", weight=math.nan), r"\$\.weight is nan"),
-        (int, "1", r"Expected `int`, got `str`.*Correct perform or its return annotation"),
-        (dict[str, float], None, r"Expected `object`, got `null`"),
-        (Any, {"$file": {"key": "0-other/1/x"}}, r"'\$file' is reserved"),
-        (Any, "x" * 9_000_000, r"takes 8\.6 MiB, the limit is 8\.0 MiB\. .*File\(path\)"),
-        (Any, File("x"), r"no file storage is set\. Set JOBKIT_FILES"),
-    ],
-    ids=lambda value: str(value)[:20],
-)
-def test_results_that_cannot_be_kept_are_refused_with_path_and_remedy(hint: Any, value: object, message: str) -> None:
-    with pytest.raises(BadResult, match=message):
-        spec_with(hint).encode_result(value)
-
-
-def test_a_stored_result_of_another_version_is_refused_with_advice() -> None:
-    with pytest.raises(BadResult, match=r"does not fit.*Raise cache_version"):
-        spec_with(int).decode_result(b'"1"')
-
-
-@pytest.fixture
-def storage(tmp_path: Path) -> FileStorage:
-    return FileStorage(tmp_path / "files")
-
-
-@pytest.mark.parametrize("hint", [dict[str, list[File]], Any])
-def test_files_within_a_result_are_kept_once_and_come_back_with_a_path(
-    hint: Any, storage: FileStorage, tmp_path: Path
-) -> None:
-    csv = tmp_path / "sales.csv"
-    csv.write_text("a,b")
-    spec = spec_with(hint)
-    data = spec.encode_result({"all": [File(csv), File(csv)]}, keep=lambda file: storage.keep("0-01J", "7", file))
-    files = spec.decode_result(data, storage=storage)["all"]
-    assert files[0] == files[1]
-    assert files[0].path.read_text() == "a,b"
-    description = json.loads(data)["all"][0]["$file"]
-    assert (description["name"], description["media_type"], description["size"]) == ("sales.csv", "text/csv", 3)
-    assert len(list((storage.directory / "0-01J" / "7").iterdir())) == 1
-
-
-def test_a_file_may_be_the_whole_result_or_absent(storage: FileStorage, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("x")
-    spec = spec_with(File | None)
-    data = spec.encode_result(File(tmp_path / "a.txt"), keep=lambda file: storage.keep("0-01J", "7", file))
-    assert spec.decode_result(data, storage=storage).filename == "a.txt"
-    assert spec.decode_result(spec.encode_result(None)) is None
-
-
-def test_a_text_that_mentions_the_file_mark_is_fine() -> None:
-    spec = spec_with(Any)
-    for text in ("$file", '{"$file": 1}', ["$file"]):
-        assert spec.decode_result(spec.encode_result(text)) == text
 
 
 # Annotations that are known later, or never
@@ -1104,8 +743,8 @@ def shop() -> FastAPI:
         assert isinstance(job, SalesReport)
         return job
 
-    @app.post("/everything")
-    async def everything(job: Annotated[Everything, Body()]) -> str:
+    @app.post("/visit")
+    async def visit(job: Annotated[Visit, Body()]) -> str:
         return job.day.isoformat()
 
     return app
@@ -1114,7 +753,7 @@ def shop() -> FastAPI:
 def test_a_job_is_a_request_body_and_an_answer_of_fastapi() -> None:
     answer = answer_of(shop(), "POST", "/sales", {"month": "2026-01"})
     assert answer.json() == {"month": "2026-01", "region": "EU"}
-    answer = answer_of(shop(), "POST", "/everything", {"day": "2026-02-03", "person": {"name": "Ada"}})
+    answer = answer_of(shop(), "POST", "/visit", {"day": "2026-02-03", "person": {"name": "Ada"}})
     assert answer.json() == "2026-02-03"
 
 
@@ -1130,7 +769,7 @@ def test_the_openapi_document_describes_a_job_in_place() -> None:
     schema = document["paths"]["/sales"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert schema["properties"]["month"] == {"type": "string"}
     assert schema["required"] == ["month"]
-    assert "$ref" not in json.dumps(document["paths"]["/everything"]["post"]["requestBody"])
+    assert "$ref" not in json.dumps(document["paths"]["/visit"]["post"]["requestBody"])
 
 
 def test_a_job_is_a_field_of_a_pydantic_model() -> None:

@@ -3,11 +3,11 @@
 import os
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from jobkit_web import accepted, allow_all, create_app, widget
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -17,7 +17,6 @@ from starlette.routing import Mount, Route
 
 from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
-from jobkit_web import accepted, allow_all, create_app, widget
 from tests.web.performing import JOBS, Performer, Report
 from tests.web.serving import Thread, served
 
@@ -27,7 +26,7 @@ def identify(request: Request) -> str | None:
     return request.cookies.get("user")
 
 
-async def authorize(request: Request, run: Any, action: str) -> bool:
+async def authorize(request: Request, _run: Any, action: str) -> bool:
     """The rule stands in a header."""
     return action in request.headers.get("x-may", "").split()
 
@@ -41,7 +40,7 @@ class Passing(BaseHTTPMiddleware):
 
 @pytest.fixture(scope="session")
 def kit(store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[JobKit]:
-    files: Path = tmp_path_factory.mktemp("files")
+    files = tmp_path_factory.mktemp("files")
     before = os.environ.get("JOBKIT_FILES")
     os.environ["JOBKIT_FILES"] = str(files)
     kit = JobKit(store_url, jobs=JOBS, namespace=f"test-{uuid.uuid4().hex[:12]}")

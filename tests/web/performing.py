@@ -11,7 +11,6 @@ from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import Outcome
 from jobkit.progress import Progress
-from jobkit.run import Run
 from jobkit.snapshot import ProgressView
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Lease
@@ -60,7 +59,7 @@ class Performer:
     def __init__(self, kit: JobKit, job: ProgressJob[Any] | None = None, owner: str | None = None) -> None:
         self.kit = kit
         self.queue = f"q-{uuid.uuid4().hex[:8]}"
-        self.run: Run[Any] = kit.submit(job or Report(), queue=self.queue, owner=owner)
+        self.run = kit.submit(job or Report(), queue=self.queue, owner=owner)
         self.lease: Lease | None = None
         self._sequence = itertools.count(1)
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from jobkit_web.serving import listening_socket, url_of
 
 from jobkit.kit import JobKit
-from jobkit_web.serving import listening_socket, url_of
 from tests.waiting import wait_until
 
 

@@ -3,7 +3,6 @@
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import pytest
-
 from jobkit_web.access import Action, BadToken, Claims, Signer
 
 NOW = 1_795_000_000.0

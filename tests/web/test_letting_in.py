@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-
-from jobkit.kit import JobKit
 from jobkit_web import access_token
 from jobkit_web.access import Signer
+
+from jobkit.kit import JobKit
 from tests.web.conftest import bearer
 from tests.web.performing import Performer, Shared
 

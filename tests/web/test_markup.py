@@ -4,17 +4,16 @@ import base64
 import hashlib
 import re
 import socket
-from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
 
 import httpx
 import pytest
+from jobkit_web import accepted, access_token, widget
+from jobkit_web.access import URL_TTL, Signer
 
 from jobkit.kit import JobKit
-from jobkit_web import access_token, accepted, widget
-from jobkit_web.access import URL_TTL, Signer
 from tests.web.conftest import bearer
 from tests.web.performing import Performer
 
@@ -37,15 +36,15 @@ class Tags(HTMLParser):
 
 
 @pytest.fixture
-def no_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing may be sent."""
+def no_network(run: Performer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be sent any more, now that the run is submitted."""
+    assert run.id
 
     def refuse(*_: object) -> None:
         raise AssertionError("this must not do I/O")
 
     monkeypatch.setattr(socket.socket, "sendall", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    return
 
 
 def test_widget_is_all_a_page_needs(run: Performer) -> None:
@@ -60,7 +59,8 @@ def test_widget_is_all_a_page_needs(run: Performer) -> None:
     assert str(link["href"]).startswith(f"/jobs/runs/{run.id}?token=")
 
 
-def test_widget_does_no_io(run: Performer, no_network: None) -> None:
+@pytest.mark.usefixtures("no_network")
+def test_widget_does_no_io(run: Performer) -> None:
     assert widget(run.run)
 
 

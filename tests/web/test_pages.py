@@ -6,9 +6,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jobkit_web import access_token, widget
 
 from jobkit.files import File
-from jobkit_web import access_token, widget
 from tests.web.performing import Performer, Public
 from tests.web.test_markup import Tags
 

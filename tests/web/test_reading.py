@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from jobkit_web import access_token
 
 from jobkit.snapshot import Snapshot
-from jobkit_web import access_token
 from tests.web.conftest import bearer
 from tests.web.performing import Performer, Public
 

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-
 from jobkit_web import create_app
+
 from tests.web.performing import Performer
 from tests.web.serving import served
 

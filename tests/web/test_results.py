@@ -5,9 +5,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from jobkit_web import access_token
 
 from jobkit.files import File
-from jobkit_web import access_token
 from tests.web.conftest import bearer
 from tests.web.performing import Performer, Public
 

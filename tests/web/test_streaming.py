@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import redis
-
-from jobkit.kit import JobKit
 from jobkit_web import access_token
 from jobkit_web.access import Signer
 from jobkit_web.hub import Hub
+
+from jobkit.kit import JobKit
 from tests.servers import Server
 from tests.waiting import wait_until
 from tests.web.conftest import bearer
@@ -90,7 +90,7 @@ def test_coming_back_after_the_end_is_told_to_stay_away(client: httpx.Client, ru
     assert (response.status_code, response.content) == (204, b"")
 
 
-@pytest.mark.parametrize("seen", ["", "garbage", "1-2.end", ".end", "x.end", "1-2", "%00\t", "9" * 5000 + ".end"])
+@pytest.mark.parametrize("seen", ["", "garbage", "1-2.end", ".end", "x.end", "1-2", "%00", "9" * 5000 + ".end"])
 def test_garbage_for_a_last_event_id_is_ignored(client: httpx.Client, run: Performer, seen: str) -> None:
     run.succeed()
     with opened(client, events_url(run), headers={"Last-Event-ID": seen}) as stream:
@@ -426,7 +426,7 @@ def test_watched_run_is_known_to_its_worker(client: httpx.Client, run: Performer
         assert kit.store().execute(report).watched
 
 
-def test_two_hundred_readers_of_a_run_get_the_same(client: httpx.Client, web: Thread, run: Performer) -> None:
+def test_two_hundred_readers_of_a_run_get_the_same(web: Thread, run: Performer) -> None:
     readers = [stalled(web, events_url(run), "none") for _ in range(200)]
     try:
         run.report(done=1, message="hello")

@@ -27,7 +27,7 @@ REFRESH = 2
 LONGEST_RESULT = 20_000
 """Characters of a value that are shown."""
 
-HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
@@ -49,7 +49,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class PageAccess:
     """What the page may use. Both tokens are None for readers with a session."""
 
     token: str | None
@@ -57,14 +57,14 @@ class Access:
     cancels: bool
 
 
-def wanted(request: Request) -> bool:
+def page_wanted(request: Request) -> bool:
     """Whether the answer should be a page rather than JSON."""
     accept = request.headers.get("accept", "").lower()
     page, json = accept.find("text/html"), accept.find("application/json")
     return page >= 0 and (json < 0 or page < json)
 
 
-def run(request: Request, root: str, snapshot: dict[str, Any], access: Access) -> str:
+def run_page(request: Request, root: str, snapshot: dict[str, Any], access: PageAccess) -> str:
     """The page of one run, from a snapshot as this reader is shown it."""
     going = snapshot["state"] not in _ENDED
     address = f"{root}/runs/{snapshot['id']}"
@@ -81,7 +81,7 @@ def run(request: Request, root: str, snapshot: dict[str, Any], access: Access) -
     return _page(request, root, f"{title} · {_name(snapshot['job'])}", body, snapshot["state"], head, script=going)
 
 
-def problem(request: Request, title: str, detail: str) -> str:
+def problem_page(request: Request, title: str, detail: str) -> str:
     """The page of a refusal."""
     root = request.scope.get("root_path", "").rstrip("/")
     return _page(request, root, title, f"<h1>{_text(title)}</h1><p>{_text(detail)}</p>", "failed")
@@ -102,7 +102,7 @@ def _page(
     )
 
 
-def _live(root: str, snapshot: dict[str, Any], access: Access) -> str:
+def _live(root: str, snapshot: dict[str, Any], access: PageAccess) -> str:
     attributes = {"run": snapshot["id"], "endpoint": root, "token": access.token}
     attributes |= {"result-link": "Open the result"} if access.token else {"then": "reload"}
     written = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items() if value is not None)
@@ -172,7 +172,7 @@ def _file(file: dict[str, Any], url: str) -> str:
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 
 
-def _cancel_form(address: str, snapshot: dict[str, Any], access: Access) -> str:
+def _cancel_form(address: str, snapshot: dict[str, Any], access: PageAccess) -> str:
     if not (access.cancels and snapshot["cancellable"]):
         return ""
     token = f'<input type="hidden" name="token" value="{access.url_token}">' if access.url_token else ""

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from jobkit.errors import BadArguments, JobKitError, QueueFull, RunNotFound, StoreError, UnknownJob
-from jobkit_web import pages
+from jobkit_web.pages import PAGE_HEADERS, page_wanted, problem_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,9 +66,9 @@ async def answer(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     headers = {"Cache-Control": "no-store", **problem.headers}
     title = HTTPStatus(problem.status).phrase
-    if request.method in ("GET", "HEAD") and pages.wanted(request):
-        page = pages.problem(request, title, problem.detail)
-        return Response(page, problem.status, {**headers, **pages.HEADERS}, "text/html")
+    if page_wanted(request):
+        page = problem_page(request, title, problem.detail)
+        return Response(page, problem.status, {**headers, **PAGE_HEADERS}, "text/html")
     body = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail}
     return Response(msgspec.json.encode(body), problem.status, headers, MEDIA_TYPE)
 

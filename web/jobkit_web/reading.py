@@ -11,8 +11,8 @@ from starlette.responses import FileResponse, Response
 from jobkit.errors import RunNotFound
 from jobkit.files import File, owner_of
 from jobkit.snapshot import Snapshot
-from jobkit_web import pages
 from jobkit_web.access import Action
+from jobkit_web.pages import PAGE_HEADERS, PageAccess, page_wanted, run_page
 from jobkit_web.problems import Problem
 from jobkit_web.site import MOST_RUNS, root_of, view_of
 from jobkit_web.views import files_in, has_files, shown, with_file_urls
@@ -59,7 +59,7 @@ class Reading:
         waited = await self._wait_for_news(request, grant)
         stored = await self._site.load(grant.run_id, result=Action.RESULT in grant.actions)
         snapshot = Snapshot.from_json(stored.body)
-        page = pages.wanted(request)
+        page = page_wanted(request)
         headers = {"ETag": _etag(snapshot, grant, page=page), "Cache-Control": "no-store", "Vary": "Accept"}
         if not snapshot.state.terminal and not waited:
             headers["Retry-After"] = NEXT_POLL
@@ -123,13 +123,13 @@ class Reading:
 
     async def _page(self, request: Request, grant: Grant, stored: Stored, headers: dict[str, str]) -> Response:
         snapshot: dict[str, Any] = msgspec.json.decode(await self._shown(request, grant, stored))
-        access = pages.Access(
+        access = PageAccess(
             token=await self._site.page_token(grant) if grant.claims else None,
             url_token=await self._site.url_token(grant) if grant.claims else None,
             cancels=Action.CANCEL in grant.actions,
         )
-        page = pages.run(request, root_of(request), snapshot, access)
-        headers = {**headers, **pages.HEADERS}
+        page = run_page(request, root_of(request), snapshot, access)
+        headers = {**headers, **PAGE_HEADERS}
         headers.pop("Retry-After", None)
         return Response(page, 200, headers, "text/html")
 

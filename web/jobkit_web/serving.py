@@ -40,7 +40,7 @@ def serve(
     access_log: bool = True,
     ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM. `ready` gets the URL when the port is bound; port 0 takes any free one.
+    """Serve until SIGINT or SIGTERM. `ready` gets the URL when it may be opened; port 0 takes any free one.
 
     Raises:
         CannotServe: the port is taken, the host is unknown, or uvicorn is not installed.
@@ -61,7 +61,7 @@ def serve(
 
 
 def listening_socket(host: str, port: int) -> socket.socket:
-    """A bound socket, set up for streams.
+    """A listening socket, set up for streams: who connects from now on waits until the app is there.
 
     Raises:
         CannotServe: the port is taken or the host is unknown.
@@ -76,6 +76,7 @@ def listening_socket(host: str, port: int) -> socket.socket:
     try:
         _suit_streams(listener)
         listener.bind(address)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise CannotServe(_why_not_bound(error, host, port)) from error

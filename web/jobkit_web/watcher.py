@@ -52,8 +52,8 @@ class Watcher:
     """What the hub knows of one stream. `farewell` is what it says to a reader whose time is over."""
 
     __slots__ = (
-        "_blocked", "_blocked_at", "_hub", "_news", "_send", "_sent_at", "_steps", "_task", "closes_at", "farewell", "finished",
-        "heartbeat", "topics",
+        "_blocked", "_blocked_at", "_hub", "_news", "_send", "_sent_at", "_steps", "_task", "closes_at", "farewell",
+        "finished", "heartbeat", "topics",
     )  # fmt: skip
 
     def __init__(

@@ -1,0 +1,117 @@
+"""`jobkit worker`, `web` and `dev`: processes that serve until they are told to end."""
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests import processes
+from tests.cli.conftest import PROJECT, Cli
+from tests.waiting import wait_until
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_worker_ends_in_order_on_a_signal(env: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
+    with processes.running("worker", "counting:kit", folder=PROJECT, env=env, log=tmp_path / "log") as worker:
+        worker.wait_for("performs the 4 jobs of counting:kit")
+        worker.send(number)
+        assert worker.wait() == 0
+        assert "Traceback" not in worker.output
+
+
+def test_worker_without_a_kit_says_so_and_fails(cli: Cli) -> None:
+    refused = cli("worker", "counting:kot")
+    assert refused.returncode == 1
+    assert "counting has no 'kot': it has counting:kit." in refused.stderr
+
+
+def test_worker_refuses_a_lease_out_of_range(cli: Cli) -> None:
+    refused = cli("worker", "counting:kit", "--lease", "0")
+    assert refused.returncode == 2
+    assert "--lease" in refused.stderr
+
+
+def test_web_refuses_strangers(env: dict[str, str], tmp_path: Path) -> None:
+    with serving(env, tmp_path) as (_, url):
+        assert httpx.get(f"{url}health").status_code == 200
+        assert httpx.get(f"{url}runs/0-01ARZ3NDEKTSV4RRFFQ69G5FAV").status_code == 401
+
+
+def test_public_web_lets_everybody_in_and_warns(cli: Cli, env: dict[str, str], tmp_path: Path) -> None:
+    run_id = cli("submit", "counting:kit", "Count", "to=5", "--no-wait").stdout.strip()
+    with serving(env, tmp_path, "--public") as (web, url):
+        assert httpx.get(f"{url}runs/{run_id}").json()["state"] == "queued"
+        assert "Warning: --public lets everybody" in web.output
+
+
+def test_taken_port_is_refused_with_advice(cli: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        refused = cli("web", "counting:kit", "--port", str(port))
+    assert refused.returncode == 2
+    assert f"Port {port} on 127.0.0.1 is taken" in refused.stderr
+    assert "--port" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_dev_performs_and_serves_and_one_signal_ends_it_all(cli: Cli, env: dict[str, str], tmp_path: Path) -> None:
+    arguments = ("dev", "counting:kit", "--port", "0", "--public")
+    with processes.running(*arguments, folder=PROJECT, env=env, log=tmp_path / "log") as dev:
+        url = dev.wait_for(r"Serving on (\S+)")[1]
+        run_id = cli("submit", "counting:kit", "Count", "to=5", "--no-wait").stdout.strip()
+        wait_until(lambda: state_of(url, run_id) == "succeeded", "the run succeeds")
+        family = psutil.Process(dev.pid).children(recursive=True)
+        assert len(family) >= 3
+        dev.send(signal.SIGINT)
+        assert dev.wait() == 0
+        wait_until(lambda: not any(map(is_alive, family)), "all its processes end")
+
+
+def test_killed_dev_leaves_nobody_behind(env: dict[str, str], tmp_path: Path) -> None:
+    """SIGKILL cannot be handled: the others notice that their standard input has closed."""
+    with processes.running("dev", "counting:kit", "--port", "0", folder=PROJECT, env=env, log=tmp_path / "log") as dev:
+        dev.wait_for("Serving on")
+        dev.wait_for("performs")
+        family = psutil.Process(dev.pid).children(recursive=True)
+        dev.send(signal.SIGKILL)
+        wait_until(lambda: not any(map(is_alive, family)), "all its processes end")
+
+
+def test_dev_ends_with_the_reason_when_one_part_cannot_start(cli: Cli) -> None:
+    refused = cli("dev", "counting:kit", "--app", "counting:nothing", "--port", "0")
+    assert refused.returncode == 2
+    assert "counting has no app 'nothing'" in refused.stderr
+    assert "the web process ended with exit code 2" in refused.stderr
+
+
+def state_of(url: str, run_id: str) -> str:
+    state: str = httpx.get(f"{url}runs/{run_id}").json()["state"]
+    return state
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@contextmanager
+def serving(env: dict[str, str], tmp_path: Path, *options: str) -> Iterator[tuple[processes.Process, str]]:
+    """`jobkit web` on a free port, and its URL."""
+    arguments = ("web", "counting:kit", "--port", "0", *options)
+    with processes.running(*arguments, folder=PROJECT, env=env, log=tmp_path / "web.log") as web:
+        url = web.wait_for(r"Serving on (\S+)")[1]
+        wait_until(lambda: answers(url), "it answers")
+        yield web, url
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}health").status_code == 200
+    except httpx.TransportError:
+        return False

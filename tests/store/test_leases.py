@@ -1,0 +1,358 @@
+"""Leases: whoever holds the token may write, nobody else may, and an outage is not a death."""
+
+import pytest
+
+from jobkit.lifecycle import Outcome, State
+from jobkit.store.replies import Lease, Renewed, Reported, Verdict
+from tests.store.world import World
+
+
+def taken_by_another(world: World) -> tuple[Lease, Lease]:
+    """A run whose lease ran out while its holder was frozen; another worker has it now."""
+    zombie = world.started(slot="w/1")
+    world.lapse(zombie.run_id)
+    holder = world.take("other/1", (world.load(zombie.run_id).snapshot.queue.name,))
+    assert holder.run_id == zombie.run_id
+    return zombie, holder
+
+
+# Reporting ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_report_is_shown_and_renews_the_lease(world: World) -> None:
+    lease = world.started()
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: 0})
+    assert world.report(lease, done=3) == Reported(Verdict.OK, watched=False)
+    assert world.load(lease.run_id).snapshot.done == 3
+    assert world.raw.zscore(f"{world.prefix}leases", lease.run_id) > world.now()
+
+
+def test_a_report_sent_again_or_out_of_order_changes_nothing(world: World) -> None:
+    lease = world.started()
+    world.report(lease, 2, done=20)
+    version = world.load(lease.run_id).snapshot.version
+    assert world.report(lease, 2, done=20).verdict is Verdict.OK
+    assert world.report(lease, 1, done=10).verdict is Verdict.OK
+    snapshot = world.load(lease.run_id).snapshot
+    assert (snapshot.done, snapshot.version) == (20, version)
+
+
+def test_a_report_says_whether_anybody_watches(world: World) -> None:
+    lease = world.started()
+    world.load(lease.run_id, watch=30.0)
+    assert world.report(lease).watched
+    world.raw.hset(world.record_key(lease.run_id), "watched", world.now() - 1)
+    assert not world.report(lease, 2).watched
+
+
+def test_a_token_that_was_never_given_writes_nothing(world: World) -> None:
+    waiting = world.submit()
+    for token in ("", "0", "nil"):
+        operation = world.operations.report(waiting.id, token, 1, b'{"done":1}')
+        assert world.execute(operation).verdict is Verdict.LOST
+    assert world.load(waiting.id).snapshot.done == 0
+
+
+def test_a_report_on_a_run_that_is_not_kept_is_lost(world: World) -> None:
+    lease = world.started()
+    world.settle(lease)
+    world.raw.delete(world.record_key(lease.run_id))
+    assert world.report(lease).verdict is Verdict.LOST
+
+
+# Settling -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_success_is_final_and_carries_the_last_progress(world: World) -> None:
+    lease = world.started()
+    assert world.settle(lease, result=b"7", progress=b'{"done":9}') is Verdict.OK
+    loaded = world.load(lease.run_id, result=True)
+    assert (loaded.snapshot.state, loaded.snapshot.done, loaded.result) == (State.SUCCEEDED, 9, b"7")
+    assert loaded.snapshot.finished_at is not None
+
+
+def test_a_failure_says_why_and_which_attempt_it_was(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.FAILED, traceback="Traceback: …")
+    loaded = world.load(lease.run_id)
+    assert loaded.snapshot.error is not None
+    assert (loaded.snapshot.error.message, loaded.snapshot.error.public) == ("It did not work.", True)
+    assert loaded.snapshot.error.reference == f"{lease.run_id[-8:]}-1"
+    assert (loaded.snapshot.attempt, loaded.snapshot.max_attempts) == (1, 1)
+    assert loaded.traceback == "Traceback: …"
+
+
+@pytest.mark.parametrize("first", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
+@pytest.mark.parametrize("second", list(Outcome))
+def test_only_the_first_outcome_is_accepted(world: World, first: Outcome, second: Outcome) -> None:
+    lease = world.started()
+    assert world.settle(lease, first, result=b'"first"') is Verdict.OK
+    before = world.record(lease.run_id)
+    assert world.settle(lease, second, result=b'"second"') is Verdict.ENDED
+    assert world.record(lease.run_id) == before
+
+
+def test_a_release_sent_again_is_answered_as_the_first(world: World) -> None:
+    lease = world.started()
+    assert world.settle(lease, Outcome.RELEASED) is Verdict.OK
+    before = world.record(lease.run_id)
+    assert world.settle(lease, Outcome.RELEASED) is Verdict.OK
+    assert world.record(lease.run_id) == before
+
+
+@pytest.mark.parametrize("late", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
+def test_a_holder_that_gave_its_run_back_cannot_end_it(world: World, late: Outcome) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED)
+    assert world.settle(lease, late) is Verdict.LOST
+    assert world.report(lease).verdict is Verdict.LOST
+    assert world.state(lease.run_id) is State.QUEUED
+
+
+@pytest.mark.parametrize("late", [Outcome.SUCCEEDED, Outcome.RELEASED])
+def test_a_child_whose_supervisor_gave_its_run_back_is_not_told_that_its_result_was_taken(
+    world: World, late: Outcome
+) -> None:
+    """The settlement was on its way when the supervisor released the slot: it must not read like a success."""
+    lease = world.started(slot="w/1")
+    world.release("w/1", crashed=False)
+    expected = Verdict.OK if late is Outcome.RELEASED else Verdict.LOST
+    assert world.settle(lease, late) is expected
+    assert world.state(lease.run_id) is State.QUEUED
+
+
+def test_a_success_after_the_cancel_flag_counts_but_is_not_remembered(world: World) -> None:
+    lease = world.started("k", cache_ttl=60_000)
+    world.cancel(lease.run_id)
+    assert world.settle(lease) is Verdict.OK
+    assert world.state(lease.run_id) is State.SUCCEEDED
+    assert world.pointer("k") == {}
+
+
+def test_a_release_after_the_cancel_flag_is_the_end(world: World) -> None:
+    lease = world.started()
+    world.cancel(lease.run_id)
+    world.settle(lease, Outcome.RELEASED)
+    assert world.state(lease.run_id) is State.CANCELLED
+
+
+def test_a_postponed_run_waits_for_its_time(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, delay=60.0)
+    assert world.state(lease.run_id) is State.SCHEDULED
+    assert world.report(lease).verdict is Verdict.LOST
+
+
+def test_a_run_that_no_worker_knows_goes_round_until_its_time_is_up(world: World) -> None:
+    lease = world.started(slot="w/1")
+    queue = (world.load(lease.run_id).snapshot.queue.name,)
+    world.settle(lease, Outcome.RELEASED, reason="no worker for reports.Sales")
+    again = world.take("w/2", queue)
+    world.raw.hset(world.record_key(lease.run_id), "returned", world.now() - 600_001)
+    world.settle(again, Outcome.RELEASED, reason="no worker for reports.Sales")
+    snapshot = world.load(lease.run_id).snapshot
+    assert (snapshot.state, snapshot.start) == (State.FAILED, 2)
+
+
+def test_a_worker_that_knew_the_run_after_all_starts_that_time_anew(world: World) -> None:
+    lease = world.started(slot="w/1")
+    queue = (world.load(lease.run_id).snapshot.queue.name,)
+    world.settle(lease, Outcome.RELEASED, reason="no worker for reports.Sales")
+    world.raw.hset(world.record_key(lease.run_id), "returned", world.now() - 600_001)
+    world.settle(world.take("w/2", queue), Outcome.RELEASED)
+    world.settle(world.take("w/3", queue), Outcome.RELEASED, reason="no worker for reports.Sales")
+    assert world.state(lease.run_id) is State.QUEUED
+
+
+# Zombies --------------------------------------------------------------------------------------------------------------
+
+
+def test_an_old_holder_is_refused_everything_once_another_has_its_run(world: World) -> None:
+    zombie, holder = taken_by_another(world)
+    before = world.record(zombie.run_id)
+    assert world.report(zombie, 99, done=99).verdict is Verdict.LOST
+    assert [world.settle(zombie, outcome) for outcome in Outcome] == [Verdict.LOST] * 4
+    assert world.renew("w/1") == (Renewed("w/1", Verdict.LOST, zombie.run_id, zombie.token),)
+    assert world.release("w/1") == (Verdict.LOST, zombie.run_id)
+    assert world.record(zombie.run_id) == before
+    assert world.settle(holder) is Verdict.OK
+
+
+def test_an_old_holder_is_refused_everything_once_another_has_ended_its_run(world: World) -> None:
+    zombie, holder = taken_by_another(world)
+    world.settle(holder, result=b'"right"')
+    assert world.report(zombie, 99).verdict is Verdict.LOST
+    assert world.settle(zombie, result=b'"wrong"') is Verdict.LOST
+    assert world.renew("w/1")[0].verdict is Verdict.LOST
+    assert world.load(zombie.run_id, result=True).result == b'"right"'
+
+
+@pytest.mark.parametrize("how", ["report", "renew", "settle", "release"])
+def test_a_cut_off_holder_takes_its_run_back_and_the_crash_is_not_counted(world: World, how: str) -> None:
+    lease = world.started(slot="w/1")
+    world.lapse(lease.run_id)
+    assert (world.state(lease.run_id), world.record(lease.run_id)["crashes"]) == (State.QUEUED, "1")
+    match how:
+        case "report":
+            assert world.report(lease).verdict is Verdict.OK
+        case "renew":
+            assert world.renew("w/1") == (Renewed("w/1", Verdict.OK, lease.run_id, lease.token),)
+        case "settle":
+            assert world.settle(lease) is Verdict.OK
+        case _:
+            assert world.release("w/1", crashed=False) == (Verdict.OK, lease.run_id)
+    expected = {"settle": State.SUCCEEDED, "release": State.QUEUED}.get(how, State.RUNNING)
+    assert (world.state(lease.run_id), world.record(lease.run_id)["crashes"]) == (expected, "0")
+
+
+def test_a_slot_freed_by_a_lapse_may_take_the_same_run_again(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.lapse(lease.run_id)
+    again = world.take("w/1", (world.load(lease.run_id).snapshot.queue.name,))
+    assert (again.run_id, again.start) == (lease.run_id, 2)
+    assert world.report(lease).verdict is Verdict.LOST
+
+
+# Renewing -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_renews_every_slot_of_the_worker(world: World) -> None:
+    leases = [world.started(slot=f"w/{slot}") for slot in (1, 2)]
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: 0 for lease in leases})
+    renewed = world.renew("w/1", "w/2", "w/3")
+    assert [each.verdict for each in renewed] == [Verdict.OK, Verdict.OK, Verdict.IDLE]
+    assert min(world.raw.zscore(f"{world.prefix}leases", lease.run_id) for lease in leases) > world.now()
+
+
+def test_a_heartbeat_does_not_make_a_newer_snapshot(world: World) -> None:
+    lease = world.started(slot="w/1")
+    before = world.load(lease.run_id).snapshot.version
+    world.renew("w/1")
+    assert world.load(lease.run_id).snapshot.version == before
+
+
+def test_a_heartbeat_hears_of_a_cancel_and_of_an_end(world: World) -> None:
+    flagged, ended = world.started(slot="w/1"), world.started(slot="w/2")
+    world.cancel(flagged.run_id)
+    world.lapse(ended.run_id)
+    world.cancel(ended.run_id)
+    assert [each.verdict for each in world.renew("w/1", "w/2")] == [Verdict.CANCEL, Verdict.ENDED]
+
+
+def test_after_a_settlement_the_slot_is_idle(world: World) -> None:
+    world.settle(world.started(slot="w/1"))
+    assert world.renew("w/1")[0] == Renewed("w/1", Verdict.IDLE, "", "")
+
+
+# Releasing ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_childs_run_is_queued_at_once_and_the_crash_counted(world: World) -> None:
+    lease = world.started(slot="w/1")
+    assert world.release("w/1") == (Verdict.OK, lease.run_id)
+    assert (world.state(lease.run_id), world.record(lease.run_id)["crashes"]) == (State.QUEUED, "1")
+
+
+def test_a_run_handed_back_loses_no_attempt(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.release("w/1", crashed=False)
+    assert "crashes" not in world.record(lease.run_id)
+
+
+def test_a_release_sent_again_finds_the_slot_empty(world: World) -> None:
+    world.started(slot="w/1")
+    world.release("w/1")
+    assert world.release("w/1") == (Verdict.IDLE, "")
+
+
+def test_a_spent_crash_budget_is_a_lost_worker(world: World) -> None:
+    lease = world.started(slot="w/1", max_crashes=1)
+    world.release("w/1")
+    world.take("w/2", (world.load(lease.run_id).snapshot.queue.name,))
+    world.release("w/2")
+    loaded = world.load(lease.run_id)
+    assert (loaded.snapshot.state, loaded.lost_worker) == (State.FAILED, True)
+    assert loaded.snapshot.error is not None
+    assert loaded.snapshot.error.message == "Its worker was lost."
+
+
+def test_work_that_must_not_run_twice_fails_with_its_first_worker(world: World) -> None:
+    lease = world.started(max_crashes=0)
+    world.lapse(lease.run_id)
+    assert world.state(lease.run_id) is State.FAILED
+    assert world.settle(lease) is Verdict.ENDED
+
+
+@pytest.mark.parametrize("crashed", [True, False])
+def test_a_run_that_was_to_stop_anyway_ends_with_its_worker(world: World, crashed: bool) -> None:  # noqa: FBT001
+    lease = world.started(slot="w/1")
+    world.cancel(lease.run_id)
+    world.release("w/1", crashed=crashed)
+    assert world.state(lease.run_id) is State.CANCELLED
+
+
+# Sweeping -------------------------------------------------------------------------------------------------------------
+
+
+def test_only_one_sweep_an_interval_does_anything(world: World) -> None:
+    assert [world.sweep().swept for _ in range(3)] == [True, False, False]
+
+
+def test_a_sweep_requeues_what_nobody_renewed(world: World) -> None:
+    leases = [world.started(slot=f"w/{slot}") for slot in range(3)]
+    assert world.lapse(*(lease.run_id for lease in leases[:2])).expired == 2
+    assert [world.state(lease.run_id) for lease in leases] == [State.QUEUED, State.QUEUED, State.RUNNING]
+
+
+@pytest.mark.parametrize("gap", [6.0, 3600.0, -3600.0])
+def test_after_an_outage_or_a_clock_step_every_lease_is_whole_again(world: World, gap: float) -> None:
+    """Nobody swept for more than a third of the lease, or the clock went back: holders had no chance to renew."""
+    lease = world.started()
+    ends = world.now() + (-1 if gap > 0 else 7_200_000)
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: ends})
+    world.swept_ago(gap)
+    assert world.sweep().expired == 0
+    left = world.raw.zscore(f"{world.prefix}leases", lease.run_id) - world.now()
+    assert 14_000 < left <= 15_000
+    assert world.state(lease.run_id) is State.RUNNING
+
+
+def test_a_short_pause_of_the_sweeps_excuses_nobody(world: World) -> None:
+    lease = world.started()
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: world.now() - 1})
+    world.swept_ago(4.0)
+    assert world.sweep().expired == 1
+
+
+def test_a_sweep_brings_what_is_due(world: World) -> None:
+    run = world.submit(delay=60_000)
+    world.ripen(run.id)
+    world.swept_ago(1.0)
+    assert world.sweep().next_due is None
+    assert world.state(run.id) is State.QUEUED
+
+
+def test_a_sweep_forgets_what_is_no_longer_kept(world: World) -> None:
+    for _ in range(3):
+        lease = world.succeeded()
+        world.raw.delete(world.record_key(lease.run_id))
+        world.raw.zadd(f"{world.prefix}forget", {lease.run_id: 0})
+    kept = world.succeeded()
+    world.swept_ago(1.0)
+    world.sweep()
+    assert world.members("runs") == world.members("state:succeeded") == world.members("forget") == [kept.run_id]
+
+
+def test_one_sweep_forgets_more_than_a_server_can_end_in_its_interval(world: World) -> None:
+    ids = {f"0-{number:026d}": 0 for number in range(4_000)}
+    for name in ("forget", "runs", "state:succeeded"):
+        world.raw.zadd(f"{world.prefix}{name}", ids)
+    world.store.execute(world.operations.sweep(1.0, b""))
+    assert world.members("runs") == []
+
+
+def test_a_lease_without_a_record_is_dropped(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.raw.delete(world.record_key(lease.run_id), f"{world.prefix}slot:w/1")
+    assert world.lapse(lease.run_id).expired == 0
+    assert world.members("leases") + world.members("runs") == []

@@ -1,0 +1,145 @@
+"""Taking: one script pops and leases, so a worker that dies in between loses nothing."""
+
+import pytest
+
+from jobkit.lifecycle import Outcome, State
+from jobkit.store.replies import NoWork, SlotDead, Verdict
+from tests.store.world import World, submission
+
+
+def test_take_leases_the_run_that_waits_longest(world: World) -> None:
+    first, _second = world.submit(), world.submit()
+    lease = world.take()
+    assert (lease.run_id, lease.start, lease.failures, lease.job) == (first.id, 1, 0, "reports.Sales")
+    assert world.state(first.id) is State.RUNNING
+
+
+def test_the_earliest_run_of_all_asked_queues_is_taken_first(world: World) -> None:
+    runs = [world.submit(queue=queue) for queue in ("a", "b", "a")]
+    assert [world.take(f"w/{slot}", ("b", "a")).run_id for slot in range(3)] == [run.id for run in runs]
+
+
+def test_one_step_of_priority_is_worth_a_minute_in_the_queue(world: World) -> None:
+    old, urgent = world.submit(), world.submit(priority=1)
+    world.raw.zincrby(f"{world.prefix}ready:default", -30_000, old.id)
+    assert world.take("w/1").run_id == urgent.id
+    later = world.submit(priority=1)
+    world.raw.zincrby(f"{world.prefix}ready:default", -90_000, old.id)
+    assert world.take("w/2").run_id == old.id
+    assert world.take("w/3").run_id == later.id
+
+
+def test_another_queue_is_left_alone(world: World) -> None:
+    world.submit(queue="slow")
+    assert world.look() == NoWork(None)
+
+
+def test_a_jobs_own_lease_wins_over_the_workers(world: World) -> None:
+    world.submit(lease=4_000)
+    world.submit()
+    leases = [world.execute(world.operations.take(f"w/{slot}", "1", ["default"], lease=9.0)) for slot in (1, 2)]
+    assert [lease.duration for lease in leases if not isinstance(lease, NoWork)] == [4.0, 9.0]
+
+
+def test_a_take_sent_again_answers_the_same_lease_and_takes_nothing_more(world: World) -> None:
+    world.submit()
+    world.submit()
+    assert world.take(nonce="7") == world.take(nonce="7")
+    assert len(world.members("ready:default")) == 1
+
+
+def test_a_take_that_arrives_again_after_its_run_was_settled_takes_nothing(world: World) -> None:
+    """The first copy was answered, the run performed and settled; then the copy that was stuck in the network comes."""
+    world.submit()
+    world.submit()
+    world.settle(world.take(nonce="7"))
+    assert world.look(nonce="7") == NoWork(0.0)
+    assert len(world.members("ready:default")) == 1
+
+
+def test_a_slot_that_asks_for_a_second_run_has_lost_track_and_must_end(world: World) -> None:
+    """A late copy of an unanswered take leased a run that its child knows nothing of; the supervisor gives it back."""
+    run = world.submit()
+    world.submit()
+    world.take(nonce="7")
+    with pytest.raises(SlotDead):
+        world.take(nonce="8")
+    assert world.release() == (Verdict.OK, run.id)
+    assert world.state(run.id) is State.QUEUED
+
+
+def test_a_dead_slot_takes_nothing_even_by_a_take_on_its_way(world: World) -> None:
+    world.submit()
+    world.release("w/9")
+    with pytest.raises(SlotDead):
+        world.take("w/9")
+    assert len(world.members("ready:default")) == 1
+
+
+def test_a_run_taken_again_starts_over_with_a_higher_start_and_no_progress(world: World) -> None:
+    first = world.started(slot="w/1")
+    world.report(first, done=5)
+    world.settle(first, Outcome.RELEASED)
+    assert world.load(first.run_id).snapshot.done == 5, "until it is taken, what it had done is shown"
+    again = world.take("w/2", (world.load(first.run_id).snapshot.queue.name,))
+    snapshot = world.load(first.run_id).snapshot
+    assert (again.start, snapshot.start, snapshot.done) == (2, 2, 0)
+    assert int(again.token) > int(first.token)
+
+
+def test_a_given_back_run_keeps_its_place(world: World) -> None:
+    first, second = world.submit(), world.submit()
+    world.settle(world.take("w/1"), Outcome.RELEASED)
+    assert world.members("ready:default") == [first.id, second.id]
+
+
+def test_tokens_only_rise_even_when_the_servers_clock_falls(world: World) -> None:
+    first = world.started(slot="w/1")
+    ahead = int(first.token) + 3_600_000_000
+    world.raw.hset(f"{world.prefix}partition", "clock", ahead)
+    assert int(world.started(slot="w/2").token) == ahead + 1
+
+
+def test_versions_only_rise_even_when_the_servers_clock_falls(world: World) -> None:
+    lease = world.started()
+    ahead = world.now() + 3_600_000
+    world.raw.hset(world.record_key(lease.run_id), "version", ahead)
+    world.report(lease)
+    assert world.load(lease.run_id).snapshot.version == ahead + 1
+
+
+def test_an_id_without_a_record_is_passed_over_and_forgotten(world: World) -> None:
+    ghost, real = world.submit(), world.submit()
+    world.raw.delete(world.record_key(ghost.id))
+    assert world.take().run_id == real.id
+    assert ghost.id not in world.members("runs") + world.members("state:queued") + world.members("ready:default")
+
+
+def test_a_due_id_without_a_record_is_passed_over_and_forgotten(world: World) -> None:
+    ghost = world.submit(delay=60_000)
+    world.raw.delete(world.record_key(ghost.id))
+    world.ripen(ghost.id)
+    assert world.look() == NoWork(None)
+    assert world.members("due") + world.members("runs") + world.members("state:scheduled") == []
+
+
+def test_work_rings_the_bell_and_no_work_silences_it(world: World) -> None:
+    bell = world.operations.bell("default")
+    for _ in range(70):
+        world.store.execute(world.operations.submit(submission()))
+    assert world.raw.llen(bell) == 64
+    for slot in range(70):
+        world.store.execute(world.operations.take(f"w/{slot}", "1", ["default"]))
+    world.look("w/70")
+    assert world.raw.exists(bell) == 0
+
+
+def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
+    world.submit()
+    world.store.wait([world.operations.bell("default")], timeout=5.0)
+    assert world.take() is not None
+
+
+def test_waiting_ends_by_itself(world: World) -> None:
+    world.store.wait([world.operations.bell("default")], timeout=0.01)
+

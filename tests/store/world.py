@@ -1,0 +1,298 @@
+"""One namespace of a real store, driven operation by operation, with every invariant checked after each step.
+
+`World.execute` is the store's own `execute`; after it all keys of the namespace are read raw and compared: the sets a
+run stands in with its state, pointers with what they point to, slots with their runs, expiries with owners, snapshots
+with records. Time is the server's and is not waited for: `lapse`, `ripen` and `outdate` move the stored moments.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import redis
+
+from jobkit.lifecycle import Outcome, State
+from jobkit.snapshot import Snapshot
+from jobkit.store.client import Store
+from jobkit.store.location import locate
+from jobkit.store.operations import Operation, Operations, Reuse, Submission, failure_head, new_run_id
+from jobkit.store.replies import Admission, Admitted, Cancelling, Lease, Loaded, NoWork, Renewed, Reported, Swept, Verdict
+
+T = TypeVar("T")
+
+LOST = failure_head("Its worker was lost.")
+FAILED = failure_head("It did not work.", public=True)
+WAITING = {"scheduled": "due", "queued": "ready", "running": "leases"}
+SWEEP_EVERY = 1.0
+
+
+def submission(key: str = "", **changes: Any) -> Submission:
+    """A submission as the kit would make it."""
+    run_id = changes.pop("id", None) or new_run_id()
+    queue = changes.get("queue", "default")
+    job = changes.get("job", "reports.Sales")
+    given: dict[str, Any] = {
+        "id": run_id,
+        "head": b'{"id":"%s","job":%s' % (run_id.encode(), json.dumps(job, ensure_ascii=False).encode()),
+        "job": job,
+        "queue": queue,
+        "queue_json": json.dumps(queue, ensure_ascii=False).encode(),
+        "key": key,
+        "arguments": b'{"month":"2026-11"}',
+        "priority": 0,
+        "delay": 0,
+        "at": None,
+        "lease": None,
+        "max_attempts": 1,
+        "max_crashes": 3,
+        "keep": 3_600_000,
+        "cache_ttl": None,
+        "undeliverable": 600_000,
+        "public_result": False,
+        "cache_version": "1",
+        "interest": f"ticket:{run_id}",
+        "owner": "",
+        "reuse": Reuse.ANY,
+        "tags": b"[]",
+    }
+    return Submission(**{**given, **changes})
+
+
+@dataclass
+class World:
+    """The namespace, its raw client, and what was seen of each run so far."""
+
+    raw: Any
+    store: Store
+    operations: Operations
+    seen: dict[str, Snapshot] = field(default_factory=dict)
+    numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def prefix(self) -> str:
+        return self.operations.prefix()
+
+    def execute(self, operation: Operation[T]) -> T:
+        value = self.store.execute(operation)
+        self.check()
+        return value
+
+    # What callers do --------------------------------------------------------------------------------------------------
+
+    def submit(self, key: str = "", **changes: Any) -> Admitted:
+        return self.execute(self.operations.submit(submission(key, **changes)))
+
+    def take(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease:
+        taken = self.look(slot, queues, nonce)
+        assert isinstance(taken, Lease), "there was nothing to take"
+        return taken
+
+    def look(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease | NoWork:
+        return self.execute(self.operations.take(slot, nonce or str(next(self.numbers)), queues))
+
+    def started(self, key: str = "", slot: str = "", **changes: Any) -> Lease:
+        """A run of its own queue, submitted and taken."""
+        queue = f"queue-{next(self.numbers)}"
+        self.submit(key, queue=queue, **changes)
+        return self.take(slot or f"w/{queue}", (queue,))
+
+    def succeeded(self, key: str = "", result: bytes = b"42", **changes: Any) -> Lease:
+        lease = self.started(key, **changes)
+        assert self.settle(lease, Outcome.SUCCEEDED, result=result) is Verdict.OK
+        return lease
+
+    def report(self, lease: Lease, sequence: int = 1, done: int = 1) -> Reported:
+        return self.execute(self.operations.report(lease.run_id, lease.token, sequence, b'{"done":%d}' % done))
+
+    def settle(self, lease: Lease, outcome: Outcome = Outcome.SUCCEEDED, **details: Any) -> Verdict:
+        details.setdefault("failure", FAILED)
+        return self.execute(self.operations.settle(lease.run_id, lease.token, outcome, **details))
+
+    def renew(self, *slots: str) -> tuple[Renewed, ...]:
+        return self.execute(self.operations.renew("w", ["default"], slots))
+
+    def release(self, slot: str = "w/1", *, crashed: bool = True) -> tuple[Verdict, str]:
+        return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST))
+
+    def cancel(self, run_id: str, interest: str = "", *, force: bool = False) -> Cancelling:
+        return self.execute(self.operations.cancel(run_id, interest or f"ticket:{run_id}", force=force))
+
+    def sweep(self) -> Swept:
+        return self.execute(self.operations.sweep(SWEEP_EVERY, LOST))
+
+    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Loaded:
+        return self.execute(self.operations.load(run_id, watch=watch, result=result))
+
+    def state(self, run_id: str) -> State:
+        return self.load(run_id).snapshot.state
+
+    # What time does ---------------------------------------------------------------------------------------------------
+
+    def now(self) -> int:
+        seconds, microseconds = self.raw.time()
+        return int(seconds) * 1000 + int(microseconds) // 1000
+
+    def lapse(self, *run_ids: str) -> Swept:
+        """The leases run out while others sweep as usual."""
+        for run_id in run_ids:
+            self.raw.zadd(f"{self.prefix}leases", {run_id: self.now() - 1}, xx=True)
+        self.swept_ago(SWEEP_EVERY)
+        return self.sweep()
+
+    def swept_ago(self, seconds: float) -> None:
+        self.raw.hset(f"{self.prefix}partition", "swept", self.now() - int(seconds * 1000))
+
+    def ripen(self, run_id: str) -> None:
+        """A scheduled run's time comes."""
+        self.raw.zadd(f"{self.prefix}due", {run_id: self.now() - 1}, xx=True)
+
+    def outdate(self, run_id: str) -> None:
+        """A memo is no longer fresh."""
+        self.raw.hset(self.record_key(run_id), "fresh_until", self.now() - 1)
+
+    # What is stored ---------------------------------------------------------------------------------------------------
+
+    def record_key(self, run_id: str) -> str:
+        return f"{self.prefix}run:{run_id}"
+
+    def record(self, run_id: str) -> dict[str, str]:
+        return _texts(self.raw.hgetall(self.record_key(run_id)))
+
+    def pointer(self, key: str) -> dict[str, str]:
+        return _texts(self.raw.hgetall(f"{self.prefix}key:{key}"))
+
+    def slot(self, slot: str) -> dict[str, str]:
+        return _texts(self.raw.hgetall(f"{self.prefix}slot:{slot}"))
+
+    def members(self, name: str) -> list[str]:
+        return [member.decode() for member in self.raw.zrange(f"{self.prefix}{name}", 0, -1)]
+
+    def check(self) -> None:
+        stored = Stored(self.raw, self.prefix)
+        stored.check()
+        self._check_versions(stored)
+
+    def _check_versions(self, stored: "Stored") -> None:
+        """Snapshots are valid JSON, say what the record says, and never go back."""
+        for run_id, record in stored.runs.items():
+            body = self.store.execute(self.operations.load(run_id)).snapshot
+            assert (body.id, body.state.value, body.version) == (run_id, record["state"], int(record["version"]))
+            before = self.seen.get(run_id)
+            if before is not None:
+                assert body.order >= before.order, f"{run_id} went back from {before.order} to {body.order}"
+                assert not before.state.terminal or body.state is before.state, f"{run_id} left {before.state}"
+            self.seen[run_id] = body
+
+
+class Stored:
+    """Everything under one prefix, as the server keeps it."""
+
+    def __init__(self, raw: Any, prefix: str) -> None:
+        self._prefix = prefix
+        names = sorted(name.decode().removeprefix(prefix) for name in raw.scan_iter(f"{prefix}*", count=1000))
+        with raw.pipeline(transaction=True) as pipe:
+            for name in names:
+                pipe.type(prefix + name).pttl(prefix + name)
+            kinds = pipe.execute()
+        self.ttls = dict(zip(names, kinds[1::2], strict=True))
+        self.sets: dict[str, dict[str, float]] = {}
+        self.hashes: dict[str, dict[str, str]] = {}
+        for name, kind in zip(names, kinds[0::2], strict=True):
+            if kind == b"zset":
+                self.sets[name] = {member.decode(): score for member, score in raw.zrange(prefix + name, 0, -1, withscores=True)}
+            elif kind == b"hash":
+                self.hashes[name] = _texts(raw.hgetall(prefix + name))
+        self.runs = self._family("run:")
+        self.time = raw.time()
+
+    def _family(self, kind: str) -> dict[str, dict[str, str]]:
+        return {name.removeprefix(kind): fields for name, fields in self.hashes.items() if name.startswith(kind)}
+
+    def check(self) -> None:
+        for run_id, record in self.runs.items():
+            self._check_memberships(run_id, record)
+            self._check_record(run_id, record)
+        for key, names in self._family("key:").items():
+            self._check_pointer(key, names)
+        for slot, holds in self._family("slot:").items():
+            self._check_slot(slot, holds)
+        for name in self.ttls:
+            self._check_end(name)
+        self._check_indexes()
+        tokens = [record["token"] for record in self.runs.values() if "token" in record]
+        assert len(tokens) == len(set(tokens)), "two runs share a token"
+
+    def _check_memberships(self, run_id: str, record: dict[str, str]) -> None:
+        """I6: a run stands in exactly the sets of its state."""
+        state = record["state"]
+        waiting = {name for name, members in self.sets.items() if run_id in members and name.startswith(tuple(WAITING.values()))}
+        expected = WAITING.get(state)
+        wanted = set() if expected is None else {f"ready:{record['queue']}" if expected == "ready" else expected}
+        assert waiting == wanted, f"{run_id} is {state}, but stands in {waiting}"
+        listed = {name for name, members in self.sets.items() if run_id in members and name.startswith("state:")}
+        assert listed == {f"state:{state}"}, f"{run_id} is {state}, but is listed in {listed}"
+        assert run_id in self.sets["runs"]
+        assert (run_id in self.sets.get("forget", {})) == State(state).terminal
+
+    def _check_record(self, run_id: str, record: dict[str, str]) -> None:
+        ends = self.ttls[f"run:{run_id}"] > 0
+        assert ends == State(record["state"]).terminal, f"{run_id} is {record['state']}, its end is {ends}"
+        stakes = sum(1 for name, value in record.items() if name.startswith("interest:") and value == "1")
+        assert int(record["interests"]) == stakes, f"{run_id} counts {record['interests']} of {stakes} interests"
+        assert int(record.get("crashes", 0)) >= 0
+        if "token" in record:
+            assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
+        if record["state"] == "running":
+            holds = self.hashes[f"slot:{record['owner']}"]
+            assert (holds["run"], holds["token"]) == (run_id, record["token"]), f"{run_id} is not in its slot"
+
+    def _check_pointer(self, key: str, names: dict[str, str]) -> None:
+        assert names, f"the pointer of {key} names nothing"
+        if "live" in names:
+            live = self.runs[names["live"]]
+            assert live["key"] == key
+            assert not State(live["state"]).terminal, f"live run {names['live']} has ended"
+            assert live.get("cancelling") != "1", f"live run {names['live']} is being cancelled"
+            assert self.ttls[f"key:{key}"] == -1
+        else:
+            memo = self.runs[names["memo"]]
+            assert (memo["key"], memo["state"]) == (key, "succeeded")
+            assert 0 < self.ttls[f"key:{key}"] <= self.ttls[f"run:{names['memo']}"] + 1, "the memo outlives its value"
+
+    def _check_slot(self, slot: str, holds: dict[str, str]) -> None:
+        """A slot without an end holds a run that may still be written through it."""
+        if self.ttls[f"slot:{slot}"] > 0:
+            return
+        run = self.runs[holds["run"]]
+        assert (run["owner"], run["token"]) == (slot, holds["token"]), f"slot {slot} lost its run, but has no end"
+        assert run["state"] in {"running", "queued"}
+        assert "dead" not in holds
+
+    def _check_end(self, name: str) -> None:
+        """Every key has an owner, or an end."""
+        match name.partition(":")[0]:
+            case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
+                pass  # the partition's own, or judged above
+            case "bell" | "workers":
+                assert self.ttls[name] > 0, f"{name} never ends"
+            case _:
+                raise AssertionError(f"a key that nobody owns: {name}")
+
+    def _check_indexes(self) -> None:
+        for name, members in self.sets.items():
+            if not name.startswith(("workers:", "forget")):
+                unknown = set(members) - set(self.runs) - set(self.sets.get("forget", {}))
+                assert not unknown, f"{name} lists runs that are not kept: {unknown}"
+
+
+def open_world(url: str, namespace: str) -> World:
+    operations = Operations(namespace)
+    return World(redis.Redis.from_url(url, protocol=2), Store(locate(url), operations), operations)
+
+
+def _texts(fields: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+
+
+__all__ = ["Admission", "World", "open_world", "submission"]

@@ -1,0 +1,106 @@
+"""What the end of a start means for its run."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from jobkit import PublicError
+from jobkit.execution import (
+    FAILED,
+    LONGEST_TRACEBACK,
+    UNKNOWN_JOB_DELAY,
+    Decision,
+    Raised,
+    Returned,
+    Stopped,
+    StopReason,
+    Unknown,
+    clean,
+    decide,
+)
+from jobkit.lifecycle import Outcome
+
+
+def decided(ended: Returned | Raised | Stopped | Unknown) -> Decision:
+    decision = decide(ended)
+    assert decision is not None
+    return decision
+
+
+def failure_of(decision: Decision) -> dict[str, object]:
+    head: dict[str, object] = msgspec.json.decode(decision.failure + b'12345678-1"}')
+    return head
+
+
+def test_a_result_succeeds() -> None:
+    assert decided(Returned(b"[1]")) == Decision(outcome=Outcome.SUCCEEDED, result=b"[1]")
+
+
+def test_an_error_fails_and_shows_its_text_to_its_author_only() -> None:
+    decision = decided(Raised(ValueError("password=hunter2")))
+    assert decision.outcome is Outcome.FAILED
+    assert failure_of(decision) == {"message": FAILED, "public": False, "reference": "12345678-1"}
+    assert "ValueError: password=hunter2" in decision.traceback
+
+
+def test_the_text_of_a_public_error_is_public() -> None:
+    decision = decided(Raised(PublicError("No orders\nin May.")))
+    assert failure_of(decision) == {"message": "No orders in May.", "public": True, "reference": "12345678-1"}
+
+
+def test_a_public_error_without_a_text_says_something_all_the_same() -> None:
+    assert failure_of(decided(Raised(PublicError())))["message"] == FAILED
+
+
+@pytest.mark.parametrize("reason", [StopReason.CANCELLED, "whatever the job said itself"])
+def test_a_stopped_job_is_cancelled(reason: str) -> None:
+    assert decided(Stopped(reason)) == Decision(outcome=Outcome.CANCELLED)
+
+
+def test_a_run_that_is_handed_back_is_released_at_once() -> None:
+    assert decided(Stopped(StopReason.HANDED_BACK)) == Decision(outcome=Outcome.RELEASED)
+
+
+def test_a_lost_run_is_not_ours_to_settle() -> None:
+    assert decide(Stopped(StopReason.LOST)) is None
+
+
+def test_an_unknown_job_is_released_for_a_while_with_the_reason() -> None:
+    decision = decided(Unknown("no worker for reports.X version 2"))
+    assert (decision.outcome, decision.delay) == (Outcome.RELEASED, UNKNOWN_JOB_DELAY)
+    assert decision.reason == "no worker for reports.X version 2"
+    assert failure_of(decision)["message"] == "There is no worker for reports.X version 2."
+
+
+class Unprintable(PublicError):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def test_an_error_that_cannot_be_printed_fails_like_any_other() -> None:
+    decision = decided(Raised(Unprintable()))
+    assert failure_of(decision)["message"] == FAILED
+    assert "Unprintable" in decision.traceback
+
+
+def test_a_long_traceback_keeps_its_beginning_and_its_end() -> None:
+    text = decided(Raised(ValueError("é" * 100_000 + "the end"))).traceback
+    assert len(text.encode()) <= LONGEST_TRACEBACK
+    assert text.startswith("ValueError: é")
+    assert text.rstrip().endswith("the end")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("  two\r\nlines\t", "two lines"),
+        ("\x1b[31mred\x00", "[31mred"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("broken \ud800 text", "broken text"),
+        ("x" * 501, "x" * 499 + "…"),
+        ("Ärger über 東京 🚲", "Ärger über 東京 🚲"),
+    ],
+)
+def test_a_message_is_one_short_line_that_every_reader_can_show(message: str, line: str) -> None:
+    assert clean(message) == line

@@ -1,0 +1,114 @@
+"""The options of a job class: checked by name, converted, documented."""
+# mypy: disable-error-code="misc"
+
+import math
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jobkit.errors import BadJob
+from jobkit.job import ProgressJob, spec_of
+from jobkit.options import ALL, BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, Options
+
+
+def perform(_self: object, _progress: object) -> None: ...
+
+
+def options_of(**options: object) -> Options:
+    body = {"__module__": __name__, "perform": perform, **options}
+    return spec_of(type(ProgressJob)("Made", (ProgressJob,), body)).options
+
+
+def test_options_have_the_documented_defaults() -> None:
+    assert options_of() == Options()
+    assert BUILT_OPTIONS.keys() == set(Options.__struct_fields__)
+    assert (Options().keep_for, Options().cancel_grace, Options().undeliverable_after) == (86400.0, 10.0, 600.0)
+
+
+def test_a_job_class_shows_the_same_defaults_to_its_readers_and_to_type_checkers() -> None:
+    shown = {name: check(getattr(ProgressJob, name)) for name, check in BUILT_OPTIONS.items()}
+    assert shown == msgspec.structs.asdict(Options())
+
+
+@pytest.mark.parametrize("option", ["keep_for", "cancel_grace", "undeliverable_after", "lease"])
+@pytest.mark.parametrize("duration", [timedelta(seconds=30), 30, 30.0])
+def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, duration: object) -> None:
+    seconds = getattr(options_of(**{option: duration}), option)
+    assert (type(seconds), seconds) == (float, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("keep_for", 0),
+        ("keep_for", -1),
+        ("keep_for", None),
+        ("keep_for", math.nan),
+        ("keep_for", math.inf),
+        ("keep_for", True),
+        ("keep_for", "1h"),
+        ("cancel_grace", timedelta(0)),
+        ("lease", 0.1),
+        ("lease", timedelta(hours=2)),
+        ("priority", 1.5),
+        ("priority", 1001),
+        ("max_attempts", 0),
+        ("max_attempts", True),
+        ("max_crashes", -1),
+        ("queue", ""),
+        ("queue", "a,b"),
+        ("queue", 1),
+        ("tags", "sales"),
+        ("tags", ("a b",)),
+        ("tags", {"a", 1}),
+        ("stages", {}),
+        ("stages", {"read": 0}),
+        ("stages", {"": 1}),
+        ("stages", ["read"]),
+        ("submittable", 1),
+        ("public_result", "yes"),
+        ("cache_version", 1.5),
+        ("job_name", ""),
+        ("job_name", "two words"),
+        ("job_name", 3),
+    ],
+)
+def test_options_of_a_wrong_kind_are_refused_by_name(option: str, value: object) -> None:
+    with pytest.raises(BadJob, match=f"{option} = .* must "):
+        options_of(**{option: value})
+
+
+def test_every_built_option_is_accepted() -> None:
+    options = options_of(
+        month="",
+        __annotations__={"month": str},
+        cache_key=ALL,
+        cache_version="2026-01",
+        tags=("sales", "eu"),
+        cache_ttl=60,
+        keep_for=timedelta(days=2),
+        queue="reports",
+        priority=5,
+        max_attempts=1,
+        max_crashes=0,
+        undeliverable_after=60,
+        cancel_grace=0.5,
+        lease=0.2,
+        stages={"read": 3, "write": 1},
+        submittable=True,
+        public_result=True,
+    )
+    assert options.stages == {"read": 3.0, "write": 1.0}
+    assert (options.lease, options.max_crashes, options.tags) == (0.2, 0, ("sales", "eu"))
+
+
+def test_tags_given_as_a_set_have_one_order() -> None:
+    assert options_of(tags={"b", "a", "c"}).tags == ("a", "b", "c")
+
+
+def test_the_table_in_the_docs_lists_every_option_and_the_reserved_names() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    assert [name for name in {OWN_NAME, *BUILT_OPTIONS} if f"| `{name}` |" not in guide] == []
+    assert [name for name in UNBUILT_OPTIONS if name not in guide] == []
