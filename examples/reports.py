@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from jobkit_web import create_app, widget
 from orders import orders
 
 from jobkit import JobKit, Progress, ProgressJob
-from jobkit_web import create_app, widget
 
 
 class SalesReport(ProgressJob[dict[str, float]]):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from msgspec import json
 
-from jobkit.errors import RunCancelled, RunFailed, RunTimeout, WorkerLost
+from jobkit.errors import RunCancelled, RunFailed, RunTimeout, StoreMisconfigured, WorkerLost
 from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
 from jobkit.store.replies import Admission, Cancelling, Loaded
@@ -205,8 +205,16 @@ class Run(Generic[R]):
                 raise self._failure(loaded)
 
     def _decoded(self, result: bytes) -> R:
-        value: R = self._spec.decode_result(result, storage=self._stores.files) if self._spec else json.decode(result)
+        value: R = self._spec.decode_result(result, storage=self._files) if self._spec else json.decode(result)
         return value
+
+    @property
+    def _files(self) -> FileStorage | None:
+        """None where result files have no place: most results hold none, and one that does says so for its path."""
+        try:
+            return self._stores.files
+        except StoreMisconfigured:
+            return None
 
     def _failure(self, loaded: Loaded) -> RunFailed:
         error = loaded.snapshot.error

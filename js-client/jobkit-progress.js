@@ -7,13 +7,13 @@ let rest = "";
 let afterReturn = false;
 let name = "";
 let data = [];
-const dispatch = () => {
+const read = (line) => {
+if (!line) {
 if (data.length) onEvent(name || "message", data.join("\n"));
 name = "";
 data = [];
-};
-const read = (line) => {
-if (!line) return dispatch();
+return;
+}
 const [, field, value] = (/^([^:]*)(?:: ?)?(.*)$/s.exec(line));
 if (field === "event") name = value;
 else if (field === "data") data.push(value);
@@ -46,7 +46,7 @@ const bearer = ({ token }) => (token ? { authorization: `Bearer ${token}` } : {}
 function createConnection(endpoint, transport, impatience) {
 const patience = { ...PATIENCE, ...impatience };
 const all = new Set();
-let served;
+let served = new Set();
 let current = new AbortController();
 let timer;
 let late = false;
@@ -59,28 +59,22 @@ let failures = 0;
 let stalls = 0;
 let heard = false;
 let wait = 0;
-let skew = -Infinity;
+let skew;
 let looking;
-function add(watch) {
-all.add(watch);
-look();
-}
-function remove(watch) {
-all.delete(watch);
-look();
-}
-function now() {
-return Date.now() / 1000 + (skew > -Infinity ? skew : 0);
-}
-function cancel(watch) {
-return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
-}
-function look() {
+function heed(watch) {
+if (watch.closed) all.delete(watch);
+else all.add(watch);
 clearTimeout(looking);
 looking = setTimeout(() => {
 if (!working) work();
 else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
 });
+}
+function now() {
+return Date.now() / 1000 + (skew ?? 0);
+}
+function cancel(watch) {
+return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
 }
 async function work() {
 working = true;
@@ -188,10 +182,10 @@ if (status !== 401 && !FINAL.includes(status)) throw new Error(`${status}`);
 await refuse(watches, status);
 }
 function deliver(snapshot) {
-if (snapshot.state === "running") skew = Math.max(skew, snapshot.updated_at - Date.now() / 1000);
+if (snapshot.state === "running") skew = Math.max(skew ?? -Infinity, snapshot.updated_at - Date.now() / 1000);
 for (const watch of of(snapshot.id)) watch.accept(snapshot);
 }
-async function lose({ id, status = 404 }) {
+async function lose({ id, status }) {
 await refuse(of(id), status);
 if (status === 401) current.abort(); // there is a new access token to come with
 }
@@ -231,7 +225,7 @@ clearTimeout(leaving);
 if (document.hidden) leaving = setTimeout(pause, patience.hidden * 1000, true);
 else pause(false);
 };
-addEventListener("visibilitychange", see);
+document.addEventListener("visibilitychange", see);
 addEventListener("pagehide", () => pause(true));
 addEventListener("pageshow", see);
 addEventListener("online", () => {
@@ -244,7 +238,7 @@ function urlOf({ id }) {
 return `${endpoint}/runs/${encodeURIComponent(id)}`;
 }
 if (typeof document !== "undefined") listen();
-return { add, remove, now, cancel };
+return { heed, now, cancel };
 }
 class WatchError extends Error {
 name = "WatchError";
@@ -275,9 +269,9 @@ this.#getToken = getToken;
 this.done = new Promise((resolve) => (this.#settle = resolve));
 this.done.catch(() => {}); // whoever does not ask for it need not handle it
 this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
-this.#connection.add(this);
+this.#connection.heed(this);
 if (signal?.aborted) this.close();
-else signal?.addEventListener("abort", () => this.close(), { once: true });
+signal?.addEventListener("abort", () => this.close());
 }
 now() {
 return this.#connection.now();
@@ -294,8 +288,8 @@ if (!this.closed) this.#end("close", Promise.reject(new DOMException("closed", "
 async *[Symbol.asyncIterator]() {
 let seen;
 while (!this.closed || this.snapshot !== seen) {
-if (this.snapshot && this.snapshot !== seen) yield (seen = this.snapshot);
-else await new Promise((resolve) => this.#waiting.push(resolve));
+if (this.snapshot === seen) await new Promise((wake) => this.#waiting.push(wake));
+else yield (seen = this.snapshot);
 }
 await this.done;
 }
@@ -332,7 +326,7 @@ for (const wake of this.#waiting.splice(0)) wake(0);
 }
 #end(name, outcome) {
 this.closed = true;
-this.#connection.remove(this);
+this.#connection.heed(this);
 this.#settle(outcome);
 this.#emit(name);
 }
@@ -374,7 +368,7 @@ function duration(seconds, show) {
 const [unit, length] = seconds < 59.5 ? ["second", 1] : seconds < 10800 ? ["minute", 60] : ["hour", 3600];
 return show(seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
 }
-const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,#0000));--track:var(--job-track,color-mix(in srgb,currentColor 12%,#0000));display:block;line-height:1.5;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}[part=detail]:not(:empty)::before{content:" · "}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / ""}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite;@media (prefers-reduced-motion){animation:none}}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:fixed;clip-path:inset(50%)}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
+const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,#0000));--track:var(--job-track,color-mix(in srgb,currentColor 12%,#0000));display:block;line-height:1.5;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / ""}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite;@media (prefers-reduced-motion){animation:none}}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:fixed;clip-path:inset(50%)}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(CSS);
 const ENDINGS = { succeeded: "success", failed: "failure", cancelled: "cancelled" };
@@ -393,11 +387,12 @@ const label = make("slot", { name: "label" });
 const share = make("span", { part: "percent", ariaHidden: "true" }); // the bar says it
 const bar = make("progress", { part: "bar", id: "bar" });
 const text = make("span", { part: "text" });
+const dot = make("span", { textContent: " · " });
 const detail = make("span", { part: "detail" });
 const time = make("slot", { name: "time-left" });
 const button = make("button", { part: "button", type: "button" });
 const cancelSlot = make("slot", { name: "cancel", onclick: cancel }, button);
-const ending = make("slot", {}, make("slot", { name: "message" }, text, detail));
+const ending = make("slot", {}, make("slot", { name: "message" }, text, dot, detail));
 const live = make("span", { part: "live", role: "status" });
 internals.role = "group";
 root.adoptedStyleSheets = [sheet];
@@ -414,7 +409,6 @@ live,
 );
 let peak = 0;
 let start;
-let announced = 0;
 let shownState = "";
 let due = NaN;
 let tick;
@@ -435,9 +429,8 @@ if (error?.reference) return words.reference(error.reference);
 if (!progress || !running) return "";
 const { done, total, unit } = progress;
 const count = total ? words.of(show(done), show(total)) : done ? show(done) : "";
-const counted = count && unit ? `${count} ${unit}` : count;
-const again = attempt > 1 ? words.attempt(show(attempt)) : "";
-return counted && again ? `${counted} · ${again}` : counted + again;
+const again = attempt > 1 && words.attempt(show(attempt));
+return [count && unit ? `${count} ${unit}` : count, again].filter(Boolean).join(" · ");
 };
 const secondsLeft = () => due - (watching?.now() ?? 0);
 const showTime = () => {
@@ -450,8 +443,9 @@ if (ticking && host.isConnected) tick = setTimeout(showTime, 1000);
 };
 if (snapshot?.start !== start) {
 start = snapshot?.start;
-peak = announced = 0;
+peak = 0;
 }
+const before = Math.floor(peak * 4);
 peak = succeeded ? 1 : Math.max(peak, progress?.fraction ?? 0);
 const estimate = progress?.finish_at ?? NaN;
 if (!(Math.abs(estimate - due) < Math.max(1.5, secondsLeft() / 10))) due = estimate;
@@ -459,6 +453,7 @@ const said = (running && progress?.message) || error?.message || (state && words
 put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
 put(text, said);
 put(detail, describe());
+dot.hidden = !detail.textContent;
 if (known || closed) bar.value = peak;
 else bar.removeAttribute("value");
 put(share, succeeded || (running && known) ? show(peak, { style: "percent", roundingMode: "floor" }) : "");
@@ -467,17 +462,15 @@ cancelSlot.hidden = closed || !snapshot?.cancellable || !host.hasAttribute("canc
 button.disabled = wish === "cancelling";
 put(button, words[wish]);
 showTime();
-const quarter = Math.floor(peak * 4);
-const news = state !== shownState ? said : quarter > announced && share.textContent;
+const news = state !== shownState ? said : Math.floor(peak * 4) > before && share.textContent;
 if (news) put(live, `${label.textContent}: ${news}`);
-announced = quarter;
 shownState = state;
 };
 }
 const WATCHED = ["src", "run", "endpoint", "token", "token-url", "transport"];
 const EVENTS = { snapshot: "progress", connection: "connection", gone: "failure" };
-function safe(url, base) {
-const { href } = new URL(url, new URL(base ?? "", document.baseURI));
+function safe(url, base = "") {
+const { href } = new URL(url, new URL(base, document.baseURI));
 return /^https?:/.test(href) && href;
 }
 class JobProgress extends HTMLElement {
@@ -533,13 +526,13 @@ this.#emit(name);
 });
 }
 watching.done.then(
-(snapshot) => this.#finish(snapshot),
+(snapshot) => this.#finish(snapshot, base),
 () => {},
 );
 }
-#finish({ id, state, result_url }) {
+#finish({ id, state, result_url }, base) {
 if (!this.#emit(ENDINGS[state]) || state !== "succeeded") return;
-const url = result_url && safe(result_url, this.getAttribute("src") ?? this.getAttribute("endpoint"));
+const url = result_url && safe(result_url, base);
 if (url) for (const shown of this.querySelectorAll("[slot=success]")) Object.assign(shown, { href: url, src: url });
 const then = this.getAttribute("then");
 if (then === "reload") {

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,6 +11,9 @@ from jobkit import BadArguments, ProgressJob
 from jobkit_demo import shop
 from jobkit_demo.jobs import DrawMandelbrot, ExportOrders, IndexWords, SignInvoices
 from jobkit_demo.mandelbrot import VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,14 +56,15 @@ class Form:
             BadArguments: what was sent does not fit.
         """
         try:
-            return msgspec.convert(dict(sent), self.job, strict=False)
+            job: ProgressJob[Any] = msgspec.convert(dict(sent), self.job, strict=False)
         except msgspec.ValidationError as error:
             raise BadArguments(f"{self.heading}: {error}") from error
+        return job
 
 
 _FIRST, _LAST = ExportOrders().first, ExportOrders().last
 _PLACES = (("both", "Everything"), ("library", "Standard library"), ("packages", "Packages"))
-_SIZES = (("640", "640 × 480"), ("960", "960 × 720"), ("1600", "1600 × 1200"))
+_SIZES = (("640", "640 by 480"), ("960", "960 by 720"), ("1600", "1600 by 1200"))
 _LETTERS = tuple((str(n), f"{n} letters") for n in (1, 3, 5, 8, 12))
 _TROUBLES = (("foreseen", "the job knows about"), ("unforeseen", "nobody thought of"))
 
@@ -88,7 +91,7 @@ FORMS = {
                 ),
                 Choice(name="width", label="Size", options=_SIZES, selected="960"),
             ),
-            title=lambda job: f"{VIEWS[job.view].title}, {job.width} × {job.width * 3 // 4}",
+            title=lambda job: f"{VIEWS[job.view].title}, {job.width} by {job.width * 3 // 4}",
         ),
         Form(
             key="export",
@@ -111,14 +114,14 @@ FORMS = {
         Form(
             key="words",
             job=IndexWords,
-            heading="Count Python’s words",
+            heading="Count Python's words",
             text="Reads every Python file of this machine and ranks its words by frequency.",
             button="Count",
             fields=(
                 Choice(name="where", label="Files", options=_PLACES, selected="both"),
                 Choice(name="shortest", label="Shortest word", options=_LETTERS, selected="5"),
             ),
-            title=lambda job: f"Python’s words from {job.shortest} letters, {dict(_PLACES)[job.where].lower()}",
+            title=lambda job: f"Python's words from {job.shortest} letters, {dict(_PLACES)[job.where].lower()}",
         ),
         Form(
             key="invoices",

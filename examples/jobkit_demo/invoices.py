@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-_ROUNDS = 300_000
+ROUNDS = 300_000
+"""Of key stretching: what makes a signature take a while."""
+
+_VAT_NUMBER = "DE 811 907 980"
 
 
 class NoVatNumber(Exception):
@@ -19,7 +22,7 @@ class Invoice:
     number: str
     cents: int
     items: int
-    vat_number: str = "DE 811 907 980"
+    vat_number: str
 
 
 def invoices(broken: int | None = None, empty: int | None = None, count: int = 40) -> list[Invoice]:
@@ -29,13 +32,13 @@ def invoices(broken: int | None = None, empty: int | None = None, count: int = 4
             number=f"2026-{position:03}",
             cents=1990 * position,
             items=0 if position == empty else 1 + position % 5,
-            vat_number="" if position == broken else Invoice.vat_number,
+            vat_number="" if position == broken else _VAT_NUMBER,
         )
         for position in range(1, count + 1)
     ]
 
 
-def sign(invoice: Invoice, rounds: int = _ROUNDS) -> str:
+def sign(invoice: Invoice, rounds: int) -> str:
     """The signature, in hex.
 
     Raises:

@@ -13,7 +13,7 @@ import msgspec
 
 from jobkit import ALL, File, Progress, ProgressJob, PublicError
 from jobkit_demo import mandelbrot, places, png, shop, words
-from jobkit_demo.invoices import NoVatNumber, invoices, sign
+from jobkit_demo.invoices import ROUNDS, NoVatNumber, invoices, sign
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class IndexWords(ProgressJob[WordIndex]):
     shortest: Annotated[int, msgspec.Meta(ge=1, le=20)] = 5
     cache_key = ALL
     cache_ttl = timedelta(minutes=10)
-    stages = {"find": 1, "read": 20}
+    stages = {"find": 1, "read": 20}  # noqa: RUF012
 
     def perform(self, progress: Progress) -> WordIndex:
         with progress.stage("find", message="Looking for Python files"):
@@ -85,7 +85,7 @@ class ExportOrders(ProgressJob[Export]):
     last: date = shop.FIRST_DAY + timedelta(days=shop.DAYS - 1)
     cache_key = ALL
     cache_ttl = timedelta(minutes=10)
-    stages = {"open the shop": 5, "export": 4}
+    stages = {"open the shop": 5, "export": 4}  # noqa: RUF012
 
     def perform(self, progress: Progress) -> Export:
         if self.first > self.last:
@@ -94,7 +94,7 @@ class ExportOrders(ProgressJob[Export]):
         with progress.stage("open the shop", total=shop.ORDERS, message="Waiting for the shop"), _only_one():
             if not database.exists():
                 progress.message = "Making a shop of a million orders"
-                for written in shop.build(database):
+                for written in shop.build(database, shop.ORDERS):
                     progress.advance(written)
         return self._export(database, progress)
 
@@ -147,7 +147,7 @@ class SignInvoices(ProgressJob[int]):
         progress.unit = "invoices"
         for invoice in progress.track(month, message="Signing"):
             try:
-                sign(invoice)
+                sign(invoice, ROUNDS)
             except NoVatNumber:
                 raise PublicError(
                     f"Invoice {invoice.number} has no VAT number: add it, then start again. Nothing was sent."

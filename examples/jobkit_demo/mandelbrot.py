@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import cos, log, log2, pi
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def _is_surely_inside(point: complex) -> bool:
 
 
 def _palette() -> list[bytes]:
-    pairs = zip(_COLOURS, _COLOURS[1:], strict=False)
+    pairs = itertools.pairwise(_COLOURS)
     return [_blend(here, there, (1 - cos(pi * step / _STEPS)) / 2) for here, there in pairs for step in range(_STEPS)]
 
 

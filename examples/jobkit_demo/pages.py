@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import TYPE_CHECKING
 
-from jobkit import Snapshot, State
+from jobkit import File, Snapshot, State
 from jobkit_demo.forms import FORMS, Choice, Day, Form
 from jobkit_demo.jobs import Export, Picture, WordIndex
-from jobkit_demo.visits import Started
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jobkit_demo.visits import Started
 
 JOBS_PATH = "/jobs"
 """Where the app of `create_app` is mounted."""
@@ -103,10 +107,13 @@ def _options(field: Choice) -> str:
 
 def _run(shown: Shown) -> str:
     started = shown.started
+    run_id = escape(started.run_id)
     admission = _ADMISSIONS.get(started.admission, started.admission)
-    return f"""<article class="card run" id="run-{escape(started.run_id)}" aria-labelledby="title-{escape(started.run_id)}">
-<h3 id="title-{escape(started.run_id)}">{escape(started.title)}</h3>
-<p class="admission {escape(started.admission)}"><b>{escape(admission)}</b> · submitted in {_milliseconds(started.milliseconds)}</p>
+    return f"""<article class="card run" id="run-{run_id}" aria-labelledby="title-{run_id}">
+<h3 id="title-{run_id}">{escape(started.title)}</h3>
+<p class="admission {escape(started.admission)}">
+<b>{escape(admission)}</b> · submitted in {_milliseconds(started.milliseconds)}
+</p>
 {shown.widget}
 {_result(shown)}
 </article>
@@ -124,8 +131,8 @@ def _result(shown: Shown) -> str:
     match shown.result:
         case Picture() as picture:
             return _picture(picture, url, shown.started.title)
-        case Export() as export:
-            return f'<p class="facts">{export.orders:,} orders. {_download(export.file.filename, export.file.size, url)}</p>'
+        case Export(file=file, orders=orders):
+            return f'<p class="facts">{orders:,} orders. {_download(file, url)}</p>'
         case WordIndex() as index:
             return _words(index)
         case _:
@@ -134,13 +141,12 @@ def _result(shown: Shown) -> str:
 
 def _picture(picture: Picture, url: str, title: str) -> str:
     image = f'<img src="{url}" width="{picture.width}" height="{picture.height}" alt="{escape(title)}">'
-    return (
-        f'<p class="picture">{image}</p><p class="facts">{_download(picture.file.filename, picture.file.size, url)}</p>'
-    )
+    return f'<p class="picture">{image}</p><p class="facts">{_download(picture.file, url)}</p>'
 
 
-def _download(name: str, size: int | None, url: str) -> str:
-    return f'<a href="{url}" download="{escape(name)}">Download {escape(name)}</a> ({_size(size or 0)})'
+def _download(file: File, url: str) -> str:
+    name = escape(file.filename)
+    return f'<a href="{url}" download="{name}">Download {name}</a> ({_size(file.size or 0)})'
 
 
 def _size(count: int) -> str:
@@ -154,8 +160,11 @@ def _words(index: WordIndex) -> str:
         for word, count in index.top
     )
     skipped = f" {index.skipped:,} files were skipped." if index.skipped else ""
-    return f"""<table><caption>{index.words:,} words in {index.files:,} files, {index.distinct:,} of them different.{skipped}
-</caption><thead><tr><th scope="col">Word</th><td></td><th scope="col">Times</th></tr></thead><tbody>{rows}</tbody></table>
+    return f"""<table>
+<caption>{index.words:,} words in {index.files:,} files, {index.distinct:,} of them different.{skipped}</caption>
+<thead><tr><th scope="col">Word</th><td></td><th scope="col">Times</th></tr></thead>
+<tbody>{rows}</tbody>
+</table>
 """
 
 

@@ -46,7 +46,7 @@ where o.day between :first and :last and (:region = '' or c.region = :region)
 COLUMNS = ("order", "day", "customer", "region", "sku", "product", "quantity", "amount")
 
 
-def build(path: Path, orders: int = ORDERS) -> Iterator[int]:
+def build(path: Path, orders: int) -> Iterator[int]:
     """Make the shop; yields how many orders were written since the last time."""
     unfinished = path.with_name(f"{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)

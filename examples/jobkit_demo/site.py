@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from jobkit_web import create_app, widget
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
@@ -20,7 +21,6 @@ from jobkit_demo.forms import FORMS
 from jobkit_demo.jobs import JOBS
 from jobkit_demo.pages import JOBS_PATH, Shown
 from jobkit_demo.visits import Started, Visit
-from jobkit_web import create_app, widget
 
 if TYPE_CHECKING:
     from starlette.requests import Request

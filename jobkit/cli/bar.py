@@ -27,7 +27,7 @@ UNSERVED_AFTER = 2.0
 """Seconds in a queue that nobody serves before we say so: a worker may just be starting."""
 
 _STYLES = {State.SUCCEEDED: "green", State.FAILED: "red", State.CANCELLED: "yellow"}
-_MARKS = {State.SUCCEEDED: "✓", State.FAILED: "✗", State.CANCELLED: "–"}
+_MARKS = {State.SUCCEEDED: "✓", State.FAILED: "✗", State.CANCELLED: "-"}
 
 
 class Bar:
@@ -82,7 +82,9 @@ class Bar:
 
     def _bar(self, snapshot: Snapshot) -> ProgressBar:
         unknown = snapshot.state is State.RUNNING and snapshot.fraction is None
-        return ProgressBar(total=1.0, completed=self._peak, width=30, pulse=unknown)
+        return ProgressBar(
+            total=1.0, completed=self._peak, width=30, pulse=unknown, complete_style="cyan", pulse_style="cyan"
+        )
 
     def _percent(self, snapshot: Snapshot) -> str:
         if snapshot.state is not State.RUNNING or snapshot.fraction is None:

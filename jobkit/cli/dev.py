@@ -15,10 +15,10 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import click
+from jobkit_web.serving import CannotServe, listening_socket
 
 from jobkit.cli.endings import Exit, Refusal
 from jobkit.cli.lifeline import OPTION as LIFELINE
-from jobkit_web.serving import CannotServe, listening_socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

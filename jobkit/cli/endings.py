@@ -43,7 +43,7 @@ class Refusal(click.ClickException):
 
     def __init__(self, message: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(message)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]  # click declares it for classes, and reads it from instances
 
 
 def refusal_of(error: JobKitError) -> Refusal:

@@ -29,7 +29,7 @@ def kit_at(target: str) -> JobKit:
         return load_kit(target)
     except JobKitError:
         raise
-    except Exception as error:  # noqa: BLE001  whatever the user's module raises
+    except Exception as error:
         raise Refusal(f"{target} cannot be imported: {_where_and_what(error)}") from error
 
 
@@ -44,7 +44,7 @@ def app_at(target: str) -> Any:
     attribute = attribute or "app"
     try:
         module = import_module(name)
-    except Exception as error:  # noqa: BLE001  whatever the user's module raises
+    except Exception as error:
         raise Refusal(f"--app {target} cannot be imported: {_where_and_what(error)}") from error
     app = getattr(module, attribute, None)
     if not callable(app):

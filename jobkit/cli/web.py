@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import click
+from jobkit_web import allow_all, create_app, serve
 
 from jobkit.cli.kits import app_at, kit_at
 from jobkit.cli.lifeline import ends_with_its_starter
-from jobkit_web import allow_all, create_app, serve
 
 
 @click.command()

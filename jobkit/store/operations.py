@@ -52,8 +52,8 @@ _RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
 _WITHOUT_PRELUDE = {"open"}
-_REFUSED_WHEN_FULL = {"open", "submit"}
-"""What a server out of memory refuses before anything is written; what is under way may end, and so make room."""
+_REFUSED_WHEN_FULL = {"submit"}
+"""What a server out of memory refuses, before anything is written; what it has may be performed, and so make room."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,10 +128,14 @@ class Subscriptions:
             return
         del self._channels[name]
         if self._channels:
-            self._dropping = asyncio.ensure_future(self._say("UNSUBSCRIBE", name))
+            self._dropping = asyncio.ensure_future(self._leave(name))
         elif self._reader is not None:
             self._reader.cancel()
             self._reader = None
+
+    async def _leave(self, name: str) -> None:
+        if name not in self._channels:  # somebody may have come back before this task began
+            await self._say("UNSUBSCRIBE", name)
 
     async def _say(self, *command: str) -> None:
         """Best effort: what a broken connection swallows is said again when it is back."""
@@ -158,9 +162,9 @@ class Subscriptions:
 
     async def _read(self, connection: Any) -> None:
         try:
+            self._connection = connection  # first: who comes while the others are subscribed subscribes by itself
             if self._channels:
                 await connection.send_command("SUBSCRIBE", *self._channels)
-            self._connection = connection
             asked = False
             while True:
                 message = await connection.read_response(timeout=SILENCE)

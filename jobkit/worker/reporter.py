@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 UNWATCHED_SECONDS = 1.0
+RETRY_SECONDS = 0.25
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -101,7 +102,7 @@ class Reporter:
         except StoreError as error:
             _log.debug("Run %s: the progress could not be told (%s); it will be.", followed.lease.run_id, error)
             followed.told = None
-            followed.due = time.monotonic() + UNWATCHED_SECONDS
+            followed.due = time.monotonic() + RETRY_SECONDS
         else:
             followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
             self._heed(followed.lease.token, reported.verdict)

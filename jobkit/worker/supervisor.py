@@ -78,7 +78,7 @@ class Supervisor:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         self._end: asyncio.Future[int] = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _ending_signals():
             loop.add_signal_handler(number, self._leave)
         self._fill()
         try:
@@ -309,6 +309,13 @@ async def _still_there(children: list[ChildProcess], seconds: float) -> list[Chi
     if children:
         await asyncio.wait([child.gone for child in children], timeout=seconds)
     return [child for child in children if not child.gone.done()]
+
+
+def _ending_signals() -> tuple[signal.Signals, ...]:
+    """What ends a worker; a lost terminal does not when the worker was started to survive that (`nohup`)."""
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return (signal.SIGTERM, signal.SIGINT)
+    return (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def _new_worker_name() -> str:

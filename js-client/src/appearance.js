@@ -20,7 +20,6 @@ div { display: flex; flex-wrap: wrap; align-items: baseline; gap: .4em .75em; fo
 [part=foot] { font-size: .875em; color: var(--muted); }
 [part=end] { margin-inline-start: auto; }
 [part=time], span span { unicode-bidi: plaintext; }
-[part=detail]:not(:empty)::before { content: " · "; }
 :host([state=failed]) [part=text], :host([state=succeeded]) [part=text]::before { color: var(--fill); }
 :host([state=succeeded]) [part=text]::before { content: "✓ " / ""; }
 progress {

@@ -62,7 +62,7 @@ function createConnection(endpoint, transport, impatience) {
   /** @type {Set<Watch>} */
   const all = new Set();
   /** Those whom the last turn served, or the one at hand serves. @type {Set<Watch>} */
-  let served;
+  let served = new Set();
   /** Ends the turn or the pause at hand. */
   let current = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -80,40 +80,31 @@ function createConnection(endpoint, transport, impatience) {
   let heard = false;
   /** Seconds the server wants us to wait before the next turn. */
   let wait = 0;
-  /** Seconds the server's clock is ahead of ours. */
-  let skew = -Infinity;
+  /** Seconds the server's clock is ahead of ours. @type {number | undefined} */
+  let skew;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let looking;
 
-  /** @param {Watch} watch */
-  function add(watch) {
-    all.add(watch);
-    look();
-  }
-
-  /** @param {Watch} watch */
-  function remove(watch) {
-    all.delete(watch);
-    look();
-  }
-
-  /** Epoch seconds by the server's clock. */
-  function now() {
-    return Date.now() / 1000 + (skew > -Infinity ? skew : 0);
-  }
-
-  /** Asks the server, once. @param {Watch} watch */
-  function cancel(watch) {
-    return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
-  }
-
-  /** Runs come and go in bunches: a tick later the loop is told, once. Who is new does not wait for a pause to pass. */
-  function look() {
+  /** Takes in a new watch, lets go of a closed one. @param {Watch} watch */
+  function heed(watch) {
+    if (watch.closed) all.delete(watch);
+    else all.add(watch);
+    // They come and go in bunches: a tick later the loop is told, once. Who is new does not wait for a pause to pass.
     clearTimeout(looking);
     looking = setTimeout(() => {
       if (!working) work();
       else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
     });
+  }
+
+  /** Epoch seconds by the server's clock. */
+  function now() {
+    return Date.now() / 1000 + (skew ?? 0);
+  }
+
+  /** Asks the server, once. @param {Watch} watch */
+  function cancel(watch) {
+    return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
   }
 
   async function work() {
@@ -247,12 +238,12 @@ function createConnection(endpoint, transport, impatience) {
   /** @param {Snapshot} snapshot */
   function deliver(snapshot) {
     // The server's clock reads at least that much, and just that much where the report is fresh.
-    if (snapshot.state === "running") skew = Math.max(skew, snapshot.updated_at - Date.now() / 1000);
+    if (snapshot.state === "running") skew = Math.max(skew ?? -Infinity, snapshot.updated_at - Date.now() / 1000);
     for (const watch of of(snapshot.id)) watch.accept(snapshot);
   }
 
-  /** @param {{ id: string, status?: number }} gone */
-  async function lose({ id, status = 404 }) {
+  /** @param {{ id: string, status: number }} gone */
+  async function lose({ id, status }) {
     await refuse(of(id), status);
     if (status === 401) current.abort(); // there is a new access token to come with
   }
@@ -305,7 +296,7 @@ function createConnection(endpoint, transport, impatience) {
       if (document.hidden) leaving = setTimeout(pause, patience.hidden * 1000, true);
       else pause(false);
     };
-    addEventListener("visibilitychange", see);
+    document.addEventListener("visibilitychange", see);
     addEventListener("pagehide", () => pause(true));
     addEventListener("pageshow", see);
     addEventListener("online", () => {
@@ -321,5 +312,5 @@ function createConnection(endpoint, transport, impatience) {
   }
 
   if (typeof document !== "undefined") listen();
-  return { add, remove, now, cancel };
+  return { heed, now, cancel };
 }

@@ -12,15 +12,14 @@ export function eventParser(onEvent, onRetry) {
   /** @type {string[]} */
   let data = [];
 
-  const dispatch = () => {
-    if (data.length) onEvent(name || "message", data.join("\n"));
-    name = "";
-    data = [];
-  };
-
   /** @param {string} line */
   const read = (line) => {
-    if (!line) return dispatch();
+    if (!line) {
+      if (data.length) onEvent(name || "message", data.join("\n"));
+      name = "";
+      data = [];
+      return;
+    }
     const [, field, value] = /** @type {RegExpExecArray} */ (/^([^:]*)(?:: ?)?(.*)$/s.exec(line));
     if (field === "event") name = value;
     else if (field === "data") data.push(value);

@@ -12,9 +12,9 @@ import { WORDS } from "./wording.js";
 const WATCHED = ["src", "run", "endpoint", "token", "token-url", "transport"];
 const EVENTS = { snapshot: "progress", connection: "connection", gone: "failure" };
 
-/** An absolute URL, unless it could run code here. @param {string} url @param {string | null} [base] */
-function safe(url, base) {
-  const { href } = new URL(url, new URL(base ?? "", document.baseURI));
+/** An absolute URL, unless it could run code here. @param {string} url @param {string} [base] */
+function safe(url, base = "") {
+  const { href } = new URL(url, new URL(base, document.baseURI));
   return /^https?:/.test(href) && href;
 }
 
@@ -85,15 +85,15 @@ export class JobProgress extends HTMLElement {
       });
     }
     watching.done.then(
-      (snapshot) => this.#finish(snapshot),
+      (snapshot) => this.#finish(snapshot, base),
       () => {},
     );
   }
 
-  /** @param {Snapshot} snapshot */
-  #finish({ id, state, result_url }) {
+  /** @param {Snapshot} snapshot @param {string} base of its URLs */
+  #finish({ id, state, result_url }, base) {
     if (!this.#emit(ENDINGS[state]) || state !== "succeeded") return;
-    const url = result_url && safe(result_url, this.getAttribute("src") ?? this.getAttribute("endpoint"));
+    const url = result_url && safe(result_url, base);
     // An image takes the one, a link the other.
     if (url) for (const shown of this.querySelectorAll("[slot=success]")) Object.assign(shown, { href: url, src: url });
     const then = this.getAttribute("then");

@@ -38,12 +38,13 @@ export function createView(host, words, cancel) {
   const share = make("span", { part: "percent", ariaHidden: "true" }); // the bar says it
   const bar = make("progress", { part: "bar", id: "bar" });
   const text = make("span", { part: "text" });
+  const dot = make("span", { textContent: " · " });
   const detail = make("span", { part: "detail" });
   const time = make("slot", { name: "time-left" });
   const button = make("button", { part: "button", type: "button" });
   const cancelSlot = make("slot", { name: "cancel", onclick: cancel }, button);
   // Named for the ending once there is one; what is not slotted there falls back to the message.
-  const ending = make("slot", {}, make("slot", { name: "message" }, text, detail));
+  const ending = make("slot", {}, make("slot", { name: "message" }, text, dot, detail));
   const live = make("span", { part: "live", role: "status" });
   internals.role = "group";
   root.adoptedStyleSheets = [sheet];
@@ -63,7 +64,6 @@ export function createView(host, words, cancel) {
   let peak = 0;
   /** @type {number | undefined} */
   let start;
-  let announced = 0;
   let shownState = "";
   /** When it should be finished, by the server's clock. */
   let due = NaN;
@@ -93,9 +93,8 @@ export function createView(host, words, cancel) {
       if (!progress || !running) return "";
       const { done, total, unit } = progress;
       const count = total ? words.of(show(done), show(total)) : done ? show(done) : "";
-      const counted = count && unit ? `${count} ${unit}` : count;
-      const again = attempt > 1 ? words.attempt(show(attempt)) : "";
-      return counted && again ? `${counted} · ${again}` : counted + again;
+      const again = attempt > 1 && words.attempt(show(attempt));
+      return [count && unit ? `${count} ${unit}` : count, again].filter(Boolean).join(" · ");
     };
 
     const secondsLeft = () => due - (watching?.now() ?? 0);
@@ -112,8 +111,9 @@ export function createView(host, words, cancel) {
 
     if (snapshot?.start !== start) {
       start = snapshot?.start;
-      peak = announced = 0;
+      peak = 0;
     }
+    const before = Math.floor(peak * 4);
     peak = succeeded ? 1 : Math.max(peak, progress?.fraction ?? 0);
     // An estimate wavers: a change of less than a tenth is no news.
     const estimate = progress?.finish_at ?? NaN;
@@ -123,6 +123,7 @@ export function createView(host, words, cancel) {
     put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
     put(text, said);
     put(detail, describe());
+    dot.hidden = !detail.textContent;
     if (known || closed) bar.value = peak;
     else bar.removeAttribute("value");
     // Rounded down: 100 % is said by success only.
@@ -133,10 +134,8 @@ export function createView(host, words, cancel) {
     put(button, words[wish]);
     showTime();
 
-    const quarter = Math.floor(peak * 4);
-    const news = state !== shownState ? said : quarter > announced && share.textContent;
+    const news = state !== shownState ? said : Math.floor(peak * 4) > before && share.textContent;
     if (news) put(live, `${label.textContent}: ${news}`);
-    announced = quarter;
     shownState = state;
   };
 }

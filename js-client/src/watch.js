@@ -72,9 +72,9 @@ export class Watch extends EventTarget {
     this.done = new Promise((resolve) => (this.#settle = resolve));
     this.done.catch(() => {}); // whoever does not ask for it need not handle it
     this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
-    this.#connection.add(this);
+    this.#connection.heed(this);
     if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
+    signal?.addEventListener("abort", () => this.close());
   }
 
   /** Epoch seconds by the server's clock, whatever this machine's clock says. */
@@ -104,8 +104,8 @@ export class Watch extends EventTarget {
     /** @type {Snapshot | undefined} */
     let seen;
     while (!this.closed || this.snapshot !== seen) {
-      if (this.snapshot && this.snapshot !== seen) yield (seen = this.snapshot);
-      else await new Promise((resolve) => this.#waiting.push(resolve));
+      if (this.snapshot === seen) await new Promise((wake) => this.#waiting.push(wake));
+      else yield /** @type {Snapshot} */ (seen = this.snapshot);
     }
     await this.done;
   }
@@ -153,7 +153,7 @@ export class Watch extends EventTarget {
   /** @param {string} name @param {Snapshot | Promise<never>} outcome */
   #end(name, outcome) {
     this.closed = true;
-    this.#connection.remove(this);
+    this.#connection.heed(this);
     this.#settle(outcome);
     this.#emit(name);
   }

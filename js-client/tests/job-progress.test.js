@@ -145,12 +145,14 @@ test("cancel asks the server, and shows that it stops", options, async (t) => {
 });
 
 test("who leaves a shared run is told that it goes on, and the stream is closed", options, async (t) => {
-  const { shows, part, server } = await open(t, {
+  const { shows, part, server, page } = await open(t, {
     script: (/** @type {any} */ asked, /** @type {any} */ reply) => asked.url.endsWith("/cancel") && (answer(reply, 200, { stopping: false }), true),
   });
   await part("button").click();
   await shows("text", "You left; it goes on for others");
   await until(() => server.requests.find(({ url }) => url.endsWith("/events"))?.closed, "the stream closes");
+  await page.evaluate("document.body.append(document.querySelector('job-progress'))");
+  await shows("text", "You left; it goes on for others");
 });
 
 test("a cancel that fails can be tried again", options, async (t) => {
@@ -241,12 +243,46 @@ test("twelve elements need one stream, and the page's own fetch gets through", o
 });
 
 test("an element that is moved goes on, one that is removed closes the stream", options, async (t) => {
-  const { page, server, shows } = await open(t);
+  const { page, server, shows, send } = await open(t);
   await shows("percent", "24%");
   await page.evaluate("document.body.append(document.querySelector('job-progress'))");
-  await shows("percent", "24%");
+  send("snapshot", snapshot({ version: 2, progress: { fraction: 0.5 } }));
+  await shows("percent", "50%");
+  assert.equal(server.requests.filter(({ url }) => url.endsWith("/events")).length, 1, "on the same stream");
   await page.evaluate("document.querySelector('job-progress').remove()");
   await until(() => server.requests.filter(({ url }) => url.endsWith("/events")).every(({ closed }) => closed), "streams close");
+});
+
+test("an element moved after the end asks and tells nothing again, whether at once or later", options, async (t) => {
+  const { page, server, shows, send, element } = await open(t);
+  await page.evaluate(`{
+    window.told = [];
+    for (const name of ["progress", "success", "connection"]) document.addEventListener("job-" + name, ({ type }) => told.push(type));
+  }`);
+  send("end", done);
+  await shows("text", "Done");
+  const told = ["job-progress", "job-success"];
+  assert.deepEqual(await page.evaluate("told"), told);
+  const before = server.requests.length;
+  await page.evaluate("document.body.prepend(document.querySelector('job-progress'))");
+  await page.evaluate(`new Promise((resolve) => {
+    const moved = document.querySelector("job-progress");
+    moved.remove();
+    setTimeout(() => resolve(document.body.append(moved)), 100);
+  })`);
+  await page.waitForTimeout(300);
+  assert.equal(server.requests.length, before);
+  assert.deepEqual(await page.evaluate("told"), told);
+  assert.equal(await element.getAttribute("state"), "succeeded");
+});
+
+test("an element that is given another run begins its bar anew", options, async (t) => {
+  const { page, shows, server } = await open(t, { first: snapshot({ progress: { fraction: 0.7 } }), script: (/** @type {any} */ asked, /** @type {any} */ reply) =>
+    asked.url.includes("/b/") && stream(reply, frame("snapshot", snapshot({ id: "b", progress: { fraction: 0.1 } }))) });
+  await shows("percent", "70%");
+  await page.evaluate("document.querySelector('job-progress').setAttribute('src', '/jobs/runs/b')");
+  await shows("percent", "10%");
+  await until(() => server.requests.find(({ url }) => url.endsWith("/a/events"))?.closed, "the first stream closes");
 });
 
 test("a page that is left closes its stream, and one that comes back opens it", options, async (t) => {

@@ -98,6 +98,20 @@ test("a watch added later reopens the stream with the new set", async (t) => {
   await until(() => requests[1].closed, "the stream closes with the last watch");
 });
 
+test("a watch added during a long pause starts at once", async (t) => {
+  const { options, requests, close } = await setting((asked, reply, nth) =>
+    nth === 1
+      ? answer(reply, 503, undefined, { "retry-after": "60" })
+      : stream(reply, ...asked.body.runs.map((/** @type {any} */ { id }) => frame("end", { ...done, id }))),
+  );
+  t.after(close);
+  const first = watch("a", options);
+  await until(() => first.connected === false, "the pause has begun");
+  await Promise.all([first.done, watch("b", options).done]);
+  assert.equal(requests.length, 2);
+  assert.ok(requests[1].at - requests[0].at < 5000);
+});
+
 test("a run gone from the common stream ends its own watch only", async (t) => {
   const { options, close } = await setting((_, reply) =>
     stream(reply, frame("gone", { id: "b", status: 410 }), frame("end", done)).end(),

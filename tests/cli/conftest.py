@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import processes
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
 
 PROJECT = Path(__file__).parent / "project"
 

@@ -125,9 +125,9 @@ def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(
     frozen.thaw()
     wait_until(lambda: "is to stop (lost)" in frozen.text, "the frozen worker has learned that its lease was lost")
     wait_until(lambda: run.snapshot().done > 10, "the new start reports")
-    after = run.snapshot()
-    assert after.start == before.start == 2
-    assert after.version >= before.version
+    awake = run.snapshot()
+    assert awake.start == before.start == 2
+    assert awake.version >= before.version
     folder.go()
     orders += [snapshot.order for snapshot in watching]
     assert orders == sorted(orders)

@@ -35,6 +35,9 @@ class Stream:
         self.response = response
         self._events = self._parse()
 
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
     def next(self) -> Event:
         return next(self._events)
 

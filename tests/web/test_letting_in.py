@@ -1,5 +1,6 @@
 """Who is let in: nobody, unless an access token, an owner's session or the application's own rule says so."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from jobkit_web.access import Signer
 from jobkit.kit import JobKit
 from tests.web.conftest import bearer
 from tests.web.performing import Performer, Shared
+from tests.web.serving import Thread
 
 UNKNOWN = "0-01JABCDEFGHJKMNPQRSTVWXYZ0"
 READS = ["/runs/{id}", "/runs/{id}/events", "/runs/{id}/result"]
@@ -122,6 +124,27 @@ def test_bearer_of_the_hosts_own_is_left_to_its_session(
 
 def test_long_lived_token_does_not_work_in_a_url(client: httpx.Client, run: Performer) -> None:
     assert client.get(f"/jobs/runs/{run.id}?token={access_token(run.run)}").status_code == 401
+
+
+def test_token_in_a_url_reaches_no_log(run: Performer, web: Thread) -> None:
+    class Kept(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            lines.append(record.getMessage())
+
+    lines: list[str] = []
+    log, handler = logging.getLogger("uvicorn.access"), Kept()
+    log.addHandler(handler)
+    level = log.level
+    log.setLevel(logging.INFO)
+    try:
+        with httpx.Client(base_url=web.url) as fresh:
+            assert fresh.get(f"/jobs/runs/{run.id}?a=1&token=jk1.secret").status_code == 401
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    assert lines
+    assert "jk1.secret" not in str(lines)
+    assert "token=redacted" in str(lines)
 
 
 def test_header_counts_before_the_url(client: httpx.Client, run: Performer) -> None:

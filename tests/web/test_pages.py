@@ -75,6 +75,15 @@ def test_cancel_form_of_the_page_cancels(client: httpx.Client, run: Performer) -
     assert "<h1>Cancelled</h1>" in client.get(response.headers["location"], headers=HTML).text
 
 
+def test_page_of_a_session_cancels_by_its_cookie(client: httpx.Client, perform: Callable[..., Performer]) -> None:
+    run = perform(owner="ann")
+    client.cookies.set("user", "ann")
+    (form,) = Tags(page_of(client, run, "users")).named("form")
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": "same-origin"}
+    response = client.post(str(form["action"]), content="", headers=headers)
+    assert (response.status_code, response.headers["location"]) == (303, f"/users/runs/{run.id}")
+
+
 def test_reader_who_may_not_cancel_sees_no_form(client: httpx.Client, run: Performer) -> None:
     token = access_token(run.run, ["read"])
     page = client.get(f"/jobs/runs/{run.id}", headers={**HTML, "Authorization": f"Bearer {token}"}).text

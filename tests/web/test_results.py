@@ -134,4 +134,5 @@ def test_signed_url_works_alone_and_for_this_run_only(client: httpx.Client, perf
     url = client.get(f"/jobs/runs/{mine.id}", headers=bearer(access_token(mine.run))).json()["result_url"]
     assert client.get(url).json() == 1
     assert client.get(url.replace(mine.id, other.id)).status_code == 404
-    assert client.get(url.replace("/result?", "?")).status_code == 403
+    assert client.get(url.replace("/result?", "?")).status_code == 200, "the run's page shows the result"
+    assert client.post(url.replace("/result?", "/cancel?")).status_code == 403

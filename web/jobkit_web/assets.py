@@ -18,6 +18,7 @@ from pathlib import Path
 
 ENTRY = "define.js"
 STYLE = "pages.css"
+PAGE_SCRIPT = "pages.js"
 MEDIA_TYPES = {".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8"}
 
 _HERE = Path(__file__).parent
@@ -73,7 +74,8 @@ def assets() -> Assets:
         FileNotFoundError: the client is neither shipped nor checked out.
     """
     client = _SHIPPED if _SHIPPED.is_dir() else _CHECKOUT
-    paths = sorted([*client.glob("*.js"), _HERE / "static" / STYLE], key=lambda path: path.name)
+    own = [_HERE / "static" / name for name in (STYLE, PAGE_SCRIPT)]
+    paths = sorted([*client.glob("*.js"), *own], key=lambda path: path.name)
     if not (client / ENTRY).is_file():
         raise FileNotFoundError(f"The browser client ({ENTRY}) is missing: reinstall jobkit-progress.")
     files = {path.name: _asset(path) for path in paths}

@@ -61,6 +61,7 @@ class Guard:
         self.kit = kit
         self.identify = identify
         self.authorize = authorize
+        self._secret = b""
         self._signer: Signer | None = None
 
     @property
@@ -69,8 +70,14 @@ class Guard:
 
     async def signer(self) -> Signer:
         if self._signer is None:
-            secret = await run_in_threadpool(self.kit.secret)  # the first time it may ask the store
-            self._signer = Signer(secret, self.kit.operations.namespace)
+            await self.kit.async_store().execute(self.kit.operations.open())  # so that the secret is known
+        return self.known_signer()
+
+    def known_signer(self) -> Signer:
+        """As `signer`, once that was asked; no I/O."""
+        secret = self.kit.secret()
+        if self._signer is None or self._secret != secret:  # an emptied store makes a new one
+            self._secret, self._signer = secret, Signer(secret, self.kit.operations.namespace)
         return self._signer
 
     def caller(self, request: Request) -> Caller:
@@ -120,7 +127,8 @@ class Caller:
 
     async def identity(self) -> str | None:
         if not self._asked and self._guard.identify is not None:
-            self._identity = await _called(self._guard.identify, self._request)
+            named = await _called(self._guard.identify, self._request)
+            self._identity = str(named) if named not in (None, "") else None
         self._asked = True
         return self._identity
 

@@ -217,6 +217,8 @@ class Hub:
             raise
         finally:
             topic.opened.set()
+            if topic.holds == 0:  # everybody left while it opened
+                self._close(topic)
 
     def _listener(self, topic: Topic) -> Callable[[bytes | None], None]:
         def hear(payload: bytes | None) -> None:
@@ -230,8 +232,7 @@ class Hub:
         return hear
 
     def _close(self, topic: Topic) -> None:
-        if self._topics.get(topic.run_id) is topic:
-            self._forget(topic)
+        self._forget(topic)
         if not self._topics:
             self._stop()
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from jobkit_web.assets import STYLE, assets
+from jobkit_web.assets import PAGE_SCRIPT, STYLE, assets
 from jobkit_web.markup import scripts
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ _TITLES = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+_TITLES_JSON = msgspec.json.encode(_TITLES).decode()
 _ENDED = ("succeeded", "failed", "cancelled")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
@@ -97,14 +98,19 @@ def _page(
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
         f"<title>{_text(title)}</title>"
         f'<link rel="stylesheet" href="{escape(style)}" integrity="{assets().integrity(STYLE)}">'
-        f"{head}{scripts(root) if script else ''}</head>"
-        f'<body><main class="card {state}">{body}</main></body></html>'
+        f"{head}{_scripts(root) if script else ''}</head>"
+        f'<body><main class="card {state}" data-titles="{escape(_TITLES_JSON)}">{body}</main></body></html>'
     )
+
+
+def _scripts(root: str) -> str:
+    source = escape(root + assets().path(PAGE_SCRIPT))
+    own = f'<script type="module" src="{source}" integrity="{assets().integrity(PAGE_SCRIPT)}"></script>'
+    return scripts(root) + own
 
 
 def _live(root: str, snapshot: dict[str, Any], access: PageAccess) -> str:
     attributes = {"run": snapshot["id"], "endpoint": root, "token": access.token}
-    attributes |= {"result-link": "Open the result"} if access.token else {"then": "reload"}
     written = "".join(f' {name}="{escape(value)}"' for name, value in attributes.items() if value is not None)
     cancellable = " cancellable" if access.cancels else ""
     return f"<job-progress{written}{cancellable}>{_bar(snapshot)}</job-progress>"
@@ -128,7 +134,8 @@ def _waiting(snapshot: dict[str, Any]) -> str:
         return ""
     if queue["workers"] == 0:
         return "No worker serves this queue at the moment."
-    return "Next in line" if queue["position"] == 1 else f"Number {queue['position']} in line"
+    position = queue["position"]
+    return {None: "", 1: "Next in line"}.get(position, f"Number {position} in line")
 
 
 def _counted(progress: dict[str, Any]) -> str:
@@ -197,7 +204,7 @@ def _moment(seconds: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.10g}".replace(",", "\u202f")
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
 
 
 def _size(size: int) -> str:

@@ -55,7 +55,8 @@ class Reading:
 
     async def run(self, request: Request) -> Response:
         """One run: JSON, or a page for a person."""
-        grant = await self._site.caller(request).admit(request.path_params["id"], Action.READ)
+        caller = self._site.caller(request)
+        grant = await caller.admit(request.path_params["id"], Action.READ)
         waited = await self._wait_for_news(request, grant)
         stored = await self._site.load(grant.run_id, result=Action.RESULT in grant.actions)
         snapshot = Snapshot.from_json(stored.body)
@@ -66,7 +67,8 @@ class Reading:
         if headers["ETag"] in _known(request):
             return Response(status_code=304, headers=headers)
         if page:
-            return await self._page(request, grant, stored, headers)
+            cancels = await caller.may_also(grant, Action.CANCEL)
+            return await self._page(request, grant, stored, headers, cancels=cancels)
         return Response(await self._shown(request, grant, stored), 200, headers, "application/json")
 
     async def runs(self, request: Request) -> Response:
@@ -121,12 +123,14 @@ class Reading:
         hub = await self._site.hub()
         return shown(stored.body, view_of(request, grant), hub.sign, stored.result)
 
-    async def _page(self, request: Request, grant: Grant, stored: Stored, headers: dict[str, str]) -> Response:
+    async def _page(
+        self, request: Request, grant: Grant, stored: Stored, headers: dict[str, str], *, cancels: bool
+    ) -> Response:
         snapshot: dict[str, Any] = msgspec.json.decode(await self._shown(request, grant, stored))
         access = PageAccess(
             token=await self._site.page_token(grant) if grant.claims else None,
             url_token=await self._site.url_token(grant) if grant.claims else None,
-            cancels=Action.CANCEL in grant.actions,
+            cancels=cancels,
         )
         page = run_page(request, root_of(request), snapshot, access)
         headers = {**headers, **PAGE_HEADERS}

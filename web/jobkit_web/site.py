@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jobkit.kit import JobKit
-    from jobkit_web.access import Signer
     from jobkit_web.guard import Caller, Grant, Guard
 
 LARGEST_BODY = 1024 * 1024 + 16 * 1024
@@ -40,9 +39,9 @@ class Site:
 
     async def hub(self) -> Hub:
         """The running loop's hub."""
-        signer = await self.guard.signer()
+        await self.guard.signer()
         if self._hub is None or not self._hub.serves(asyncio.get_running_loop()):
-            self._hub = Hub(self.kit, lambda run_id: sign_result(signer, run_id))
+            self._hub = Hub(self.kit, self._sign_result)
         return self._hub
 
     async def close(self) -> None:
@@ -75,15 +74,15 @@ class Site:
             grant.run_id, grant.actions, now=time.time(), ttl=URL_TTL, interest=grant.interest, in_url=True
         )
 
+    def _sign_result(self, run_id: str) -> str:
+        """A short-lived token for a run's result, and for its page, which shows it."""
+        signer = self.guard.known_signer()
+        return signer.sign(run_id, [Action.READ, Action.RESULT], now=time.time(), ttl=URL_TTL, in_url=True)
+
     async def page_token(self, grant: Grant) -> str:
         """A token for a page that lives longer than the address it was opened by; its streams renew it."""
         signer = await self.guard.signer()
         return signer.sign(grant.run_id, grant.actions, now=time.time(), ttl=PAGE_TTL, interest=grant.interest)
-
-
-def sign_result(signer: Signer, run_id: str) -> str:
-    """A short-lived token for a run's result."""
-    return signer.sign(run_id, [Action.RESULT], now=time.time(), ttl=URL_TTL, in_url=True)
 
 
 def root_of(request: Request) -> str:

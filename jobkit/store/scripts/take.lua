@@ -74,6 +74,10 @@ end
 promote_due()
 local run = best()
 if not run then
+  if holds[3] then  -- who takes has left what it held before, also when that was lost
+    redis.call('HDEL', slot, 'run', 'token')
+    redis.call('PEXPIRE', slot, SLOT_LIFE)
+  end
   for i = FIRST_QUEUE, #ARGV do
     redis.call('DEL', P .. 'bell:' .. ARGV[i])  -- no work, so no marker says anything
   end

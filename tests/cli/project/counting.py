@@ -15,7 +15,7 @@ class Count(ProgressJob[int]):
     gate: str = ""
     region: Literal["EU", "US"] = "EU"
     day: date | None = None
-    labels: list[str] = []
+    labels: tuple[str, ...] = ()
     cache_key = ALL
     cache_ttl = 60
 
@@ -40,6 +40,7 @@ class Refuse(ProgressJob[None]):
     public: bool = True
 
     def perform(self, progress: Progress) -> None:
+        progress.message = "Looking"
         if self.public:
             raise PublicError("There is no such month.")
         raise ZeroDivisionError("a secret")

@@ -1,0 +1,293 @@
+"""The clients: many threads, forks, interrupted callers, and what one process hears over one connection."""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import pytest
+import redis
+
+from jobkit import JobKit
+from jobkit.errors import StoreUnavailable
+from jobkit.store.async_client import AsyncStore
+from jobkit.store.client import Store
+from jobkit.store.listening import Listening
+from jobkit.store.location import locate
+from jobkit.store.operations import Operations
+from jobkit.store.pool import Pool
+from tests import servers
+from tests.store.proxy import Proxy
+from tests.store.storm_job import Report
+from tests.store.world import submission
+from tests.waiting import await_until, wait_until
+
+
+class Interrupted(Exception):
+    """What the signal handler raises, as Ctrl-C does."""
+
+
+@pytest.fixture
+def operations(namespace: str) -> Operations:
+    return Operations(namespace)
+
+
+@pytest.fixture
+def proxy(valkey: servers.Server) -> Iterator[Proxy]:
+    proxy = Proxy(valkey.port)
+    yield proxy
+    proxy.close()
+
+
+# Threads and processes ------------------------------------------------------------------------------------------------
+
+
+def test_125_threads_share_one_kit_and_64_connections(valkey: servers.Server, namespace: str) -> None:
+    raw: Any = redis.Redis.from_url(valkey.url)
+    before = raw.info("clients")["connected_clients"]
+    start = threading.Barrier(125)
+    runs, most = [], 0
+    with JobKit(valkey.url, namespace=namespace) as kit:
+
+        def submit() -> None:
+            start.wait()
+            for number in range(8):
+                runs.append(kit.submit(Report(month=f"{number}")).id)
+
+        threads = [threading.Thread(target=submit) for _ in range(125)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            most = max(most, raw.info("clients")["connected_clients"] - before)
+        assert (len(runs), len(set(runs))) == (1000, 8)
+        assert most <= 64
+    raw.close()
+
+
+def test_a_program_with_one_thread_has_one_connection(own_server: servers.Server) -> None:
+    raw: Any = redis.Redis.from_url(own_server.url)
+    with JobKit(own_server.url) as kit:
+        for number in range(20):
+            kit.submit(Report(month=f"{number}"))
+        assert raw.info("clients")["connected_clients"] == 2
+    raw.close()
+
+
+FORKING = """
+import os, sys
+from jobkit import JobKit
+from tests.store.storm_job import Report
+kit = JobKit(sys.argv[1], namespace=sys.argv[2])
+ids = [kit.submit(Report(month=str(number))).id for number in range(3)]
+child = os.fork()
+again = [kit.submit(Report(month=str(number))).id for _ in range(50) for number in range(3)]
+assert again == ids * 50, again
+kit.close()
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_a_kit_that_was_used_survives_a_fork(valkey: servers.Server, namespace: str) -> None:
+    command = [sys.executable, "-c", FORKING, valkey.url, namespace]
+    subprocess.run(command, cwd=servers.ROOT, check=True, timeout=30)
+
+
+def test_a_kit_may_be_used_again_after_it_was_closed(valkey: servers.Server, namespace: str) -> None:
+    kit = JobKit(valkey.url, namespace=namespace)
+    first = kit.submit(Report(month="1"))
+    kit.close()
+    assert kit.submit(Report(month="1")).id == first.id
+    kit.close()
+
+
+def test_a_thread_that_gets_no_connection_in_time_is_told_so() -> None:
+    pool = Pool(object, size=1, patience=0.01)
+    taken = pool.acquire()
+    with pytest.raises(redis.ConnectionError, match="all 1 connections"):
+        pool.acquire()
+    pool.release(taken)
+    assert pool.acquire() is taken
+
+
+# Interrupted callers --------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operations: Operations) -> None:
+    """The reply that nobody read must not be taken for the answer to the next question."""
+    store = Store(locate(f"redis://127.0.0.1:{proxy.port}"), operations)
+    run = store.execute(operations.submit(submission("k")))
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise Interrupted
+
+    handler = signal.signal(signal.SIGUSR1, interrupt)
+    main = threading.get_ident()
+    try:
+        with proxy.holding():
+            teller = threading.Thread(
+                target=lambda: (proxy.held.wait(10), signal.pthread_kill(main, signal.SIGUSR1)), daemon=True
+            )
+            teller.start()
+            with pytest.raises(Interrupted):
+                store.execute(operations.owned(run.id, "ann"))
+            teller.join()
+    finally:
+        signal.signal(signal.SIGUSR1, handler)
+    for _ in range(3):
+        assert store.execute(operations.load(run.id)).snapshot.id == run.id
+    store.close()
+
+
+def test_a_cancelled_task_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operations: Operations) -> None:
+    async def scenario() -> None:
+        store = AsyncStore(locate(f"redis://127.0.0.1:{proxy.port}"), operations)
+        run = await store.execute(operations.submit(submission("k")))
+        with proxy.holding():
+            asking = asyncio.create_task(store.execute(operations.owned(run.id, "ann")))
+            await await_until(proxy.held.is_set, "the reply is held back")
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+        for _ in range(3):
+            assert (await store.execute(operations.load(run.id))).snapshot.id == run.id
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_idle_connection_that_the_server_cut_is_replaced_without_a_word(
+    own_server: servers.Server, operations: Operations
+) -> None:
+    store = Store(locate(own_server.url), operations)
+    run = store.execute(operations.submit(submission("k")))
+    raw: Any = redis.Redis.from_url(own_server.url)
+    raw.client_kill_filter(_type="normal", skipme=True)
+    assert store.execute(operations.submit(submission("k"))).id == run.id
+    raw.close()
+    store.close()
+
+
+def test_waiting_for_a_bell_of_a_server_that_dies_says_so(own_server: servers.Server, operations: Operations) -> None:
+    store = Store(locate(own_server.url), operations)
+    raw: Any = redis.Redis.from_url(own_server.url)
+    failures: list[Exception] = []
+
+    def wait() -> None:
+        try:
+            store.wait([operations.bell("default")], timeout=30.0)
+        except StoreUnavailable as error:
+            failures.append(error)
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    wait_until(lambda: raw.info("clients")["blocked_clients"] == 1, "the waiter blocks")
+    raw.close()
+    own_server.kill()
+    waiter.join()
+    assert len(failures) == 1
+    store.close()
+
+
+# Hearing --------------------------------------------------------------------------------------------------------------
+
+
+def test_listeners_of_one_channel_share_a_subscription_and_all_hear(
+    own_server: servers.Server, operations: Operations
+) -> None:
+    async def scenario() -> None:
+        raw: Any = redis.Redis.from_url(own_server.url)
+        store = AsyncStore(locate(own_server.url), operations)
+        heard: list[list[bytes | None]] = [[], [], []]
+        for place in heard:
+            await store.subscriptions.subscribe("a", place.append)
+        await store.subscriptions.subscribe("b", heard[0].append)
+        assert raw.pubsub_numsub("a") == [(b"a", 1)]
+        raw.publish("a", "one")
+        await await_until(lambda: heard[1] == heard[2] == [b"one"], "all hear it")
+        assert raw.info("clients")["pubsub_clients"] == 1
+        raw.close()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["own_server", "own_redis_server"])
+def test_after_a_gap_every_listener_is_told_to_read_anew(
+    request: pytest.FixtureRequest, operations: Operations, kind: str
+) -> None:
+    server: servers.Server = request.getfixturevalue(kind)
+
+    async def scenario() -> None:
+        store = AsyncStore(locate(server.url), operations)
+        heard: list[bytes | None] = []
+        await store.subscriptions.subscribe("a", heard.append)
+        await asyncio.to_thread(server.restart)
+        await await_until(lambda: heard == [None], "the gap is told")
+        raw: Any = redis.Redis.from_url(server.url)
+        raw.publish("a", "after")
+        await await_until(lambda: heard == [None, b"after"], "what is published afterwards is heard")
+        raw.close()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_listener_that_fails_does_not_deafen_the_others(valkey: servers.Server, operations: Operations) -> None:
+    def fail(_payload: bytes | None) -> NoReturn:
+        raise ValueError("a listener's own fault")
+
+    async def scenario() -> None:
+        raw: Any = redis.Redis.from_url(valkey.url)
+        store = AsyncStore(locate(valkey.url), operations)
+        heard: list[bytes | None] = []
+        channel = operations.snapshots_channel("0-x")
+        await store.subscriptions.subscribe(channel, fail)
+        await store.subscriptions.subscribe(channel, heard.append)
+        raw.publish(channel, "one")
+        await await_until(lambda: heard == [b"one"], "the other hears it")
+        raw.close()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_comes_back_while_a_channel_is_being_left_still_hears(
+    valkey: servers.Server, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last listener's linger ends; before the unsubscription is sent, another listener subscribes."""
+    monkeypatch.setattr("jobkit.store.subscriptions.LINGER", 0.0)
+
+    async def scenario() -> None:
+        raw: Any = redis.Redis.from_url(valkey.url)
+        store = AsyncStore(locate(valkey.url), operations)
+        channel, other = (operations.snapshots_channel(name) for name in ("0-x", "0-y"))
+        await store.subscriptions.subscribe(other, lambda _payload: None)
+        for _ in range(20):
+            heard: list[bytes | None] = []
+            await store.subscriptions.subscribe(channel, heard.append)
+            raw.publish(channel, "one")
+            await await_until(lambda heard=heard: heard == [b"one"], "it is heard")
+            store.subscriptions.unsubscribe(channel, heard.append)
+            await asyncio.sleep(0)
+        raw.close()
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_blocking_watchers_of_a_process_share_one_loop(valkey: servers.Server, operations: Operations) -> None:
+    raw: Any = redis.Redis.from_url(valkey.url)
+    listening = Listening(lambda: AsyncStore(locate(valkey.url), operations))
+    channel = operations.snapshots_channel("0-x")
+    with listening.feed(channel) as first, listening.feed(channel) as second:
+        assert first.next(0.0) is None
+        raw.publish(channel, "one")
+        assert [feed.next(10.0) for feed in (first, second)] == [b"one", b"one"]
+        assert sum(thread.name == "jobkit listening" for thread in threading.enumerate()) == 1
+    listening.close()
+    raw.close()
+    assert all(thread.name != "jobkit listening" for thread in threading.enumerate())
