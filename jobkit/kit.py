@@ -22,7 +22,7 @@ from jobkit.run import Run
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.client import Store
 from jobkit.store.listening import Listening
-from jobkit.store.location import EmbeddedLocation, locate
+from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, checked_run_id
 from jobkit.store.replies import Admission
 from jobkit.submission import Wishes, submission_of
@@ -58,6 +58,8 @@ class JobKit:
         if engine not in (None, "native"):
             raise BadJob(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
         self.location = locate(url)
+        self.url = _lasting(url, self.location)
+        """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self._clients = _Clients(self.location, self.operations)
@@ -307,6 +309,12 @@ class _Clients:
 
     def _new_async_store(self) -> AsyncStore:
         return AsyncStore(self._location, self._operations)
+
+
+def _lasting(url: str | None, location: Location) -> str:
+    if isinstance(location, EmbeddedLocation):
+        return str(location)  # absolute, where the URL may have been relative or missing
+    return url or os.environ[URL_VARIABLE]
 
 
 def _in_event_loop() -> bool:

@@ -217,9 +217,12 @@ class Run(Generic[R]):
             return None
 
     def _failure(self, loaded: Loaded) -> RunFailed:
+        """With the error's own words: who holds a kit may read what browsers may not."""
         error = loaded.snapshot.error
         kind = WorkerLost if loaded.lost_worker else RunFailed
         message = error.message if error else "It failed."
+        if error and not error.public and loaded.traceback:
+            message = loaded.traceback.strip().rpartition("\n")[2]
         failure = kind(f"Run {self.id} ({loaded.snapshot.job}) failed: {message}", run_id=self.id, error=error)
         if loaded.traceback:
             failure.add_note(f"In the worker:\n{loaded.traceback}")

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HIGHEST_PRIORITY = 1000
+LONGEST_DELAY = timedelta(days=3653).total_seconds()
+LAST_MOMENT = datetime.max.replace(tzinfo=UTC).timestamp()
+MOST_TAGS = 32
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +51,7 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         )
     options = spec.options
     run_id = new_run_id()
-    queue = _name("queue", wishes.queue or options.queue)
+    queue = _name("queue", options.queue if wishes.queue is None else wishes.queue)
     return Submission(
         id=run_id,
         head=_head(run_id, spec),
@@ -71,7 +74,7 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         interest=interest_of(wishes.owner),
         owner="" if wishes.owner is None else _name("owner", wishes.owner),
         reuse=_reuse(wishes.reuse),
-        tags=msgspec.json.encode([_name("tag", tag) for tag in (*options.tags, *wishes.tags)]),
+        tags=_tags(options.tags, wishes.tags),
     )
 
 
@@ -98,8 +101,10 @@ def _delay(wishes: Wishes) -> int:
     if wishes.at is not None:
         raise BadArguments("Give at= or after=, not both.")
     seconds = wishes.after.total_seconds() if isinstance(wishes.after, timedelta) else wishes.after
-    if not 0 <= seconds < float("inf"):
-        raise BadArguments(f"after={wishes.after!r}: give a timedelta or seconds from now, not negative.")
+    if not _is_number(seconds) or not 0 <= seconds <= LONGEST_DELAY:
+        raise BadArguments(
+            f"after={wishes.after!r}: give a timedelta or seconds from now, not negative, at most ten years."
+        )
     return int(seconds * 1000)
 
 
@@ -110,9 +115,13 @@ def _at(at: datetime | float | None) -> int | None:
         if at.tzinfo is None:
             raise BadArguments(f"at={at!r} has no time zone: give an aware datetime, e.g. datetime.now(timezone.utc).")
         at = at.astimezone(UTC).timestamp()
-    if not 0 <= at < float("inf"):
+    if not _is_number(at) or not 0 <= at <= LAST_MOMENT:
         raise BadArguments(f"at={at!r}: give an aware datetime or epoch seconds.")
     return int(at * 1000)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _reuse(reuse: str) -> Reuse:
@@ -120,6 +129,15 @@ def _reuse(reuse: str) -> Reuse:
         return Reuse(reuse)
     except ValueError:
         raise BadArguments(f'reuse={reuse!r}: choose "any", "fresh" or "none".') from None
+
+
+def _tags(own: Sequence[str], wished: Sequence[str]) -> bytes:
+    if isinstance(wished, str):
+        raise BadArguments(f"tags={wished!r}: give a list of tags, e.g. tags=[{wished!r}].")
+    tags = (*own, *wished)
+    if len(tags) > MOST_TAGS:
+        raise BadArguments(f"{len(tags)} tags: give at most {MOST_TAGS}, those of the job's class included.")
+    return msgspec.json.encode([_name("tag", tag) for tag in tags]) if tags else b""
 
 
 def _name(kind: str, text: str) -> str:

@@ -39,11 +39,11 @@ class IndexWords(ProgressJob[WordIndex]):
     stages = {"find": 1, "read": 20}  # noqa: RUF012
 
     def perform(self, progress: Progress) -> WordIndex:
+        progress.unit = "files"
         with progress.stage("find", message="Looking for Python files"):
-            files = sorted(set(progress.track(self._files())))
+            files = sorted(self._files(progress))
         found: Counter[str] = Counter()
-        with progress.stage("read", message="Reading") as reading:
-            reading.unit = "files"
+        with progress.stage("read", message=f"Reading {len(files):,} files"):
             for path in progress.track(files):
                 text = words.read(path)
                 if text is None:
@@ -53,12 +53,16 @@ class IndexWords(ProgressJob[WordIndex]):
                     progress.count("read")
         return self._index(found, progress.snapshot().progress.counts)
 
-    def _files(self) -> Iterator[Path]:
-        roots = {"library": [words.standard_library()], "packages": [words.installed_packages()]}
-        for root in roots.get(self.where, [words.standard_library(), words.installed_packages()]):
+    def _files(self, progress: Progress) -> set[Path]:
+        library, packages = words.standard_library(), words.installed_packages()
+        roots = {"library": (library,), "packages": (packages,), "both": (library, packages)}
+        files = set()
+        for root in roots[self.where]:
             for path in Path(root).rglob("*.py"):
+                progress.check()
                 if self.where != "library" or not words.is_in_packages(path):
-                    yield path
+                    files.add(path)
+        return files
 
     def _index(self, found: Counter[str], counts: dict[str, int]) -> WordIndex:
         return WordIndex(
@@ -90,6 +94,7 @@ class ExportOrders(ProgressJob[Export]):
     def perform(self, progress: Progress) -> Export:
         if self.first > self.last:
             raise PublicError("The first day is after the last one: swap them and start again.")
+        progress.unit = "rows"
         database = places.cache() / f"shop-{shop.ORDERS}.sqlite3"
         with progress.stage("open the shop", total=shop.ORDERS, message="Waiting for the shop"), _only_one():
             if not database.exists():
@@ -102,8 +107,7 @@ class ExportOrders(ProgressJob[Export]):
         target = places.new_file("orders.csv", progress.token)
         with progress.stage("export", message="Counting orders") as exporting:
             exporting.total = orders = shop.matching(database, self.region, self.first, self.last)
-            exporting.unit = "orders"
-            exporting.message = "Writing orders"
+            exporting.message = f"Writing {orders:,} orders"
             for written in shop.export(database, target, self.region, self.first, self.last):
                 exporting.advance(written)
         name = f"orders-{self.region.lower() or 'all'}-{self.first}-{self.last}.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
 _KEPT_SECONDS = 3600.0
@@ -21,6 +22,7 @@ def new_file(name: str, token: str) -> Path:
     made = cache() / "made"
     made.mkdir(exist_ok=True)
     for old in made.iterdir():
-        if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
-            old.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another job was faster
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                old.unlink()
     return made / f"{token or os.getpid()}-{name}"

@@ -11,7 +11,6 @@ import faulthandler
 import logging
 import math
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -208,7 +207,7 @@ def _imported(target: str, link: Link) -> JobKit | None:
 def _ready(kit: JobKit) -> Ready:
     leases = [spec_of(job).options.lease for job in kit.jobs.values()]
     return Ready(
-        store=pickle.dumps(kit.location),
+        url=kit.url,
         namespace=kit.operations.namespace,
         jobs=len(kit.jobs),
         shortest_lease=min((lease for lease in leases if lease is not None), default=None),

@@ -8,7 +8,6 @@ Nothing that must be true rests on this: leases, verdicts and deaths are the sto
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -18,7 +17,6 @@ from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annot
 if TYPE_CHECKING:
     import socket
 
-    from jobkit.store.location import Location
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -41,17 +39,12 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Everything is imported. `store` says where the kit's store is; `shortest_lease` (s) what its jobs ask for."""
+    """Everything is imported. `url` says where the kit's store is; `shortest_lease` (s) what its jobs ask for."""
 
-    store: bytes
+    url: str
     namespace: str
     jobs: int
     shortest_lease: float | None
-
-    def location(self) -> Location:
-        """Where the store is (pickled, since a location does not show its password; both ends run the same code)."""
-        location: Location = pickle.loads(self.store)
-        return location
 
 
 class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):

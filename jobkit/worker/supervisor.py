@@ -30,6 +30,7 @@ from jobkit.execution import StopReason
 from jobkit.options import Options
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
+from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
@@ -211,7 +212,7 @@ class Supervisor:
         """The first child that is ready tells where the store is."""
         if self._store is not None:
             return
-        location = ready.location()
+        location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
             "Worker %s performs the %d jobs of %s, %d at a time, from %s of the store %s.",

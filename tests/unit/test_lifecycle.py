@@ -57,5 +57,5 @@ def test_the_lua_table_has_every_move() -> None:
 
 
 def test_the_diagram_in_the_docs_is_the_table() -> None:
-    """When this fails: python docs/draw_lifecycle.py"""
+    """When this fails: python tools/draw_lifecycle.py"""
     assert f"```mermaid\n{as_mermaid()}\n```" in DOC.read_text("utf-8")

@@ -73,28 +73,31 @@ class Streaming:
         if request.method == "HEAD":
             return Response(headers=HEADERS, media_type="text/event-stream")
         hub = await self._site.hub()
-        caller = self._site.caller(request)
-        held: list[tuple[Topic, Grant]] = []
-        open_ones: list[tuple[Topic, Grant]] = []
-        preface = b""
+        admitted, preface = await self._admitted(request, wanted)
+        held = [(hub.hold(grant.run_id), grant) for grant in admitted]  # they open side by side
         try:
-            for run in wanted:
-                try:
-                    grant = await caller.admit(run.id, Action.READ, run.token)
-                except (Problem, RunNotFound) as refusal:
-                    preface += frames.gone(run.id, getattr(refusal, "status", 404))
-                else:
-                    held.append((hub.hold(run.id), grant))  # they open side by side
+            watched = []
             for topic, grant in held:
                 try:
                     await hub.ready(topic)
-                    open_ones.append((topic, grant))
+                    watched.append((topic, grant))
                 except RunNotFound:
                     preface += frames.gone(topic.run_id, 404)
-            return await self._stream(request, hub, open_ones, preface)
+            return await self._stream(request, hub, watched, preface)
         finally:
             for topic, _ in held:
                 hub.release(topic)
+
+    async def _admitted(self, request: Request, wanted: list[Wanted]) -> tuple[list[Grant], bytes]:
+        """What this request may watch, and the events that tell what it may not."""
+        caller = self._site.caller(request)
+        grants, refusals = [], b""
+        for run in wanted:
+            try:
+                grants.append(await caller.admit(run.id, Action.READ, run.token))
+            except (Problem, RunNotFound) as refusal:
+                refusals += frames.gone(run.id, getattr(refusal, "status", 404))
+        return grants, refusals
 
     async def _stream(self, request: Request, hub: Hub, watched: list[tuple[Topic, Grant]], preface: bytes) -> Response:
         if _has_seen_the_end(request, [topic for topic, _ in watched]):
