@@ -73,7 +73,9 @@ class Acts:
         self._numbers = itertools.count(1)
         self._key = f"{kit.operations.prefix()}partition"
         self._nothing = client.script_load("return 1")
-        self._bare = Operation(Script("nothing", "return 1", self._nothing), self._key, ("x",), read=lambda reply: reply)
+        self._bare = Operation(
+            Script("nothing", "return 1", self._nothing), self._key, ("x",), read=lambda reply: reply
+        )
         self._joined = Sum(a=-1)
         self._run = kit.submit(self._joined, queue="joined")
         kit.submit(Sum(a=-2), queue="memo")
@@ -109,7 +111,9 @@ class Acts:
         self._store.execute(self._operations.report(held.run_id, held.token, next(self._numbers), progress))
 
     def renew_8_slots(self) -> None:
-        self._store.execute(self._operations.renew("held", ["default"], ["held/1", *(f"held/{i}" for i in range(2, 9))]))
+        self._store.execute(
+            self._operations.renew("held", ["default"], ["held/1", *(f"held/{i}" for i in range(2, 9))])
+        )
 
     def take_nothing(self) -> None:
         self._store.execute(self._operations.take("idle/1", str(next(self._numbers)), ["nothing"]))
@@ -154,9 +158,12 @@ def measure(acts: dict[str, Act], client: Any, rounds: int, calls: int) -> dict[
                 act()
             totals[name].append((time.perf_counter() - begun) / calls * 1e6)
             spent = client.info("commandstats")
-            servers[name].append(sum(spent.get(f"cmdstat_{kind}", {}).get("usec", 0) for kind in ("evalsha", "get")) / calls)
+            servers[name].append(
+                sum(spent.get(f"cmdstat_{kind}", {}).get("usec", 0) for kind in ("evalsha", "get")) / calls
+            )
     return {
-        name: {"total_us": statistics.median(totals[name]), "server_us": statistics.median(servers[name])} for name in acts
+        name: {"total_us": statistics.median(totals[name]), "server_us": statistics.median(servers[name])}
+        for name in acts
     }
 
 

@@ -89,9 +89,7 @@ def _head(run_id: str, spec: JobSpec) -> bytes:
 
 def _priority(priority: int) -> int:
     if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > HIGHEST_PRIORITY:
-        raise BadArguments(
-            f"priority={priority!r}: give a whole number, at most ±{HIGHEST_PRIORITY}."
-        )
+        raise BadArguments(f"priority={priority!r}: give a whole number, at most ±{HIGHEST_PRIORITY}.")
     return priority
 
 

@@ -1,6 +1,6 @@
 """Draws the transition table into docs/store-protocol.md.
 
-    python tools/draw_lifecycle.py
+python tools/draw_lifecycle.py
 """
 
 import re

@@ -210,9 +210,7 @@ class Operations:
             reason, read=replies.verdict,
         )  # fmt: skip
 
-    def release(
-        self, slot: str, *, crashed: bool, failure: bytes, token: str = ""
-    ) -> Operation[tuple[Verdict, str]]:
+    def release(self, slot: str, *, crashed: bool, failure: bytes, token: str = "") -> Operation[tuple[Verdict, str]]:
         """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
         how = "crashed" if crashed else "handback"
         return self._operation("release", "0-", slot, how, failure, token, read=replies.released)

@@ -82,7 +82,9 @@ def direct(valkey: servers.Server, namespace: str) -> Iterator[World]:
 
 
 @pytest.fixture(params=["lose", "halve"])
-def far(request: pytest.FixtureRequest, connect: Connect, proxy: Proxy, direct: World) -> Callable[[Operation[Any]], Any]:
+def far(
+    request: pytest.FixtureRequest, connect: Connect, proxy: Proxy, direct: World
+) -> Callable[[Operation[Any]], Any]:
     """Executes one operation whose reply is lost, or broken off, twice."""
     client = connect(f"redis://127.0.0.1:{proxy.port}")
     client.execute_all([direct.operations.retire("w", ["default"])])
@@ -284,7 +286,9 @@ def test_a_server_that_is_not_there_is_unavailable_after_some_patience(connect: 
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-random"])
-def test_a_server_that_may_evict_live_runs_is_refused(connect: Connect, own_server: servers.Server, policy: str) -> None:
+def test_a_server_that_may_evict_live_runs_is_refused(
+    connect: Connect, own_server: servers.Server, policy: str
+) -> None:
     _set(own_server, "maxmemory-policy", policy)
     with pytest.raises(StoreMisconfigured, match=f"{policy}.*noeviction"):
         connect(own_server.url).execute_all([Operations().open()])

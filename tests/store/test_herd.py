@@ -167,7 +167,9 @@ class Walk:
         for lease in self._some_holder():
             outcome = self.random.choice(list(Outcome))
             expected = self._as_holder(lease, Verdict.OK)
-            self._expect("settle", self.world.settle(lease, outcome), Verdict.OK if expected is Verdict.CANCEL else expected)
+            self._expect(
+                "settle", self.world.settle(lease, outcome), Verdict.OK if expected is Verdict.CANCEL else expected
+            )
             if expected in {Verdict.OK, Verdict.CANCEL}:
                 self._end(lease.run_id, outcome)
             self._let_go(lease)
@@ -181,7 +183,10 @@ class Walk:
         if run.token == lease.token and not run.ended:
             return
         before = self.world.record(lease.run_id)
-        verdicts = {self.world.report(lease, 10**6).verdict, self.world.settle(lease, Outcome.SUCCEEDED, result=b'"old"')}
+        verdicts = {
+            self.world.report(lease, 10**6).verdict,
+            self.world.settle(lease, Outcome.SUCCEEDED, result=b'"old"'),
+        }
         assert verdicts <= {Verdict.LOST, Verdict.ENDED}
         assert self.world.record(lease.run_id) == before
         self.covered["zombie"] += 1

@@ -80,7 +80,9 @@ def test_an_unknown_run_is_not_found(world: World) -> None:
         world.execute(world.operations.owned(unknown, "ann"))
 
 
-@pytest.mark.parametrize("text", ["", "0-", "x", "1-" + "0" * 26, "0-" + "I" * 26, "0-" + "0" * 25, "0-" + "0" * 27, "0\n"])
+@pytest.mark.parametrize(
+    "text", ["", "0-", "x", "1-" + "0" * 26, "0-" + "I" * 26, "0-" + "0" * 25, "0-" + "0" * 27, "0\n"]
+)
 def test_what_cannot_be_a_run_id_is_not_found_without_asking(text: str) -> None:
     with pytest.raises(RunNotFound):
         checked_run_id(text)

@@ -242,8 +242,3 @@ def test_twenty_threads_with_one_key_get_one_run(world: World) -> None:
         thread.join()
     assert len({each.id for each in admitted}) == 1
     assert [each.admission for each in admitted].count(Admission.NEW) == 1
-
-
-
-
-

@@ -142,4 +142,3 @@ def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
 
 def test_waiting_ends_by_itself(world: World) -> None:
     world.store.wait([world.operations.bell("default")], timeout=0.01)
-

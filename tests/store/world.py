@@ -17,7 +17,18 @@ from jobkit.snapshot import Snapshot
 from jobkit.store.client import Store
 from jobkit.store.location import locate
 from jobkit.store.operations import Operation, Operations, Reuse, Submission, failure_head, new_run_id
-from jobkit.store.replies import Admission, Admitted, Cancelling, Lease, Loaded, NoWork, Renewed, Reported, Swept, Verdict
+from jobkit.store.replies import (
+    Admission,
+    Admitted,
+    Cancelling,
+    Lease,
+    Loaded,
+    NoWork,
+    Renewed,
+    Reported,
+    Swept,
+    Verdict,
+)
 
 T = TypeVar("T")
 
@@ -200,7 +211,9 @@ class Stored:
         self.hashes: dict[str, dict[str, str]] = {}
         for name, kind in zip(names, kinds[0::2], strict=True):
             if kind == b"zset":
-                self.sets[name] = {member.decode(): score for member, score in raw.zrange(prefix + name, 0, -1, withscores=True)}
+                self.sets[name] = {
+                    member.decode(): score for member, score in raw.zrange(prefix + name, 0, -1, withscores=True)
+                }
             elif kind == b"hash":
                 self.hashes[name] = _texts(raw.hgetall(prefix + name))
         self.runs = self._family("run:")
@@ -226,7 +239,11 @@ class Stored:
     def _check_memberships(self, run_id: str, record: dict[str, str]) -> None:
         """I6: a run stands in exactly the sets of its state."""
         state = record["state"]
-        waiting = {name for name, members in self.sets.items() if run_id in members and name.startswith(tuple(WAITING.values()))}
+        waiting = {
+            name
+            for name, members in self.sets.items()
+            if run_id in members and name.startswith(tuple(WAITING.values()))
+        }
         expected = WAITING.get(state)
         wanted = set() if expected is None else {f"ready:{record['queue']}" if expected == "ready" else expected}
         assert waiting == wanted, f"{run_id} is {state}, but stands in {waiting}"
