@@ -34,8 +34,8 @@ AUDIT = 15.0
 """Seconds without a publication after which a watcher reads the run itself."""
 
 
-class Stores(Protocol):
-    """Where a run finds its store; `JobKit` fits."""
+class Kit(Protocol):
+    """What a run needs of the kit that it came from; `JobKit` fits."""
 
     operations: Operations
 
@@ -44,6 +44,7 @@ class Stores(Protocol):
     def store(self) -> Store: ...
     def async_store(self) -> AsyncStore: ...
     def listening(self) -> Listening: ...
+    def secret(self) -> bytes: ...
     def warn_if_blocking(self, method: str) -> None: ...
 
 
@@ -53,7 +54,7 @@ class Run(Generic[R]):
     def __init__(
         self,
         run_id: str,
-        stores: Stores,
+        kit: Kit,
         spec: JobSpec | None = None,
         *,
         admission: Admission | None = None,
@@ -68,7 +69,7 @@ class Run(Generic[R]):
         """The name of this handle's stake in the run; empty for a handle made from an id."""
         self.submitted = submitted
         """The snapshot that `submit` saw."""
-        self._stores = stores
+        self.kit = kit
         self._spec = spec
         self._answered = answered
 
@@ -83,7 +84,7 @@ class Run(Generic[R]):
         Raises:
             RunNotFound: no such run is kept.
         """
-        self._stores.warn_if_blocking("snapshot")
+        self.kit.warn_if_blocking("snapshot")
         return self._load().snapshot
 
     async def asnapshot(self) -> Snapshot:
@@ -94,7 +95,7 @@ class Run(Generic[R]):
 
         A slow reader misses some in between, never the last.
         """
-        self._stores.warn_if_blocking("watch")
+        self.kit.warn_if_blocking("watch")
         return self._follow(deadline=None)
 
     def awatch(self) -> AsyncIterator[Snapshot]:
@@ -109,7 +110,7 @@ class Run(Generic[R]):
             RunTimeout: it has not ended yet; the run itself goes on.
             RunNotFound: no such run is kept.
         """
-        self._stores.warn_if_blocking("result")
+        self.kit.warn_if_blocking("result")
         if self._answered is not None:
             return self._decoded(self._answered)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -138,39 +139,39 @@ class Run(Generic[R]):
         `force` stops it for everybody. Returns whether the run is stopping (True also when it was already cancelled);
         False: others wait and it goes on, this handle holds no interest, or it had ended.
         """
-        self._stores.warn_if_blocking("cancel")
-        operation = self._stores.operations.cancel(self.id, self.interest, force=force)
-        return self._stores.store().execute(operation) is Cancelling.STOPPING
+        self.kit.warn_if_blocking("cancel")
+        operation = self.kit.operations.cancel(self.id, self.interest, force=force)
+        return self.kit.store().execute(operation) is Cancelling.STOPPING
 
     async def acancel(self, *, force: bool = False) -> bool:
-        operation = self._stores.operations.cancel(self.id, self.interest, force=force)
-        return await self._stores.async_store().execute(operation) is Cancelling.STOPPING
+        operation = self.kit.operations.cancel(self.id, self.interest, force=force)
+        return await self.kit.async_store().execute(operation) is Cancelling.STOPPING
 
     def owned_by(self, owner: str) -> bool:
         """Whether this owner submitted the run, joining and memo hits included."""
-        self._stores.warn_if_blocking("owned_by")
-        return self._stores.store().execute(self._stores.operations.owned(self.id, owner))
+        self.kit.warn_if_blocking("owned_by")
+        return self.kit.store().execute(self.kit.operations.owned(self.id, owner))
 
     async def aowned_by(self, owner: str) -> bool:
-        return await self._stores.async_store().execute(self._stores.operations.owned(self.id, owner))
+        return await self.kit.async_store().execute(self.kit.operations.owned(self.id, owner))
 
     # Within -----------------------------------------------------------------------------------------------------------
 
     @property
     def _channel(self) -> str:
-        return self._stores.operations.snapshots_channel(self.id)
+        return self.kit.operations.snapshots_channel(self.id)
 
     def _load(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        return self._stores.store().execute(self._stores.operations.load(self.id, watch=watch, result=result))
+        return self.kit.store().execute(self.kit.operations.load(self.id, watch=watch, result=result))
 
     async def _aload(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        operation = self._stores.operations.load(self.id, watch=watch, result=result)
-        return await self._stores.async_store().execute(operation)
+        operation = self.kit.operations.load(self.id, watch=watch, result=result)
+        return await self.kit.async_store().execute(operation)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
         """First subscribed, then read: what is published in between is not missed."""
         last: Snapshot | None = None
-        with self._stores.listening().feed(self._channel) as feed:
+        with self.kit.listening().feed(self._channel) as feed:
             heard: bytes | None = None
             while True:
                 newest = Snapshot.from_json(heard) if heard else self._load(watch=2 * AUDIT).snapshot
@@ -184,7 +185,7 @@ class Run(Generic[R]):
 
     async def _afollow(self) -> AsyncGenerator[Snapshot, None]:
         last: Snapshot | None = None
-        async with self._stores.async_store().subscriptions.feed(self._channel) as feed:
+        async with self.kit.async_store().subscriptions.feed(self._channel) as feed:
             heard: bytes | None = None
             while True:
                 newest = Snapshot.from_json(heard) if heard else (await self._aload(watch=2 * AUDIT)).snapshot
@@ -212,7 +213,7 @@ class Run(Generic[R]):
     def _files(self) -> FileStorage | None:
         """None where result files have no place: most results hold none, and one that does says so for its path."""
         try:
-            return self._stores.files
+            return self.kit.files
         except StoreMisconfigured:
             return None
 

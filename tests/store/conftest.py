@@ -1,11 +1,17 @@
 """The store's tests ask for a `world`: one namespace of a real server, whose invariants are checked at every step."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import servers
 from tests.store.world import World, open_world
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests import servers
 
 
 @pytest.fixture(params=["valkey", "redis_server"])

@@ -113,7 +113,7 @@ def test_a_run_that_was_given_back_is_cancelled_at_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_an_ended_run_stays_as_it_is(world: World, force: bool) -> None:  # noqa: FBT001
+def test_an_ended_run_stays_as_it_is(world: World, force: bool) -> None:
     lease = world.succeeded("k", cache_ttl=60_000)
     assert world.cancel(lease.run_id, force=force) is Cancelling.ENDED
     assert world.state(lease.run_id) is State.SUCCEEDED

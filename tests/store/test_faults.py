@@ -1,4 +1,4 @@
-"""What networks and servers do to an operation, with the sync and the async client: it is applied once, and answered."""
+"""What networks and servers do to an operation, with both clients: it is applied once, and answered."""
 
 import asyncio
 import threading
@@ -99,7 +99,7 @@ def far(
     return execute
 
 
-# A reply is lost after the server applied the operation --------------------------------------------------------------
+# A reply is lost after the server applied the operation -----------------------------------------------------------------
 
 
 def test_a_submission_whose_reply_is_lost_makes_one_run(far: Any, direct: World) -> None:

@@ -231,7 +231,7 @@ class Walk:
                 run.state = "cancelled"
         self.covered[f"cancel {expected}"] += 1
 
-    def _cancelling(self, run: Believed, interest: str, force: bool) -> Cancelling:  # noqa: FBT001
+    def _cancelling(self, run: Believed, interest: str, force: bool) -> Cancelling:
         known = interest in run.stakes or f"left {interest}" in run.stakes
         if run.ended:
             return Cancelling.STOPPING if run.state == "cancelled" else Cancelling.ENDED

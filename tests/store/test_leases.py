@@ -284,7 +284,7 @@ def test_work_that_must_not_run_twice_fails_with_its_first_worker(world: World) 
 
 
 @pytest.mark.parametrize("crashed", [True, False])
-def test_a_run_that_was_to_stop_anyway_ends_with_its_worker(world: World, crashed: bool) -> None:  # noqa: FBT001
+def test_a_run_that_was_to_stop_anyway_ends_with_its_worker(world: World, crashed: bool) -> None:
     lease = world.started(slot="w/1")
     world.cancel(lease.run_id)
     world.release("w/1", crashed=crashed)

@@ -146,5 +146,5 @@ def test_a_job_that_no_worker_can_import_is_refused() -> None:
 
 
 def test_arguments_beyond_a_mebibyte_are_refused() -> None:
-    with pytest.raises(BadArguments, match="1.0 MiB"):
+    with pytest.raises(BadArguments, match=r"1\.0 MiB"):
         submitted(Choosy(a=1, b="x" * 2**20))

@@ -134,8 +134,7 @@ def is_navigation(headers: Headers) -> bool:
 
 
 def _sign(run: Run[Any], actions: Iterable[str], ttl: float, *, in_url: bool = False) -> str:
-    kit: Any = run._stores
-    signer = Signer(kit.secret(), kit.operations.namespace)
+    signer = Signer(run.kit.secret(), run.kit.operations.namespace)
     return signer.sign(run.id, actions, now=time.time(), ttl=ttl, interest=run.interest, in_url=in_url)
 
 
