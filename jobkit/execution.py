@@ -107,7 +107,9 @@ class Decision:
 
     outcome: Outcome
     result: bytes = b"null"
-    failure: bytes = b""
+    message: str = ""
+    """Why it failed, for readers of the run."""
+    public: bool = False
     traceback: str = ""
     delay: float = 0.0
     reason: str = ""
@@ -177,7 +179,7 @@ class Execution:
             decision.outcome,
             progress=progress.to_json(),
             result=decision.result,
-            failure=decision.failure,
+            failure=failure_head(decision.message, public=decision.public),
             traceback=decision.traceback,
             delay=decision.delay,
             reason=decision.reason,
@@ -185,17 +187,18 @@ class Execution:
 
 
 def _tell(start: _Start, decision: Decision | None) -> None:
-    """The log line of an end; of an error all that its author needs."""
-    failed = decision is not None and decision.outcome is Outcome.FAILED
-    _log.log(
-        logging.ERROR if failed else logging.INFO,
-        "Run %s, attempt %d: %s after %.3f s. %s",
-        start.lease.run_id,
-        start.lease.failures + 1,
-        decision.outcome if decision else "no longer ours",
-        time.monotonic() - start.began,
-        decision.reason or decision.traceback if decision else "",
-    )
+    """The log line of an end; of an unexpected error all that its author needs."""
+    outcome = decision.outcome if decision else "no longer ours"
+    took = time.monotonic() - start.began
+    level, why = _why(decision)
+    run, attempt = start.lease.run_id, start.lease.failures + 1
+    _log.log(level, "Run %s, attempt %d: %s after %.3f s. %s", run, attempt, outcome, took, why)
+
+
+def _why(decision: Decision | None) -> tuple[int, str]:
+    if decision is None or decision.outcome is not Outcome.FAILED:
+        return logging.INFO, decision.reason if decision else ""
+    return (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
 
 
 def decide(ended: Ended) -> Decision | None:
@@ -204,7 +207,11 @@ def decide(ended: Ended) -> Decision | None:
         case Returned(result):
             return Decision(outcome=Outcome.SUCCEEDED, result=result)
         case Raised(error):
-            return Decision(outcome=Outcome.FAILED, failure=_failure(error), traceback=_traceback(error))
+            public = isinstance(error, PublicError)
+            message = clean(_text(error)) if public else ""
+            return Decision(
+                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=_traceback(error)
+            )
         case Stopped(StopReason.LOST):
             return None
         case Stopped(StopReason.HANDED_BACK):
@@ -213,16 +220,10 @@ def decide(ended: Ended) -> Decision | None:
             return Decision(outcome=Outcome.CANCELLED)
         case Unknown(reason):
             return Decision(
-                outcome=Outcome.RELEASED, failure=_head(f"There is {reason}."), delay=UNKNOWN_JOB_DELAY, reason=reason
+                outcome=Outcome.RELEASED, message=f"There is {reason}.", delay=UNKNOWN_JOB_DELAY, reason=reason
             )
         case _:
             assert_never(ended)
-
-
-def _failure(error: BaseException) -> bytes:
-    if isinstance(error, PublicError):
-        return _head(_text(error) or FAILED, public=True)
-    return _head(FAILED)
 
 
 def _text(error: BaseException) -> str:
@@ -230,10 +231,6 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:  # noqa: BLE001  the author's class, so anything
         return ""
-
-
-def _head(message: str, *, public: bool = False) -> bytes:
-    return failure_head(clean(message), public=public)
 
 
 def clean(message: str) -> str:

@@ -25,7 +25,7 @@ from jobkit.store.listening import Listening
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, checked_run_id
 from jobkit.store.replies import Admission
-from jobkit.submission import Wishes, submission_of
+from jobkit.submission import Wishes, interest_of, submission_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -44,7 +44,8 @@ class JobKit:
     """Submits jobs and finds their runs.
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
-    this kit perform and what may be submitted by name.
+    this kit perform and what may be submitted by name. `patience` is for how many seconds an operation tries to reach
+    a store that is away, before it raises StoreUnavailable.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class JobKit:
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
         namespace: str | None = None,
+        patience: float = 10.0,
     ) -> None:
         if engine not in (None, "native"):
             raise BadJob(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
@@ -62,7 +64,7 @@ class JobKit:
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
-        self._clients = _Clients(self.location, self.operations)
+        self._clients = _Clients(self.location, self.operations, patience)
         self._warned = False
         for job in jobs:
             self.register(job)
@@ -145,16 +147,19 @@ class JobKit:
     # Finding ----------------------------------------------------------------------------------------------------------
 
     @overload
-    def run(self, run_id: str) -> Run[Any]: ...
+    def run(self, run_id: str, *, owner: str | None = None) -> Run[Any]: ...
     @overload
-    def run(self, run_id: str, job: type[ProgressJob[R]]) -> Run[R]: ...
-    def run(self, run_id: str, job: type[ProgressJob[Any]] | None = None) -> Run[Any]:
+    def run(self, run_id: str, job: type[ProgressJob[R]], *, owner: str | None = None) -> Run[R]: ...
+    def run(self, run_id: str, job: type[ProgressJob[Any]] | None = None, *, owner: str | None = None) -> Run[Any]:
         """A handle of a run by its id; asks nobody. With its job class the result is typed.
+
+        With `owner` it holds the interest of whoever submitted under that name, and can withdraw it.
 
         Raises:
             RunNotFound: this cannot be the id of a run.
         """
-        return Run(checked_run_id(run_id), self, spec_of(job) if job else None)
+        interest = "" if owner is None else interest_of(owner)
+        return Run(checked_run_id(run_id), self, spec_of(job) if job else None, interest=interest)
 
     def runs(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
         """Snapshots, newest first, of all runs or those in one state; `cursor` continues an earlier page."""
@@ -249,9 +254,10 @@ class JobKit:
 class _Clients:
     """The clients of one kit: one for the process's threads, one for each event loop; a forked child makes its own."""
 
-    def __init__(self, location: Location, operations: Operations) -> None:
+    def __init__(self, location: Location, operations: Operations, patience: float) -> None:
         self._location = location
         self._operations = operations
+        self._patience = patience
         self._making = threading.Lock()
         self._forget()
 
@@ -270,7 +276,7 @@ class _Clients:
         self._forget_after_fork()
         if self._sync is None:
             with self._making:
-                self._sync = self._sync or Store(self._location, self._operations)
+                self._sync = self._sync or Store(self._location, self._operations, self._patience)
         return self._sync
 
     def of_running_loop(self) -> AsyncStore:
@@ -308,7 +314,7 @@ class _Clients:
         await asyncio.to_thread(self.close)
 
     def _new_async_store(self) -> AsyncStore:
-        return AsyncStore(self._location, self._operations)
+        return AsyncStore(self._location, self._operations, self._patience)
 
 
 def _lasting(url: str | None, location: Location) -> str:

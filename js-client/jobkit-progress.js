@@ -115,13 +115,21 @@ async function readStream(watches) {
 const { firstFrame, stall } = patience;
 const began = Date.now();
 let leave = false;
+const on = {
+snapshot: deliver,
+end: deliver,
+gone: lose,
+bye: () => (leave = true),
+token({ id, token }) {
+const used = watches.find((watch) => watch.id === id)?.token;
+for (const watch of of(id)) if (watch.token === used) watch.token = token;
+},
+};
 const parse = eventParser(
 (name, data) => {
 heard = true;
 report(true);
-if (name === "bye") leave = true;
-else if (name === "gone") lose(JSON.parse(data));
-else if (name === "snapshot" || name === "end") deliver(JSON.parse(data));
+on[name]?.(JSON.parse(data));
 },
 (milliseconds) => (wait = milliseconds / 1000),
 );
@@ -157,7 +165,7 @@ if (watch.closed) continue;
 const { snapshot: known, etag } = watch;
 const headers = bearer(watch);
 let url = urlOf(watch);
-if (waits && known) url += `?wait=${LONG_POLL}&version=${known.version}`;
+if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
 else if (etag) headers["if-none-match"] = etag;
 allow(patience.stall);
 const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });

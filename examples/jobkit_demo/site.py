@@ -15,7 +15,6 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Mount, Route
 
 from jobkit import BadArguments, JobKit, RunNotFound, State
-from jobkit.submission import interest_of
 from jobkit_demo import pages, visits
 from jobkit_demo.forms import FORMS
 from jobkit_demo.jobs import JOBS
@@ -89,8 +88,7 @@ async def _page(visit: Visit, problem: str = "", status: int = 200) -> Response:
 
 async def _shown(started: Started, visit: Visit) -> Shown | None:
     """A run as it stands; None when it is no longer kept."""
-    run = kit.run(started.run_id, FORMS[started.job].job)
-    run.interest = interest_of(visit.visitor)
+    run = kit.run(started.run_id, FORMS[started.job].job, owner=visit.visitor)
     try:
         snapshot = await run.asnapshot()
         result = await run.aresult() if snapshot.state is State.SUCCEEDED else None

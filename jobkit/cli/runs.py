@@ -16,7 +16,6 @@ from jobkit.cli.endings import Exit
 from jobkit.cli.following import follow
 from jobkit.cli.stores import takes_store, this_user
 from jobkit.lifecycle import State
-from jobkit.submission import interest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +64,7 @@ def cancel(context: click.Context, kit: JobKit, run_id: str, *, force: bool, as_
 
     Without --force only what you submitted from a command line is withdrawn: the run goes on while others wait for it.
     """
-    run = kit.run(run_id)
-    run.interest = interest_of(this_user())
+    run = kit.run(run_id, owner=this_user())
     stopping = run.cancel(force=force)
     if as_json:
         click.echo(msgspec.json.encode({"id": run.id, "stopping": stopping}))

@@ -13,6 +13,9 @@ from jobkit.kit import JobKit
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PATIENCE = 2.0
+"""Seconds until a person is told that the store does not answer."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -24,7 +27,7 @@ def takes_store(command: Callable[Concatenate[JobKit, P], T]) -> Callable[..., T
     @click.option("--namespace", metavar="NAME", help="The runs' namespace in the store [JOBKIT_NAMESPACE].")
     @wraps(command)
     def with_kit(*arguments: Any, url: str | None, namespace: str | None, **options: Any) -> T:
-        with JobKit(url, namespace=namespace) as kit:
+        with JobKit(url, namespace=namespace, patience=PATIENCE) as kit:
             return command(kit, *arguments, **options)
 
     return with_kit

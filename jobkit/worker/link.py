@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import socket
 
 
-
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Take runs from now on, as this slot. `lease` (s) is for jobs that name none."""
 

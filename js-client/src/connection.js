@@ -154,13 +154,23 @@ function createConnection(endpoint, transport, impatience) {
     const { firstFrame, stall } = patience;
     const began = Date.now();
     let leave = false;
+    /** What each event does; others are ignored. @type {Record<string, (data: any) => unknown>} */
+    const on = {
+      snapshot: deliver,
+      end: deliver,
+      gone: lose,
+      bye: () => (leave = true),
+      // A fresh access token replaces the one this stream was opened with; another watch of the run may hold another.
+      token({ id, token }) {
+        const used = watches.find((watch) => watch.id === id)?.token;
+        for (const watch of of(id)) if (watch.token === used) watch.token = token;
+      },
+    };
     const parse = eventParser(
       (name, data) => {
         heard = true;
         report(true);
-        if (name === "bye") leave = true;
-        else if (name === "gone") lose(JSON.parse(data));
-        else if (name === "snapshot" || name === "end") deliver(JSON.parse(data));
+        on[name]?.(JSON.parse(data));
       },
       (milliseconds) => (wait = milliseconds / 1000),
     );
@@ -203,7 +213,7 @@ function createConnection(endpoint, transport, impatience) {
       const { snapshot: known, etag } = watch;
       const headers = bearer(watch);
       let url = urlOf(watch);
-      if (waits && known) url += `?wait=${LONG_POLL}&version=${known.version}`;
+      if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
       else if (etag) headers["if-none-match"] = etag;
       allow(patience.stall);
       const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });

@@ -88,18 +88,20 @@ def test_form_of_another_site_is_refused(visitor: httpx.Client) -> None:
 
 def test_first_screen_of_the_readme_runs(env: dict[str, str], tmp_path: Path) -> None:
     arguments = ("dev", "reports:kit", "--app", "reports:app", "--port", "0")
-    with processes.running(*arguments, folder=EXAMPLES, env=env, log=tmp_path / "log") as dev:
-        with httpx.Client(base_url=dev.wait_for(r"Serving on (\S+)")[1], timeout=10) as client:
-            wait_until(lambda: answers(client, "/docs"), "the app answers")
-            page = client.get("/sales/2026-03").text
-            token = re.search(r' token="([^"]+)"', page)
-            assert token
-            client.headers["Authorization"] = f"Bearer {token[1]}"
-            run = f"/jobs/runs/{run_in(page)}"
-            wait_until(lambda: client.get(run).json()["state"] == "succeeded", "the report is made")
-            totals = client.get(f"{run}/result").json()
-            assert set(totals) == {"BOTTLE", "CHAIR", "CLOCK", "DESK", "LAMP", "RUG"}
-            assert all(amount > 0 for amount in totals.values())
+    with (
+        processes.running(*arguments, folder=EXAMPLES, env=env, log=tmp_path / "log") as dev,
+        httpx.Client(base_url=dev.wait_for(r"Serving on (\S+)")[1], timeout=10) as client,
+    ):
+        wait_until(lambda: answers(client, "/docs"), "the app answers")
+        page = client.get("/sales/2026-03").text
+        token = re.search(r' token="([^"]+)"', page)
+        assert token
+        client.headers["Authorization"] = f"Bearer {token[1]}"
+        run = f"/jobs/runs/{run_in(page)}"
+        wait_until(lambda: client.get(run).json()["state"] == "succeeded", "the report is made")
+        totals = client.get(f"{run}/result").json()
+        assert set(totals) == {"BOTTLE", "CHAIR", "CLOCK", "DESK", "LAMP", "RUG"}
+        assert all(amount > 0 for amount in totals.values())
 
 
 def run_in(page: str) -> str:

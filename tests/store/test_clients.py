@@ -54,8 +54,7 @@ def test_125_threads_share_one_kit_and_64_connections(valkey: servers.Server, na
 
         def submit() -> None:
             start.wait()
-            for number in range(8):
-                runs.append(kit.submit(Report(month=f"{number}")).id)
+            runs.extend(kit.submit(Report(month=f"{number}")).id for number in range(8))
 
         threads = [threading.Thread(target=submit) for _ in range(125)]
         for thread in threads:

@@ -99,7 +99,7 @@ def far(
     return execute
 
 
-# A reply is lost after the server applied the operation -----------------------------------------------------------------
+# A reply is lost after the server applied the operation --------------------------------------------------------------
 
 
 def test_a_submission_whose_reply_is_lost_makes_one_run(far: Any, direct: World) -> None:
@@ -212,7 +212,7 @@ def test_scripts_that_the_server_forgot_are_sent_again(connect: Connect, own_ser
 
 
 def test_a_script_forgotten_by_halves_spares_what_was_applied(connect: Connect, own_server: servers.Server) -> None:
-    """Of two operations in one round trip the server knows only the second: the first is refused, the second applied."""
+    """Of two operations in one round trip the server knows only the second: one is refused, the other applied."""
     client = connect(own_server.url)
     world = open_world(own_server.url, _namespace(client))
     client.execute_all([world.operations.submit(submission())])

@@ -109,8 +109,8 @@ class Walk:
 
     def step(self) -> None:
         steps = {
-            self.submit: 6, self.take: 6, self.report: 3, self.settle: 4, self.zombie: 3, self.lapse: 2, self.release: 2,
-            self.cancel: 3, self.outdate: 1,
+            self.submit: 6, self.take: 6, self.report: 3, self.settle: 4, self.zombie: 3, self.lapse: 2,
+            self.release: 2, self.cancel: 3, self.outdate: 1,
         }  # fmt: skip
         self.random.choices(list(steps), list(steps.values()))[0]()
 

@@ -232,8 +232,7 @@ def test_twenty_threads_with_one_key_get_one_run(world: World) -> None:
 
     def submit() -> None:
         start.wait()
-        for _ in range(10):
-            admitted.append(world.store.execute(world.operations.submit(submission("k"))))
+        admitted.extend(world.store.execute(world.operations.submit(submission("k"))) for _ in range(10))
 
     threads = [threading.Thread(target=submit) for _ in range(20)]
     for thread in threads:

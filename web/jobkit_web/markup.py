@@ -43,15 +43,22 @@ def widget(
     cancellable: bool = True,
     then: str | None = None,
     nonce: str | None = None,
+    label: str | None = None,
 ) -> str:
     """Markup that shows this run live: put it into a page as it is (a template must not escape it again).
 
     `endpoint` is where the app of `create_app` is mounted; `then` follows success: `"reload"` or a URL; `nonce` is the
-    page's own, where its Content-Security-Policy wants one.
+    page's own, where its Content-Security-Policy wants one; `label` says what is being done.
     """
     endpoint = checked_endpoint(endpoint)
     actions = [action for action in USUAL if cancellable or action is not Action.CANCEL]
-    attributes = {"run": run.id, "endpoint": endpoint, "token": access_token(run, actions), "then": then}
+    attributes = {
+        "run": run.id,
+        "endpoint": endpoint,
+        "token": access_token(run, actions),
+        "then": then,
+        "label": label,
+    }
     link = f"{endpoint}/runs/{run.id}?token={_sign(run, actions, URL_TTL, in_url=True)}"
     return (
         f"{scripts(endpoint, nonce)}"
