@@ -95,9 +95,9 @@ def store() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def worker(url: str, namespace: str) -> Iterator[None]:
+def worker(url: str, namespace: str, target: str = "benchmarks.throughput:kit") -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker", "benchmarks.throughput:kit", "--log-level", "WARNING",
+        [sys.executable, "-m", "jobkit.worker", target, "--log-level", "WARNING",
          "--concurrency", str(CHILDREN)],
         cwd=ROOT,
         env=os.environ | {"JOBKIT_URL": url, "JOBKIT_NAMESPACE": namespace},

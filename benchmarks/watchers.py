@@ -1,7 +1,7 @@
 """How many watchers one web process serves: N streams of one run that reports ten times a second.
 
 Three processes: the web server (measured), the readers, and this one, which reports as a worker would and reads what
-the server used. Usage: python benchmarks/watchers.py [--watchers 1000] [--seconds 10] [--json]
+the server used. Usage: python benchmarks/watchers.py [--watchers 1000] [--seconds 10] [--json FILE]
 
     delivered   frames received, of updates x watchers
     p50, p99    milliseconds from just before the report to the frame in the reader
@@ -225,10 +225,12 @@ def main() -> None:
             parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
             parser.add_argument("--watchers", type=int, default=1000)
             parser.add_argument("--seconds", type=float, default=10.0)
-            parser.add_argument("--json", action="store_true")
+            parser.add_argument("--json", type=Path, help="write the figures here too")
             options = parser.parse_args()
             figures = measure(options.watchers, options.seconds)
-            say(json.dumps(figures) if options.json else table(figures))
+            say(table(figures))
+            if options.json:
+                options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

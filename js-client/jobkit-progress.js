@@ -4,7 +4,6 @@ const follows = (next, last) =>
 const isTerminal = (snapshot) => /^(succeeded|failed|cancelled)$/.test(snapshot?.state ?? "");
 function eventParser(onEvent, onRetry) {
 let rest = "";
-let afterReturn = false;
 let name = "";
 let data = [];
 const read = (line) => {
@@ -20,8 +19,7 @@ else if (field === "data") data.push(value);
 else if (field === "retry" && /^\d+$/.test(value)) onRetry(+value);
 };
 return (text) => {
-const lines = (rest + (afterReturn ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
-afterReturn = text.endsWith("\r");
+const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
 rest = (lines.pop());
 lines.forEach(read);
 };
@@ -35,18 +33,17 @@ backoff: 0.5,
 hidden: 15,
 };
 const STEPS = ["sse", "long-poll", "poll"];
-const FINAL = [403, 404, 410];
+const FINAL = [403, 404, 410, 422]; // 422: for one stream they are too many
 const LONG_POLL = 25;
 const LONGEST_BACKOFF = 30;
 const LONGEST_PAUSE = 3600; // a timer set for more than 24 days fires at once
 const connections = {};
 const connectionTo = (endpoint, transport, patience) =>
 (connections[transport + endpoint] ??= createConnection(endpoint, transport, patience));
-const bearer = ({ token }) => (token ? { authorization: `Bearer ${token}` } : {});
 function createConnection(endpoint, transport, impatience) {
 const patience = { ...PATIENCE, ...impatience };
 const all = new Set();
-let served = new Set();
+let more = false;
 let current = new AbortController();
 let timer;
 let late = false;
@@ -63,18 +60,18 @@ let skew;
 let looking;
 function heed(watch) {
 if (watch.closed) all.delete(watch);
-else all.add(watch);
+else {
+all.add(watch);
+more = true;
+}
 clearTimeout(looking);
 looking = setTimeout(() => {
 if (!working) work();
-else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
+else if (!all.size || more) current.abort();
 });
 }
 function now() {
 return Date.now() / 1000 + (skew ?? 0);
-}
-function cancel(watch) {
-return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
 }
 async function work() {
 working = true;
@@ -98,9 +95,8 @@ current.abort();
 }
 async function takeTurn() {
 current = new AbortController();
-late = heard = false;
+late = heard = more = false;
 wait = 0;
-served = new Set(all);
 if (Date.now() >= probeAt) step = first;
 const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
 try {
@@ -112,7 +108,6 @@ current.abort(); // lets go of a body that was not read to its end
 }
 }
 async function readStream(watches) {
-const { firstFrame, stall } = patience;
 const began = Date.now();
 let leave = false;
 const on = {
@@ -133,7 +128,7 @@ on[name]?.(JSON.parse(data));
 },
 (milliseconds) => (wait = milliseconds / 1000),
 );
-allow(firstFrame);
+allow(patience.firstFrame);
 const response = await open(watches);
 if (watches[1] && FINAL.includes(response.status)) return stepDown();
 if (!(await admits(response, [...all]))) return 0;
@@ -143,16 +138,16 @@ while (!leave) {
 const { done, value } = await reader.read();
 if (done) break;
 parse(value);
-if (heard) allow(stall);
+if (heard) allow(patience.stall);
 }
 if (!heard) return recover();
-failures = leave || Date.now() - began > firstFrame * 1000 ? 0 : failures + 1;
+failures = leave || Date.now() - began > patience.firstFrame * 1000 ? 0 : failures + 1;
 return wait || jitter();
 }
 function open(watches) {
 const { signal } = current;
 const [watch] = watches;
-if (!watches[1]) return fetch(`${urlOf(watch)}/events`, { headers: bearer(watch), signal });
+if (!watches[1]) return fetch(`${watch.url}/events`, { headers: watch.headers(), signal });
 const headers = { "content-type": "application/json" };
 const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
 return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
@@ -162,22 +157,20 @@ const waits = step === 1 && !watches[1];
 let pause = patience.poll;
 for (const watch of watches) {
 if (watch.closed) continue;
+const headers = watch.headers();
 const { snapshot: known, etag } = watch;
-const headers = bearer(watch);
-let url = urlOf(watch);
+let { url } = watch;
 if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
 else if (etag) headers["if-none-match"] = etag;
 allow(patience.stall);
 const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
 if (!(await admits(response, of(watch.id)))) continue;
-if (response.status !== 304) {
-deliver(await response.json());
+report(true);
+deliver(response.status === 304 && known ? known : await response.json());
 watch.etag = response.headers.get("etag");
-}
 if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
 }
 failures = 0;
-report(true);
 return Math.max(pause, wait);
 }
 async function admits({ ok, status, headers }, watches) {
@@ -195,7 +188,7 @@ for (const watch of of(snapshot.id)) watch.accept(snapshot);
 }
 async function lose({ id, status }) {
 await refuse(of(id), status);
-if (status === 401) current.abort(); // there is a new access token to come with
+if (of(id)[0]) current.abort(); // there is a new access token to come with
 }
 function refuse(watches, status) {
 return Promise.all(watches.map((watch) => watch.refuse(status)));
@@ -242,11 +235,8 @@ current.abort();
 });
 see();
 }
-function urlOf({ id }) {
-return `${endpoint}/runs/${encodeURIComponent(id)}`;
-}
 if (typeof document !== "undefined") listen();
-return { heed, now, cancel };
+return { heed, now };
 }
 class WatchError extends Error {
 name = "WatchError";
@@ -262,6 +252,7 @@ connected;
 closed = false;
 transport;
 done;
+url;
 token;
 etag;
 #getToken;
@@ -276,7 +267,9 @@ this.token = token;
 this.#getToken = getToken;
 this.done = new Promise((resolve) => (this.#settle = resolve));
 this.done.catch(() => {}); // whoever does not ask for it need not handle it
-this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
+endpoint = endpoint.replace(/\/+$/, "");
+this.url = `${endpoint}/runs/${encodeURIComponent(run)}`;
+this.#connection = connectionTo(endpoint, transport, patience);
 this.#connection.heed(this);
 if (signal?.aborted) this.close();
 signal?.addEventListener("abort", () => this.close());
@@ -285,8 +278,9 @@ now() {
 return this.#connection.now();
 }
 async cancel() {
-let response = await this.#connection.cancel(this);
-if (response.status === 401 && (await this.#refresh())) response = await this.#connection.cancel(this);
+const ask = () => fetch(`${this.url}/cancel`, { method: "POST", headers: this.headers() });
+let response = await ask();
+if (response.status === 401 && (await this.#refresh())) response = await ask();
 if (!response.ok) throw new WatchError(this.id, response.status);
 return response.json();
 }
@@ -300,6 +294,9 @@ if (this.snapshot === seen) await new Promise((wake) => this.#waiting.push(wake)
 else yield (seen = this.snapshot);
 }
 await this.done;
+}
+headers() {
+return this.token ? { authorization: `Bearer ${this.token}` } : {};
 }
 accept(snapshot) {
 this.#renewed = false;
@@ -325,8 +322,7 @@ this.#emit("connection");
 }
 async #refresh() {
 const token = await this.#getToken?.();
-if (token) this.token = token;
-return !!token;
+return token && (this.token = token);
 }
 #emit(name) {
 this.dispatchEvent(new Event(name));
@@ -505,14 +501,14 @@ queueMicrotask(() => {
 this.#changing = false;
 const watched = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
 const key = watched.join("\n");
-if (!this.isConnected) {
-if (!this.#watch?.closed) this.#key = "";
-this.#watch?.close();
-return;
-}
+if (this.isConnected) {
 if (key !== this.#key) this.#begin(watched);
 this.#key = key;
 this.#render();
+} else {
+if (!this.#watch?.closed) this.#key = "";
+this.#watch?.close();
+}
 });
 }
 #begin([src, run, endpoint = "/jobs", token, tokenUrl, transport]) {

@@ -31,7 +31,7 @@ export const PATIENCE = {
 
 /** @type {Transport[]} */
 const STEPS = ["sse", "long-poll", "poll"];
-const FINAL = [403, 404, 410];
+const FINAL = [403, 404, 410, 422]; // 422: for one stream they are too many
 const LONG_POLL = 25;
 const LONGEST_BACKOFF = 30;
 const LONGEST_PAUSE = 3600; // a timer set for more than 24 days fires at once
@@ -49,9 +49,6 @@ const connections = {};
 export const connectionTo = (endpoint, transport, patience) =>
   (connections[transport + endpoint] ??= createConnection(endpoint, transport, patience));
 
-/** @param {{ token?: string | null }} holder @returns {Record<string, string>} */
-const bearer = ({ token }) => (token ? { authorization: `Bearer ${token}` } : {});
-
 /**
  * @param {string} endpoint
  * @param {Transport} transport
@@ -61,8 +58,8 @@ function createConnection(endpoint, transport, impatience) {
   const patience = { ...PATIENCE, ...impatience };
   /** @type {Set<Watch>} */
   const all = new Set();
-  /** Those whom the last turn served, or the one at hand serves. @type {Set<Watch>} */
-  let served = new Set();
+  /** Whether somebody came since the last turn began. */
+  let more = false;
   /** Ends the turn or the pause at hand. */
   let current = new AbortController();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -88,23 +85,21 @@ function createConnection(endpoint, transport, impatience) {
   /** Takes in a new watch, lets go of a closed one. @param {Watch} watch */
   function heed(watch) {
     if (watch.closed) all.delete(watch);
-    else all.add(watch);
+    else {
+      all.add(watch);
+      more = true;
+    }
     // They come and go in bunches: a tick later the loop is told, once. Who is new does not wait for a pause to pass.
     clearTimeout(looking);
     looking = setTimeout(() => {
       if (!working) work();
-      else if (!all.size || [...all].some((watch) => !served.has(watch))) current.abort();
+      else if (!all.size || more) current.abort();
     });
   }
 
   /** Epoch seconds by the server's clock. */
   function now() {
     return Date.now() / 1000 + (skew ?? 0);
-  }
-
-  /** Asks the server, once. @param {Watch} watch */
-  function cancel(watch) {
-    return fetch(`${urlOf(watch)}/cancel`, { method: "POST", headers: bearer(watch) });
   }
 
   async function work() {
@@ -133,9 +128,8 @@ function createConnection(endpoint, transport, impatience) {
   /** @returns {Promise<number>} seconds to pause before the next turn */
   async function takeTurn() {
     current = new AbortController();
-    late = heard = false;
+    late = heard = more = false;
     wait = 0;
-    served = new Set(all);
     if (Date.now() >= probeAt) step = first;
     // Of each run the newest watch: what that one knows, the others know too.
     const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
@@ -151,7 +145,6 @@ function createConnection(endpoint, transport, impatience) {
 
   /** @param {Watch[]} watches one of each run */
   async function readStream(watches) {
-    const { firstFrame, stall } = patience;
     const began = Date.now();
     let leave = false;
     /** What each event does; others are ignored. @type {Record<string, (data: any) => unknown>} */
@@ -175,7 +168,7 @@ function createConnection(endpoint, transport, impatience) {
       (milliseconds) => (wait = milliseconds / 1000),
     );
 
-    allow(firstFrame);
+    allow(patience.firstFrame);
     const response = await open(watches);
     // Refusing one run is final; refusing the common stream says nothing yet of each run: polls will tell.
     if (watches[1] && FINAL.includes(response.status)) return stepDown();
@@ -187,10 +180,10 @@ function createConnection(endpoint, transport, impatience) {
       const { done, value } = await reader.read();
       if (done) break;
       parse(value);
-      if (heard) allow(stall);
+      if (heard) allow(patience.stall);
     }
     if (!heard) return recover();
-    failures = leave || Date.now() - began > firstFrame * 1000 ? 0 : failures + 1;
+    failures = leave || Date.now() - began > patience.firstFrame * 1000 ? 0 : failures + 1;
     return wait || jitter();
   }
 
@@ -198,7 +191,7 @@ function createConnection(endpoint, transport, impatience) {
   function open(watches) {
     const { signal } = current;
     const [watch] = watches;
-    if (!watches[1]) return fetch(`${urlOf(watch)}/events`, { headers: bearer(watch), signal });
+    if (!watches[1]) return fetch(`${watch.url}/events`, { headers: watch.headers(), signal });
     const headers = { "content-type": "application/json" };
     const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
     return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
@@ -210,22 +203,20 @@ function createConnection(endpoint, transport, impatience) {
     let pause = patience.poll;
     for (const watch of watches) {
       if (watch.closed) continue;
+      const headers = watch.headers();
       const { snapshot: known, etag } = watch;
-      const headers = bearer(watch);
-      let url = urlOf(watch);
+      let { url } = watch;
       if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
       else if (etag) headers["if-none-match"] = etag;
       allow(patience.stall);
       const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
       if (!(await admits(response, of(watch.id)))) continue;
-      if (response.status !== 304) {
-        deliver(await response.json());
-        watch.etag = response.headers.get("etag");
-      }
+      report(true);
+      deliver(response.status === 304 && known ? known : await response.json());
+      watch.etag = response.headers.get("etag");
       if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
     }
     failures = 0;
-    report(true);
     return Math.max(pause, wait);
   }
 
@@ -255,7 +246,7 @@ function createConnection(endpoint, transport, impatience) {
   /** @param {{ id: string, status: number }} gone */
   async function lose({ id, status }) {
     await refuse(of(id), status);
-    if (status === 401) current.abort(); // there is a new access token to come with
+    if (of(id)[0]) current.abort(); // there is a new access token to come with
   }
 
   /** @param {Watch[]} watches @param {number} status */
@@ -316,11 +307,6 @@ function createConnection(endpoint, transport, impatience) {
     see();
   }
 
-  /** @param {Watch} watch */
-  function urlOf({ id }) {
-    return `${endpoint}/runs/${encodeURIComponent(id)}`;
-  }
-
   if (typeof document !== "undefined") listen();
-  return { heed, now, cancel };
+  return { heed, now };
 }

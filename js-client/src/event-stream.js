@@ -7,7 +7,6 @@
  */
 export function eventParser(onEvent, onRetry) {
   let rest = "";
-  let afterReturn = false;
   let name = "";
   /** @type {string[]} */
   let data = [];
@@ -27,9 +26,8 @@ export function eventParser(onEvent, onRetry) {
   };
 
   return (text) => {
-    // A "\r" ends its line at once; should "\n" come next, in another piece, it belongs to it.
-    const lines = (rest + (afterReturn ? text.replace(/^\n/, "") : text)).split(/\r\n|\r|\n/);
-    afterReturn = text.endsWith("\r");
+    // A "\r" that comes last may be half a "\r\n": it waits for what follows.
+    const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
     rest = /** @type {string} */ (lines.pop());
     lines.forEach(read);
   };

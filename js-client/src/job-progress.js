@@ -53,15 +53,15 @@ export class JobProgress extends HTMLElement {
       this.#changing = false;
       const watched = WATCHED.map((name) => this.getAttribute(name) ?? undefined);
       const key = watched.join("\n");
-      if (!this.isConnected) {
+      if (this.isConnected) {
+        if (key !== this.#key) this.#begin(watched);
+        this.#key = key;
+        this.#render();
+      } else {
         // Back in the page, what has ended need not be asked for again.
         if (!this.#watch?.closed) this.#key = "";
         this.#watch?.close();
-        return;
       }
-      if (key !== this.#key) this.#begin(watched);
-      this.#key = key;
-      this.#render();
     });
   }
 

@@ -47,6 +47,8 @@ export class Watch extends EventTarget {
   transport;
   /** The terminal snapshot, whichever its state. Rejects with a `WatchError`, or an `AbortError` after `close()`. @type {Promise<Snapshot>} */
   done;
+  /** Where the run is. @type {string} @internal */
+  url;
   /** @type {string | null | undefined} @internal */
   token;
   /** Of the last polled answer. @type {string | null | undefined} @internal */
@@ -71,7 +73,9 @@ export class Watch extends EventTarget {
     this.#getToken = getToken;
     this.done = new Promise((resolve) => (this.#settle = resolve));
     this.done.catch(() => {}); // whoever does not ask for it need not handle it
-    this.#connection = connectionTo(endpoint.replace(/\/+$/, ""), transport, patience);
+    endpoint = endpoint.replace(/\/+$/, "");
+    this.url = `${endpoint}/runs/${encodeURIComponent(run)}`;
+    this.#connection = connectionTo(endpoint, transport, patience);
     this.#connection.heed(this);
     if (signal?.aborted) this.close();
     signal?.addEventListener("abort", () => this.close());
@@ -88,8 +92,9 @@ export class Watch extends EventTarget {
    * @returns {Promise<{ stopping: boolean }>} rejects with a `WatchError` when refused, a `TypeError` when offline
    */
   async cancel() {
-    let response = await this.#connection.cancel(this);
-    if (response.status === 401 && (await this.#refresh())) response = await this.#connection.cancel(this);
+    const ask = () => fetch(`${this.url}/cancel`, { method: "POST", headers: this.headers() });
+    let response = await ask();
+    if (response.status === 401 && (await this.#refresh())) response = await ask();
     if (!response.ok) throw new WatchError(this.id, response.status);
     return response.json();
   }
@@ -108,6 +113,11 @@ export class Watch extends EventTarget {
       else yield /** @type {Snapshot} */ (seen = this.snapshot);
     }
     await this.done;
+  }
+
+  /** What the server wants to see. @returns {Record<string, string>} @internal */
+  headers() {
+    return this.token ? { authorization: `Bearer ${this.token}` } : {};
   }
 
   /** @param {Snapshot} snapshot @internal */
@@ -140,8 +150,7 @@ export class Watch extends EventTarget {
 
   async #refresh() {
     const token = await this.#getToken?.();
-    if (token) this.token = token;
-    return !!token;
+    return token && (this.token = token);
   }
 
   /** @param {string} name */

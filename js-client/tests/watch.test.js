@@ -171,6 +171,89 @@ test("an access token that expires on the common stream is renewed for its run",
   assert.equal(requests.length, 2);
 });
 
+test("a run refused for want of an access token leaves the common stream to the others", async (t) => {
+  const { options, requests, close } = await setting(async (_, reply) => {
+    stream(reply, frame("gone", { id: "b", status: 401 }));
+    await quiet(100);
+    reply.end(frame("end", done));
+  });
+  t.after(close);
+  const [a, b] = [watch("a", options), watch("b", options)];
+  await assert.rejects(b.done, { status: 401 });
+  assert.equal((await a.done).state, "succeeded");
+  assert.equal(requests.length, 1);
+});
+
+test("polls that bring nothing new still tell that the access token was taken: after each 401 there is one more", async (t) => {
+  const statuses = [200, 401, 304, 401, 200];
+  const { options, requests, close } = await setting((_, reply, nth) =>
+    answer(reply, statuses[nth - 1], nth === 1 ? snapshot() : nth === 5 ? done : undefined, { etag: '"1"' }),
+  );
+  t.after(close);
+  let asked = 0;
+  await watch("a", { ...options, transport: "poll", getToken: () => `fresh ${++asked}` }).done;
+  assert.equal(asked, 2);
+  assert.equal(requests.length, 5);
+});
+
+test("an access token that the stream renews is used from then on", async (t) => {
+  const { options, requests, close } = await setting((asked, reply, nth) => {
+    if (asked.method === "POST") return answer(reply, 202, { stopping: true });
+    if (nth > 2) return stream(reply, frame("end", done));
+    stream(reply, frame("token", { id: "a", token: "fresh" }), frame("snapshot", snapshot()));
+    if (nth === 2) reply.end(frame("token", { id: "a", token: "fresher" }) + frame("bye", {}));
+    else reply.end(frame("bye", {}));
+  });
+  t.after(close);
+  const run = watch("a", options);
+  await run.done;
+  await run.cancel();
+  assert.deepEqual(requests.map(({ headers }) => headers.authorization), ["Bearer t", "Bearer fresh", "Bearer fresher", "Bearer fresher"]);
+});
+
+test("the common stream renews the access tokens of the runs it names", async (t) => {
+  const { options, requests, close } = await setting((_, reply, nth) => {
+    if (nth === 2) return stream(reply, ...["a", "b"].map((id) => frame("end", { ...done, id }))).end();
+    stream(reply, ...["a", "b"].map((id) => frame("snapshot", snapshot({ id }))));
+    reply.end(frame("token", { id: "b", token: "fresh" }) + frame("token", { id: "x", token: "nobody's" }) + frame("bye", {}));
+  });
+  t.after(close);
+  await Promise.all(["a", "b"].map((id) => watch(id, { ...options, token: `t-${id}` }).done));
+  assert.deepEqual(requests.map(({ body }) => body.runs.map((/** @type {any} */ { token }) => token)), [["t-a", "t-b"], ["t-a", "fresh"]]);
+});
+
+test("two watches of a run renew the access token that they share; one that is another's stays", async (t) => {
+  const { options, requests, close } = await setting((asked, reply) => {
+    if (asked.method === "POST") return answer(reply, 200, { stopping: false });
+    stream(reply, frame("snapshot", snapshot()), frame("token", { id: "a", token: "fresh" }), frame("end", done));
+  });
+  t.after(close);
+  const runs = ["may cancel", "t", "t"].map((token) => watch("a", { ...options, token }));
+  await Promise.all(runs.map((run) => run.done));
+  for (const run of runs) await run.cancel();
+  assert.deepEqual(requests.map(({ headers }) => headers.authorization), ["Bearer t", "Bearer may cancel", "Bearer fresh", "Bearer fresh"]);
+});
+
+test("more runs than one stream takes are polled", async (t) => {
+  const { options, close } = await setting((asked, reply) =>
+    asked.method === "POST" ? answer(reply, 422) : answer(reply, 200, { ...done, id: asked.url.at(-1) }),
+  );
+  t.after(close);
+  await Promise.all(["a", "b", "c"].map((id) => watch(id, options).done));
+});
+
+for (const transport of /** @type {const} */ (["sse", "long-poll", "poll"])) {
+  test(`the first snapshot comes when it is known to be connected by ${transport}`, async (t) => {
+    const { options, close } = await setting((_, reply) =>
+      transport === "sse" ? stream(reply, frame("end", done)) : answer(reply, 200, done),
+    );
+    t.after(close);
+    const run = watch("a", { ...options, transport });
+    run.addEventListener("snapshot", () => assert.deepEqual([run.connected, run.transport], [true, transport]));
+    await run.done;
+  });
+}
+
 for (const status of [429, 500, 502, 503]) {
   test(`a window of ${status} is waited out`, async (t) => {
     const { options, requests, close } = await setting((_, reply, nth) =>
@@ -234,7 +317,7 @@ test("a stream that is buffered on its way gives place to long polls", async (t)
   await run.done;
   assert.equal(run.transport, "long-poll");
   assert.deepEqual(requests.map(({ url }) => url.replace("/jobs/runs/a", "")), [
-    "/events", "", "?wait=25&version=1", "?wait=25&version=2",
+    "/events", "?wait=25&version=0", "?wait=25&version=1", "?wait=25&version=2",
   ]);
   assert.ok(requests[0].closed);
 });
@@ -271,7 +354,7 @@ test("long polls that fail give place to plain ones, with ETag and 304", async (
   const { options, requests, close } = await setting((asked, reply) => {
     if (asked.url.includes("wait")) return answer(reply, 504);
     if (++polls === 1) return answer(reply, 200, snapshot(), { etag: '"1"' });
-    return polls < 5 && asked.headers["if-none-match"] === '"1"' ? answer(reply, 304) : answer(reply, 200, done);
+    return polls < 5 && asked.headers["if-none-match"] === '"1"' ? answer(reply, 304, undefined, { etag: '"1"' }) : answer(reply, 200, done);
   });
   t.after(close);
   const run = watch("a", { ...options, transport: "long-poll" });

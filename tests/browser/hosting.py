@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from jobkit_web import accepted, create_app, widget
 from starlette.applications import Starlette
@@ -54,8 +55,8 @@ async def form(_request: Request) -> Response:
 
 
 async def sent(request: Request) -> Response:
-    async with request.form() as fields:
-        return accepted(await _submit(request, {"folder": str(fields["folder"])}))
+    fields = dict(parse_qsl((await request.body()).decode()))
+    return accepted(await _submit(request, fields))
 
 
 async def own(_request: Request) -> Response:

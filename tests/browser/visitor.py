@@ -118,3 +118,23 @@ def _body(request: Request) -> bytes:
     assert response is not None
     redirected = 300 <= response.status < 400
     return b"" if redirected else response.body()
+
+
+_SPOKEN = ("group", "progressbar", "button", "link", "status", "alert")
+
+
+def accessible(page: Page) -> dict[str, str]:
+    """What the browser itself tells assistive technology: of each role the name, and the value or text there is."""
+    session = page.context.new_cdp_session(page)
+    nodes = {node["nodeId"]: node for node in session.send("Accessibility.getFullAXTree")["nodes"]}
+    session.detach()
+    spoken = [node for node in nodes.values() if not node["ignored"] and node["role"]["value"] in _SPOKEN]
+    said = {node["role"]["value"]: ", ".join(filter(None, _said(node, nodes))) for node in spoken}
+    assert len(said) == len(spoken), "no role is there twice"
+    return said
+
+
+def _said(node: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> tuple[str, ...]:
+    text = "".join(nodes[child]["name"]["value"] for child in node["childIds"] if "name" in nodes[child])
+    value = node.get("value", {}).get("value", "")
+    return node["name"]["value"], text if node["role"]["value"] == "status" else f"{value}"

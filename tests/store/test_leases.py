@@ -213,6 +213,20 @@ def test_a_slot_freed_by_a_lapse_may_take_the_same_run_again(world: World) -> No
     assert world.report(lease).verdict is Verdict.LOST
 
 
+@pytest.mark.parametrize("late", [Outcome.SUCCEEDED, Outcome.CANCELLED])
+def test_what_a_slot_held_before_it_lapsed_does_not_touch_what_it_holds_now(world: World, late: Outcome) -> None:
+    """Nobody took the lapsed run, so its old token is still good; but its slot has gone on to another run."""
+    before = world.started(slot="w/1")
+    world.lapse(before.run_id)
+    now = world.started(slot="w/1")
+    if late is Outcome.CANCELLED:
+        world.cancel(before.run_id)
+    else:
+        assert world.settle(before) is Verdict.OK
+    assert world.renew("w/1") == (Renewed("w/1", Verdict.OK, now.run_id, now.token),)
+    assert world.settle(now) is Verdict.OK
+
+
 # Renewing -------------------------------------------------------------------------------------------------------------
 
 
@@ -322,6 +336,11 @@ def test_a_short_pause_of_the_sweeps_excuses_nobody(world: World) -> None:
     world.raw.zadd(f"{world.prefix}leases", {lease.run_id: world.now() - 1})
     world.swept_ago(4.0)
     assert world.sweep().expired == 1
+
+
+def test_a_lease_shorter_than_the_pace_of_the_sweeps_still_runs_out(world: World) -> None:
+    lease = world.started(lease=1_000)
+    assert world.lapse(lease.run_id).expired == 1
 
 
 def test_a_sweep_brings_what_is_due(world: World) -> None:

@@ -263,6 +263,7 @@ class Stored:
         if record["state"] == "running":
             holds = self.hashes[f"slot:{record['owner']}"]
             assert (holds["run"], holds["token"]) == (run_id, record["token"]), f"{run_id} is not in its slot"
+            assert self.ttls[f"slot:{record['owner']}"] == -1, f"the slot of {run_id} would end under it"
 
     def _check_pointer(self, key: str, names: dict[str, str]) -> None:
         assert names, f"the pointer of {key} names nothing"

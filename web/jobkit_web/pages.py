@@ -29,7 +29,7 @@ LONGEST_RESULT = 20_000
 
 PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
     ),
     "Cache-Control": "no-store",
@@ -96,6 +96,7 @@ def _page(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark"><meta name="robots" content="noindex">'
+        '<link rel="icon" href="data:,">'
         f"<title>{_text(title)}</title>"
         f'<link rel="stylesheet" href="{escape(style)}" integrity="{assets().integrity(STYLE)}">'
         f"{head}{_scripts(root) if script else ''}</head>"

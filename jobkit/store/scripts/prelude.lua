@@ -58,8 +58,9 @@ end
 
 local function put(run, name, value)
   run[name] = value
-  run.changes[#run.changes + 1] = name
-  run.changes[#run.changes + 1] = value
+  local changes = run.changes
+  local last = #changes
+  changes[last + 1], changes[last + 2] = name, value
 end
 
 -- Snapshots: the bytes that a browser will get, joined from what the clients encoded ----------------------------------

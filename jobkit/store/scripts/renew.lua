@@ -3,10 +3,7 @@
 -- A resend renews again. ARGV: worker, number of queues, queues…, slots…
 local worker, queues = ARGV[1], tonumber(ARGV[2])
 
-local function verdict(uid, run, token)
-  if not run or run.owner ~= uid then
-    return 'lost'
-  end
+local function verdict(run, token)
   local refused = refusal(run, token)
   if refused then
     return refused
@@ -32,7 +29,7 @@ for i = 3 + queues, #ARGV do
   local holds = redis.call('HMGET', slot_key(uid), 'run', 'token')
   local id, token = holds[1] or '', holds[2] or ''
   answers[#answers + 1] = uid
-  answers[#answers + 1] = id == '' and 'idle' or verdict(uid, read_run(id), token)
+  answers[#answers + 1] = id == '' and 'idle' or verdict(read_run(id), token)
   answers[#answers + 1] = id
   answers[#answers + 1] = token
 end

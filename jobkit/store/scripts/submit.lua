@@ -30,9 +30,10 @@ local function stake(run)
   end
 end
 
+-- (A run that is being cancelled is not pointed to any more.)
 local function live_run(names)
   local run = names[1] and read_run(names[1])
-  if run and not ENDED[run.state] and run.cancelling ~= '1' and (reuse == 'any' or run.start == '0') then
+  if run and not ENDED[run.state] and (reuse == 'any' or run.start == '0') then
     return run
   end
 end
