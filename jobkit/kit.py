@@ -177,7 +177,6 @@ class JobKit:
             admission=admitted.admission,
             interest="" if admitted.admission is Admission.CACHED else submission.interest,
             answered=admitted.result,
-            submitted=admitted.snapshot,
         )
 
     # What it is made of -----------------------------------------------------------------------------------------------

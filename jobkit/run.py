@@ -60,15 +60,12 @@ class Run(Generic[R]):
         admission: Admission | None = None,
         interest: str = "",
         answered: bytes | None = None,
-        submitted: Snapshot | None = None,
     ) -> None:
         self.id = run_id
         self.admission = admission
         self.refresh_id: str | None = None
         self.interest = interest
         """The name of this handle's stake in the run; empty for a handle made from an id."""
-        self.submitted = submitted
-        """The snapshot that `submit` saw."""
         self.kit = kit
         self._spec = spec
         self._answered = answered

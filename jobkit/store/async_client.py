@@ -45,6 +45,7 @@ class AsyncStore:
         self.subscriptions = Subscriptions(self._new_connection)
         self._patience = patience
         self._pool: Any = None  # redis-py's pools are partly untyped
+        self._where = str(location)
         self._opening = asyncio.Lock()
 
     async def execute(self, operation: Operation[T]) -> T:
@@ -56,7 +57,7 @@ class AsyncStore:
         """Carry out several in one round trip, in this order; after trouble all are sent again."""
         if self.secret is None:
             await self.open()
-        return await self._carry_out(conversation(operations, self._patience, str(self.location)))
+        return await self._carry_out(conversation(operations, self._patience, self._where))
 
     async def close(self) -> None:
         await self.subscriptions.close()
@@ -66,12 +67,11 @@ class AsyncStore:
 
     async def open(self) -> Opened:
         """Open the partition, checking that the server is fit; happens by itself at the first operation."""
-        where = str(self.location)
         async with self._opening:
-            opened: Opened = (await self._carry_out(conversation((self.operations.open(),), self._patience, where)))[0]
+            opened: Opened = (await self._carry_out(conversation((self.operations.open(),), self._patience, self._where)))[0]
             memory = await self._send([("INFO", "memory")])
             if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
-                check_policy(memory[0], where)
+                check_policy(memory[0], self._where)
             self.secret = opened.secret
         return opened
 

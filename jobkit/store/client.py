@@ -41,6 +41,7 @@ class Store:
         self.secret: bytes | None = None
         self._patience = patience
         self._pools: dict[Purpose, Pool] = {}
+        self._where = str(location)
         self._opening = threading.Lock()
 
     def execute(self, operation: Operation[T]) -> T:
@@ -52,7 +53,7 @@ class Store:
         """Carry out several in one round trip, in this order; after trouble all are sent again."""
         if self.secret is None:
             self.open()
-        return self._carry_out(conversation(operations, self._patience, str(self.location)))
+        return self._carry_out(conversation(operations, self._patience, self._where))
 
     def wait(self, bells: Sequence[str], timeout: float) -> None:
         """Block until one of the bells rings, for at most `timeout` seconds (less than 10).
@@ -71,12 +72,11 @@ class Store:
 
     def open(self) -> Opened:
         """Open the partition, checking that the server is fit; happens by itself at the first operation."""
-        where = str(self.location)
         with self._opening:
-            opened: Opened = self._carry_out(conversation((self.operations.open(),), self._patience, where))[0]
+            opened: Opened = self._carry_out(conversation((self.operations.open(),), self._patience, self._where))[0]
             memory = self._send([("INFO", "memory")], Purpose.COMMANDS)
             if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
-                check_policy(memory[0], where)
+                check_policy(memory[0], self._where)
             self.secret = opened.secret
         return opened
 

@@ -29,9 +29,7 @@ class Admitted:
 
     admission: Admission
     id: str
-    snapshot: Snapshot
     result: bytes | None
-    secret: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +143,8 @@ def opened(reply: list[bytes]) -> Opened:
 
 
 def admitted(reply: list[Any]) -> Admitted:
-    admission, run_id, snapshot, result, secret = reply
-    return Admitted(Admission(admission.decode()), run_id.decode(), Snapshot.from_json(snapshot), result, secret)
+    admission, run_id, result = reply
+    return Admitted(Admission(admission.decode()), run_id.decode(), result)
 
 
 def taken(reply: list[Any]) -> Lease | NoWork:

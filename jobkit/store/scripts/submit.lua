@@ -1,6 +1,6 @@
 -- submit: admits a run, or finds the one that already answers.
 -- Guarantees: at most one live run per cache key, however many submit at once; the interest is counted in the same step.
--- Answers {admission, id, snapshot, result or nil, secret}. A resend (same id) answers the run it made.
+-- Answers {admission, id, result or nil}. A resend (same id) answers the run it made.
 -- ARGV: id; then what the record keeps, in the order of GIVEN, '' for none; then interest, owner, reuse, priority, delay_ms,
 --       at_ms
 local GIVEN = {
@@ -12,7 +12,7 @@ local interest, owner, reuse, priority, delay, at = unpack(ARGV, 2 + #GIVEN)
 
 local function answer(admission, run)
   local result = run.state == 'succeeded' and field(run, 'result')
-  return {admission, run.id, snapshot(run.id), result or false, partition[3]}
+  return {admission, run.id, result or false}
 end
 
 local function own(run)
