@@ -17,7 +17,7 @@ import msgspec
 
 from jobkit.cache_key import parts
 from jobkit.errors import BadArguments, BadJob, BadResult
-from jobkit.files import MARK, File, FileStorage
+from jobkit.files import MARK, File, FileStorage, with_files_replaced
 
 MAX_ARGUMENTS_BYTES: Final = 1024**2
 MAX_RESULT_BYTES: Final = 8 * 1024**2
@@ -102,8 +102,10 @@ class ResultCodec:
             ) from error
 
     def _decoded_with_files(self, data: bytes, storage: FileStorage | None) -> object:
+        """Where the annotation said nothing (`Any`), descriptions of files become files afterwards."""
         decode_foreign = partial(_decode_foreign, storage=storage)
-        return _with_files(msgspec.json.decode(data, type=self._declared, dec_hook=decode_foreign), storage)
+        value = msgspec.json.decode(data, type=self._declared, dec_hook=decode_foreign)
+        return with_files_replaced(value, partial(File.from_description, storage=storage))
 
     def _refusal(self, detail: str) -> BadResult:
         return BadResult(f"{self._name}: perform returned what cannot be kept: {detail}")
@@ -146,19 +148,6 @@ def _decode_foreign(kind: Any, data: Any, storage: FileStorage | None = None) ->
     if _is_pydantic_model(kind):
         return kind.model_validate_json(msgspec.json.encode(data))  # strict models take text only as JSON
     return data
-
-
-def _with_files(value: object, storage: FileStorage | None) -> object:
-    """Where the annotation said nothing (`Any`), descriptions of files become files here."""
-    match value:
-        case {"$file": _}:
-            return File.from_description(value, storage)
-        case dict():
-            return {key: _with_files(item, storage) for key, item in value.items()}
-        case list():
-            return [_with_files(item, storage) for item in value]
-        case _:
-            return value
 
 
 def _is_pydantic_model(kind: object) -> bool:

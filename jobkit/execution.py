@@ -1,9 +1,10 @@
 """Execution: one start of a run, from its lease to how it is settled.
 
-    resolve   find the job's class, or hand the run back to a worker that knows it
-    restore   make the job from its stored arguments
-    perform   call it, where it can be stopped and its progress is seen (see `Performer`)
+    resolve   find the job's class
+    perform   make the job from its stored arguments, call it where it can be stopped and its progress is seen
+              (see `Performer`), and encode what it returns; a job that is not known here goes back instead
     decide    what its end means; pure
+    tell      one line in the log
     settle    say so to the store, through the lease
 
 What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_perform` alone,
@@ -139,10 +140,7 @@ class Execution:
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        ended = (
-            self._perform(start) if start.spec else Unknown(f"no worker for {lease.job} version {lease.cache_version}")
-        )
-        decision = decide(ended)
+        decision = decide(self._perform(start))
         _tell(start, decision)
         return self._settle(start, decision)
 
@@ -159,7 +157,8 @@ class Execution:
     def _perform(self, start: _Start) -> Ended:
         """Restore, perform and encode: everything that runs the author's code."""
         lease, spec = start.lease, start.spec
-        assert spec is not None, "only a known job is performed"
+        if spec is None:
+            return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
             job = spec.decode_arguments(lease.arguments)
             value = self._performer.perform(lease, spec, job, start.progress)

@@ -15,7 +15,7 @@ import re
 import secrets
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -148,6 +148,19 @@ class FileStorage:
         """The ids of all runs with files here, for a sweep that knows which still exist."""
         if self.directory.is_dir():
             yield from (entry.name for entry in self.directory.iterdir() if entry.is_dir())
+
+
+def with_files_replaced(value: Any, replacement: Callable[[dict[str, Any]], object]) -> Any:
+    """A result as plain JSON values, with something else for each description of a kept file, in the order they stand."""
+    match value:
+        case {"$file": _}:
+            return replacement(value)
+        case dict():
+            return {name: with_files_replaced(part, replacement) for name, part in value.items()}
+        case list():
+            return [with_files_replaced(part, replacement) for part in value]
+        case _:
+            return value
 
 
 def owner_of(key: str) -> str:

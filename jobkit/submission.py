@@ -57,7 +57,6 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         head=_head(run_id, spec),
         job=spec.name,
         queue=queue,
-        queue_json=msgspec.json.encode(queue),
         key=spec.cache_key(job) or "",
         arguments=spec.encode_arguments(job),
         priority=_priority(options.priority if wishes.priority is None else wishes.priority),

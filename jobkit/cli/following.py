@@ -20,7 +20,7 @@ from rich.live import Live
 from jobkit.cli.bar import Bar
 from jobkit.cli.endings import Exit, exit_of
 from jobkit.errors import RunFailed
-from jobkit.files import MARK
+from jobkit.files import MARK, with_files_replaced
 from jobkit.lifecycle import State
 from jobkit.snapshot import Failure, Snapshot
 
@@ -145,12 +145,10 @@ def _print_outcome(kit: JobKit, run: Run[Any], last: Snapshot) -> None:
 
 def _with_paths(value: Any, kit: JobKit) -> Any:
     """A result whose kept files say where they lie, since here they can be opened."""
-    match value:
-        case {"$file": {"key": str(key), **facts}}:
-            return {MARK: {**facts, "path": f"{kit.files.directory / key}"}}
-        case dict():
-            return {name: _with_paths(part, kit) for name, part in value.items()}
-        case list():
-            return [_with_paths(part, kit) for part in value]
-        case _:
-            return value
+
+    def with_path(description: dict[str, Any]) -> object:
+        facts = dict(description[MARK])
+        path = kit.files.directory / facts.pop("key")
+        return {MARK: {**facts, "path": f"{path}"}}
+
+    return with_files_replaced(value, with_path)

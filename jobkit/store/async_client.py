@@ -68,7 +68,9 @@ class AsyncStore:
     async def open(self) -> Opened:
         """Open the partition, checking that the server is fit; happens by itself at the first operation."""
         async with self._opening:
-            opened: Opened = (await self._carry_out(conversation((self.operations.open(),), self._patience, self._where)))[0]
+            opened: Opened = (
+                await self._carry_out(conversation((self.operations.open(),), self._patience, self._where))
+            )[0]
             memory = await self._send([("INFO", "memory")])
             if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
                 check_policy(memory[0], self._where)

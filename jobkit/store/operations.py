@@ -14,6 +14,7 @@ import re
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from hashlib import sha1
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         Page,
         Renewed,
         Reported,
+        Stored,
         Swept,
         Verdict,
     )
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Value = bytes | str | int
 
-MESSAGE_OF_LOST_WORKER = "The worker that performed this was lost."
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
@@ -115,7 +116,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     head: bytes
     job: str
     queue: str
-    queue_json: bytes
     key: str
     arguments: bytes
     priority: int
@@ -160,16 +160,19 @@ class Operations:
         return f"{self.prefix()}bell:{queue}"
 
     def open(self) -> Operation[Opened]:
+        """Found the partition if it is new, and learn its identity.
+
+        Raises:
+            StoreMisconfigured: it keeps runs in another format.
+        """
         return self._operation("open", "0-", FORMAT, os.urandom(8).hex(), os.urandom(32).hex(), read=replies.opened)
 
     def submit(self, submission: Submission) -> Operation[Admitted]:
+        """Admit a run, or find the one that answers."""
         s = submission
         return self._operation(
-            "submit", s.id, s.id, s.head, s.job, s.queue, s.queue_json, s.key, s.arguments,
-            "" if s.lease is None else s.lease, s.max_attempts, s.max_crashes, s.keep,
-            "" if s.cache_ttl is None else s.cache_ttl, s.undeliverable, "1" if s.public_result else "",
-            s.cache_version, s.tags, s.interest, s.owner, s.reuse.value, s.priority, s.delay,
-            "" if s.at is None else s.at, read=replies.admitted,
+            "submit", s.id, s.id, s.head, s.queue, s.key, _terms(s), _work(s), s.tags, s.interest, s.owner,
+            s.reuse.value, s.priority, s.delay, "" if s.at is None else s.at, read=replies.admitted,
         )  # fmt: skip
 
     def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
@@ -183,12 +186,15 @@ class Operations:
         return self._operation("take", "0-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
     def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[tuple[Renewed, ...]]:
+        """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
         return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
 
     def retire(self, worker: str, queues: Sequence[str]) -> Operation[None]:
+        """Count a worker as serving these queues no more."""
         return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
 
     def report(self, run_id: str, token: str, sequence: int, progress: bytes) -> Operation[Reported]:
+        """Write a `ProgressView`'s JSON through the lease; one whose `sequence` is not above the last is passed over."""
         return self._operation("report", run_id, run_id, token, sequence, progress, read=replies.reported)
 
     def settle(
@@ -216,35 +222,40 @@ class Operations:
         return self._operation("release", "0-", slot, how, failure, token, read=replies.released)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
-        return self._operation(
-            "cancel",
-            run_id,
-            run_id,
-            interest,
-            int(force),
-            read=lambda reply: replies.cancelling(reply, run_id),
-        )
-
-    def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
-        return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
-
-    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Loaded]:
-        """A run as it stands; `watch` marks it watched for so many seconds.
+        """Withdraw an interest, and stop the run when it was the last, or when forced.
 
         Raises:
             RunNotFound: no such run is kept.
         """
-        return self._operation(
-            "load",
-            run_id,
-            run_id,
-            int(watch * 1000),
-            int(result),
-            read=lambda reply: replies.loaded(reply, run_id),
-        )
+        read = partial(replies.cancelling, run_id=run_id)
+        return self._operation("cancel", run_id, run_id, interest, int(force), read=read)
+
+    def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
+        """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
+
+        `failure` is the head of the failure of a run whose crash budget is spent.
+        """
+        return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
+
+    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Loaded]:
+        """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._load(run_id, watch, result, partial(replies.loaded, run_id=run_id))
+
+    def load_stored(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Stored | None]:
+        """As `load`, for who passes it on: in bytes, and None for an unknown run."""
+        return self._load(run_id, watch, result, replies.stored)
 
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
-        return self._operation("owned", run_id, run_id, owner, read=lambda reply: replies.owned(reply, run_id))
+        """Whether this owner submitted the run, joins and memo hits included.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._operation("owned", run_id, run_id, owner, read=partial(replies.owned, run_id=run_id))
 
     def list(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Operation[Page]:
         """A page of snapshots, newest first; `cursor` is that of the page before.
@@ -256,8 +267,24 @@ class Operations:
             raise ValueError(f"cursor={cursor[:80]!r}: give the cursor of an earlier page, or none for the first.")
         return self._operation("list", "0-", state or "", limit, cursor, read=replies.page)
 
+    def _load(self, run_id: str, watch: float, result: bool, read: Callable[[Any], T]) -> Operation[T]:
+        return self._operation("load", run_id, run_id, int(watch * 1000), int(result), read=read)
+
     def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
         return Operation(SCRIPTS[script], f"{self.prefix(run_id)}partition", arguments, read)
+
+
+def _terms(s: Submission) -> str:
+    """What the class says, as the scripts read it."""
+    lease = "-" if s.lease is None else s.lease
+    ttl = "-" if s.cache_ttl is None else s.cache_ttl
+    limits = f"{lease} {s.max_attempts} {s.max_crashes}"
+    return f"{limits} {s.keep} {ttl} {s.undeliverable} {1 if s.public_result else 0}"
+
+
+def _work(s: Submission) -> bytes:
+    """What a worker gets with its lease (`replies.taken`): job, cache version and arguments, a line each."""
+    return b"%b\n%b\n%b" % (s.job.encode(), s.cache_version.encode(), s.arguments)
 
 
 def new_run_id(partition: int = 0) -> str:

@@ -114,7 +114,14 @@ class Loaded:
     result: bytes | None
     lost_worker: bool
     traceback: str | None
-    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A run as it stands, undecoded: the JSON of its snapshot, and that of its result where it was asked for and is."""
+
+    snapshot: bytes
+    result: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,8 @@ def taken(reply: list[Any]) -> Lease | NoWork:
 
 
 def _lease(fields: list[Any]) -> Lease:
-    run_id, token, incarnation, job, version, arguments, start, failures, lease, attempts, watched = fields
+    run_id, token, incarnation, work, start, failures, lease, attempts, watched = fields
+    job, version, arguments = work.split(b"\n", 2)
     return Lease(
         run_id=run_id.decode(),
         token=token.decode(),
@@ -209,8 +217,12 @@ def swept(reply: list[int]) -> Swept:
 def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
     if reply is None:
         raise _not_found(run_id)
-    snapshot, result, lost, traceback, secret = reply
-    return Loaded(Snapshot.from_json(snapshot), result, bool(lost), traceback and traceback.decode(), secret)
+    snapshot, result, lost, traceback = reply
+    return Loaded(Snapshot.from_json(snapshot), result, bool(lost), traceback and traceback.decode())
+
+
+def stored(reply: list[Any] | None) -> Stored | None:
+    return None if reply is None else Stored(reply[0], reply[1])
 
 
 def owned(reply: int | None, run_id: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError
 from jobkit.execution import StopReason
-from jobkit.store.operations import MESSAGE_OF_LOST_WORKER, failure_head
+from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LONGEST_RENEWAL = 5.0
 LONGEST_SWEEP = 1.0
 AFTER_TROUBLE = 1.0
+LOST_WORKER = "The worker that performed this was lost."
+"""What is said of a run whose crash budget is spent."""
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -92,7 +94,7 @@ class Heartbeat:
 
     async def _sweep(self) -> float:
         interval = min(self._shortest_lease / 6, LONGEST_SWEEP)
-        await self._store.execute(self._store.operations.sweep(interval, failure_head(MESSAGE_OF_LOST_WORKER)))
+        await self._store.execute(self._store.operations.sweep(interval, failure_head(LOST_WORKER)))
         return interval
 
     async def _listen(self) -> None:

@@ -108,9 +108,7 @@ def test_assistive_technology_is_told_of_an_ended_run(house: House, job: Job, vi
     }
 
 
-def test_somebody_without_javascript_reaches_the_result(
-    house: House, job: Job, new_visitor: NewVisitor
-) -> None:
+def test_somebody_without_javascript_reaches_the_result(house: House, job: Job, new_visitor: NewVisitor) -> None:
     page = new_visitor(script=False).context.new_page()
     page.goto(house.watch(job))
     page.get_by_role("link", name="Show the progress").click()

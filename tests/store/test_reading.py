@@ -47,7 +47,7 @@ def _by_hand(world: World, run_id: str) -> tuple[object, ...]:
 
 
 def test_moments_have_milliseconds(world: World) -> None:
-    snapshot = world.submit().snapshot
+    snapshot = world.load(world.submit().id).snapshot
     assert abs(snapshot.created_at - world.now() / 1000) < 5
     assert snapshot.created_at == round(snapshot.created_at, 3)
 

@@ -156,7 +156,11 @@ def test_a_submission_sent_again_after_its_run_ended_answers_the_ended_run(world
     world.submit("k", id=name)
     world.settle(world.take(), result=b"7")
     again = world.submit("k", id=name)
-    assert (again.admission, world.load(again.id).snapshot.state, again.result) == (Admission.NEW, State.SUCCEEDED, b"7")
+    assert (again.admission, world.load(again.id).snapshot.state, again.result) == (
+        Admission.NEW,
+        State.SUCCEEDED,
+        b"7",
+    )
 
 
 def test_the_same_owner_counts_once(world: World) -> None:
@@ -206,7 +210,10 @@ def test_positions_follow_priority_then_age(world: World) -> None:
 def test_what_is_large_or_not_ascii_arrives_whole(world: World) -> None:
     arguments = b'{"text":"' + b"\xc3\xa9" * (512 * 1024 - 8) + b'"}'
     run = world.submit(queue="Zürich 🌍", job="berichte.Übersicht", arguments=arguments)
-    assert (world.load(run.id).snapshot.job, world.load(run.id).snapshot.queue.name) == ("berichte.Übersicht", "Zürich 🌍")
+    assert (world.load(run.id).snapshot.job, world.load(run.id).snapshot.queue.name) == (
+        "berichte.Übersicht",
+        "Zürich 🌍",
+    )
     assert world.take(queues=("Zürich 🌍",)).arguments == arguments
 
 

@@ -48,7 +48,6 @@ def submission(key: str = "", **changes: Any) -> Submission:
         "head": b'{"id":"%s","job":%s' % (run_id.encode(), json.dumps(job, ensure_ascii=False).encode()),
         "job": job,
         "queue": queue,
-        "queue_json": json.dumps(queue, ensure_ascii=False).encode(),
         "key": key,
         "arguments": b'{"month":"2026-11"}',
         "priority": 0,

@@ -21,7 +21,7 @@ import asyncio
 import logging
 import random
 import signal
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,14 +29,14 @@ import msgspec
 from jobkit.errors import JobKitError, RunNotFound, StoreUnavailable
 from jobkit.lifecycle import State
 from jobkit_web import frames
-from jobkit_web.stored import Stored, loading
 from jobkit_web.views import View, shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from jobkit.kit import JobKit
     from jobkit.store.operations import Operation
+    from jobkit.store.replies import Stored
     from jobkit_web.watcher import Watcher
 
 TICK = 0.1
@@ -191,14 +191,18 @@ class Hub:
 
     async def changed(self, topic: Topic, version: int, within: float) -> None:
         """Wait until the run is at another version, the time is over, or this server ends."""
-        async with _timeout(within):
-            while topic.version == version and not topic.gone and not server_is_ending():
-                news = self._loop.create_future()
-                topic.waiting.add(news)
-                try:
-                    await news
-                finally:
-                    topic.waiting.discard(news)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while topic.version == version and not topic.gone and not server_is_ending():
+                    await self._news(topic)
+
+    async def _news(self, topic: Topic) -> None:
+        news = self._loop.create_future()
+        topic.waiting.add(news)
+        try:
+            await news
+        finally:
+            topic.waiting.discard(news)
 
     async def _open(self, topic: Topic) -> None:
         try:
@@ -206,7 +210,7 @@ class Hub:
             stored = await self._store.execute(self._load(topic))
             if stored is None:
                 raise RunNotFound(f"No run {topic.run_id} is kept.", run_id=topic.run_id)
-            topic.accept(stored.body)
+            topic.accept(stored.snapshot)
             topic.audit_at = self._next_audit(topic)
         except JobKitError as error:
             topic.failure = error
@@ -363,7 +367,7 @@ class Hub:
         for topic, stored in zip(topics, found, strict=True):
             if stored is None:
                 self._lose(topic)
-            elif topic.accept(stored.body):
+            elif topic.accept(stored.snapshot):
                 self._pass_on(topic)
             topic.audit_at = self._next_audit(topic)
 
@@ -379,7 +383,7 @@ class Hub:
         return self._loop.time() + (QUEUE_PLACE if queued else random.uniform(*AUDIT))
 
     def _load(self, topic: Topic) -> Operation[Stored | None]:
-        return loading(self._kit.operations, topic.run_id, watch=WATCHED)
+        return self._kit.operations.load_stored(topic.run_id, watch=WATCHED)
 
     def _do(self, work: Any) -> None:
         task = self._loop.create_task(work)
@@ -391,10 +395,3 @@ def server_is_ending() -> bool:
     """Whether the ASGI server has been told to end: it keeps that beside its signal handler (uvicorn does)."""
     server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
     return bool(getattr(server, "should_exit", False))
-
-
-@asynccontextmanager
-async def _timeout(seconds: float) -> AsyncIterator[None]:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            yield

@@ -20,9 +20,9 @@ from jobkit_web.views import files_in, has_files, shown, with_file_urls
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from jobkit.store.replies import Stored
     from jobkit_web.guard import Caller, Grant
     from jobkit_web.site import Site
-    from jobkit_web.stored import Stored
 
 LONGEST_WAIT = 25.0
 """Seconds a long poll lasts at most."""
@@ -59,7 +59,7 @@ class Reading:
         grant = await caller.admit(request.path_params["id"], Action.READ)
         waited = await self._wait_for_news(request, grant)
         stored = await self._site.load(grant.run_id, result=Action.RESULT in grant.actions)
-        snapshot = Snapshot.from_json(stored.body)
+        snapshot = Snapshot.from_json(stored.snapshot)
         page = page_wanted(request)
         headers = {"ETag": _etag(snapshot, grant, page=page), "Cache-Control": "no-store", "Vary": "Accept"}
         if not snapshot.state.terminal and not waited:
@@ -88,7 +88,7 @@ class Reading:
         """What a succeeded run returned: its value as JSON, or its file. `?file=N` is the N-th file of a value."""
         grant = await self._site.caller(request).admit(request.path_params["id"], Action.RESULT)
         stored = await self._site.load(grant.run_id, result=True, watch=0.0)
-        result = _ready(Snapshot.from_json(stored.body), stored.result)
+        result = _ready(Snapshot.from_json(stored.snapshot), stored.result)
         value = msgspec.json.decode(result) if has_files(result) else None
         files = files_in(value)
         if files and (value is files[0] or "file" in request.query_params):
@@ -121,7 +121,7 @@ class Reading:
 
     async def _shown(self, request: Request, grant: Grant, stored: Stored) -> bytes:
         hub = await self._site.hub()
-        return shown(stored.body, view_of(request, grant), hub.sign, stored.result)
+        return shown(stored.snapshot, view_of(request, grant), hub.sign, stored.result)
 
     async def _page(
         self, request: Request, grant: Grant, stored: Stored, headers: dict[str, str], *, cancels: bool

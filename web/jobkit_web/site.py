@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from jobkit_web.access import URL_TTL, Action
 from jobkit_web.hub import Hub
 from jobkit_web.problems import Problem, not_found
-from jobkit_web.stored import Stored, loading
 from jobkit_web.views import View
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from jobkit.kit import JobKit
+    from jobkit.store.replies import Stored
     from jobkit_web.guard import Caller, Grant, Guard
 
 LARGEST_BODY = 1024 * 1024 + 16 * 1024
@@ -53,11 +53,13 @@ class Site:
         return self.guard.caller(request)
 
     async def load(self, run_id: str, *, result: bool = False, watch: float = POLLED) -> Stored:
-        """
+        """A run as it stands; from now on it counts as watched for `watch` seconds.
+
         Raises:
             Problem: 404, no such run is kept.
         """
-        stored = await self.kit.async_store().execute(loading(self.kit.operations, run_id, watch=watch, result=result))
+        operation = self.kit.operations.load_stored(run_id, watch=watch, result=result)
+        stored = await self.kit.async_store().execute(operation)
         if stored is None:
             raise not_found()
         return stored
@@ -117,7 +119,8 @@ def media_type(request: Request) -> str:
 
 
 def require_json(request: Request) -> None:
-    """
+    """Refuse a body that does not say it is JSON.
+
     Raises:
         Problem: 415.
     """

@@ -7,11 +7,12 @@ the bytes of a run that goes on are the same for everybody and are passed on as 
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from jobkit.files import MARK
+from jobkit.files import MARK, with_files_replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,37 +49,22 @@ def shown(body: bytes, view: View, sign: Callable[[str], str], result: bytes | N
 
 def with_file_urls(value: Any, url: str) -> Any:
     """A result whose kept files are links, not descriptions: where a file lies is nobody's business."""
-    count = -1
+    numbers = count()
+    mark = "&" if "?" in url else "?"
 
-    def walk(part: Any) -> Any:
-        nonlocal count
-        match part:
-            case {"$file": dict(file)}:
-                count += 1
-                mark = "&" if "?" in url else "?"
-                shown = {"name": file["name"], "media_type": file["media_type"], "size": file["size"]}
-                return {**shown, "url": f"{url}{mark}file={count}"}
-            case dict():
-                return {key: walk(item) for key, item in part.items()}
-            case list():
-                return [walk(item) for item in part]
-            case _:
-                return part
+    def linked(description: dict[str, Any]) -> object:
+        file = description[MARK]
+        shown = {"name": file["name"], "media_type": file["media_type"], "size": file["size"]}
+        return {**shown, "url": f"{url}{mark}file={next(numbers)}"}
 
-    return walk(value)
+    return with_files_replaced(value, linked)
 
 
-def files_in(value: Any) -> list[Any]:
+def files_in(value: Any) -> list[dict[str, Any]]:
     """The descriptions of a result's files, in the order that `with_file_urls` numbers them."""
-    match value:
-        case {"$file": dict()}:
-            return [value]
-        case dict():
-            return [file for item in value.values() for file in files_in(item)]
-        case list():
-            return [file for item in value for file in files_in(item)]
-        case _:
-            return []
+    found: list[dict[str, Any]] = []
+    with_files_replaced(value, found.append)
+    return found
 
 
 def has_files(result: bytes) -> bool:

@@ -17,7 +17,7 @@ local P = string.sub(KEYS[1], 1, -10)  -- "{namespace:0}:" of "{namespace:0}:par
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local now = math.floor(now_us / 1000)
-local partition = redis.call('HMGET', KEYS[1], 'incarnation', 'clock', 'secret')
+local partition = redis.call('HMGET', KEYS[1], 'incarnation', 'clock')
 if not partition[1] then
   return redis.error_reply('NOPARTITION this partition is not open yet')
 end
@@ -44,15 +44,31 @@ local function field(run, name)
   return redis.call('HGET', record_key(run.id), name)
 end
 
+-- What the job's class said when it was submitted: sent and kept as one text, in this order, '-' for none. (Fields are
+-- what a submission costs most.)
+local function parsed_terms(text)
+  local lease, max_attempts, max_crashes, keep, cache_ttl, undeliverable, public =
+    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
+  return {
+    lease = tonumber(lease), max_attempts = max_attempts, max_crashes = tonumber(max_crashes), keep = tonumber(keep),
+    cache_ttl = tonumber(cache_ttl), undeliverable = tonumber(undeliverable), public = public == '1',
+  }
+end
+
+local function terms(run)
+  run.terms = run.terms or parsed_terms(field(run, 'terms'))
+  return run.terms
+end
+
 -- What moves a run, or nil for an unknown one; what else its record keeps is read where it is needed. (One constructor,
 -- and no loop: this is the hottest step of all.) A field that was never written is false.
 local function read_run(id)
   local v = redis.call('HMGET', record_key(id), 'state', 'version', 'queue', 'key', 'score', 'start', 'crashes', 'lease',
-    'token', 'owner', 'sequence', 'cancelling', 'interests', 'watched', 'keep', 'cache_ttl', 'fresh_until', 'released')
+    'token', 'owner', 'sequence', 'cancelling', 'interests', 'watched', 'fresh_until', 'released')
   return v[1] and {
     id = id, changes = {}, state = v[1], version = v[2], queue = v[3], key = v[4], score = v[5], start = v[6] or '0',
     crashes = v[7] or '0', lease = v[8], token = v[9], owner = v[10], sequence = v[11], cancelling = v[12],
-    interests = v[13], watched = v[14], keep = v[15], cache_ttl = v[16], fresh_until = v[17], released = v[18],
+    interests = v[13], watched = v[14], fresh_until = v[15], released = v[16],
   } or nil
 end
 
@@ -98,20 +114,24 @@ end
 
 -- The snapshot of a run as its record stands, or nil for an unknown one.
 local function snapshot(id)
-  local head, state, version, start, failures, max_attempts, progress, queue, queue_json, cancelling, created, started,
-    updated, finished, public, problem = unpack(redis.call('HMGET', record_key(id),
-      'head', 'state', 'version', 'start', 'failures', 'max_attempts', 'progress', 'queue', 'queue_json', 'cancelling',
-      'created', 'started', 'updated', 'finished', 'public', 'error'))
-  return state and table.concat({
+  local head, state, version, start, failures, class_terms, progress, queue, cancelling, created, started, updated,
+    finished, problem = unpack(redis.call('HMGET', record_key(id),
+      'head', 'state', 'version', 'start', 'failures', 'terms', 'progress', 'queue', 'cancelling', 'created', 'started',
+      'updated', 'finished', 'error'))
+  if not state then
+    return nil
+  end
+  local said = parsed_terms(class_terms)
+  return table.concat({
     head, ',"state":"', state, '","version":', version, ',"start":', start or '0',
-    ',"attempt":', integer(tonumber(failures or '0') + 1), ',"max_attempts":', max_attempts,
+    ',"attempt":', integer(tonumber(failures or '0') + 1), ',"max_attempts":', said.max_attempts,
     ',"progress":', progress or UNTOUCHED,
-    ',"queue":{"name":', queue_json, ',"position":', position(id, state, queue), ',"workers":', workers(state, queue), '}',
+    ',"queue":{"name":', cjson.encode(queue), ',"position":', position(id, state, queue), ',"workers":', workers(state, queue), '}',
     ',"cancellable":', boolean(not ENDED[state] and cancelling ~= '1'), ',"stalled":false',
     ',"created_at":', moment(created), ',"started_at":', moment(started),
     ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
-    ',', result_part(id, state, public), ',"error":', problem or 'null', '}',
-  }) or nil
+    ',', result_part(id, state, said.public), ',"error":', problem or 'null', '}',
+  })
 end
 
 -- Writes what was put, under a newer version.
@@ -168,13 +188,14 @@ local function remember(run)
   if not run.key or redis.call('HGET', pointer_key(run), 'live') ~= run.id then
     return
   end
-  if not run.cache_ttl then
+  local ttl = terms(run).cache_ttl
+  if not ttl then
     return unpoint(run)
   end
-  put(run, 'fresh_until', integer(now + tonumber(run.cache_ttl)))
+  put(run, 'fresh_until', integer(now + ttl))
   redis.call('HSET', pointer_key(run), 'memo', run.id)
   redis.call('HDEL', pointer_key(run), 'live')
-  redis.call('PEXPIRE', pointer_key(run), run.cache_ttl)
+  redis.call('PEXPIRE', pointer_key(run), integer(ttl))
 end
 
 -- Slots: what a worker's child holds. A slot that holds a run has no TTL; one that is free, dead or too late has ----------
@@ -231,7 +252,7 @@ local function enter_ended(run)
   else
     unpoint(run)
   end
-  local keep = math.max(tonumber(run.keep), tonumber(run.fresh_until or '0') - now, 1)
+  local keep = math.max(terms(run).keep, tonumber(run.fresh_until or '0') - now, 1)
   redis.call('PEXPIRE', record_key(run.id), integer(keep))
   redis.call('ZADD', P .. 'forget', integer(now + keep), run.id)
 end
@@ -309,7 +330,7 @@ local function crash(run, name, lost)
   put(run, 'crashes', integer(tonumber(run.crashes) + 1))
   if run.cancelling == '1' then
     move(run, 'cancel')
-  elseif tonumber(run.crashes) > tonumber(field(run, 'max_crashes')) then
+  elseif tonumber(run.crashes) > terms(run).max_crashes then
     put(run, 'error', failure(run, lost))
     put(run, 'lost', '1')
     move(run, 'fail')

@@ -32,7 +32,7 @@ function SETTLE.released(run)
     put(run, 'returned', '')
   elseif not returned then
     put(run, 'returned', integer(now))
-  elseif now - returned > tonumber(field(run, 'undeliverable')) then
+  elseif now - returned > terms(run).undeliverable then
     put(run, 'error', failure(run, problem))
     return move(run, 'fail')
   end

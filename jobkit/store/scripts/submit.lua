@@ -3,11 +3,9 @@
 -- Answers {admission, id, result or nil}. A resend (same id) answers the run it made.
 -- ARGV: id; then what the record keeps, in the order of GIVEN, '' for none; then interest, owner, reuse, priority, delay_ms,
 --       at_ms
-local GIVEN = {
-  'head', 'job', 'queue', 'queue_json', 'key', 'args', 'own_lease', 'max_attempts', 'max_crashes', 'keep', 'cache_ttl',
-  'undeliverable', 'public', 'cache_version', 'tags',
-}
-local id, key = ARGV[1], ARGV[6]
+-- `head` begins the snapshot; `terms` are what the class says; `work` is for the worker, and not looked into here.
+local GIVEN = {'head', 'queue', 'key', 'terms', 'work', 'tags'}
+local id, key = ARGV[1], ARGV[4]
 local interest, owner, reuse, priority, delay, at = unpack(ARGV, 2 + #GIVEN)
 
 local function answer(admission, run)

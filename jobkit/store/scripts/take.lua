@@ -9,10 +9,9 @@ local uid, nonce = ARGV[1], ARGV[2]
 local slot = slot_key(uid)
 
 local function lease(run)
-  local job, version, args, failures, max_attempts = unpack(
-    redis.call('HMGET', record_key(run.id), 'job', 'cache_version', 'args', 'failures', 'max_attempts'))
+  local work, failures = unpack(redis.call('HMGET', record_key(run.id), 'work', 'failures'))
   return {
-    'lease', run.id, run.token, partition[1], job, version, args, run.start, failures or '0', run.lease, max_attempts,
+    'lease', run.id, run.token, partition[1], work, run.start, failures or '0', run.lease, terms(run).max_attempts,
     (tonumber(run.watched or '0') > now) and 1 or 0,
   }
 end
@@ -88,7 +87,7 @@ desert(run)
 
 put(run, 'token', tick())
 put(run, 'owner', uid)
-put(run, 'lease', field(run, 'own_lease') or ARGV[3])
+put(run, 'lease', integer(terms(run).lease or ARGV[3]))
 put(run, 'sequence', '0')
 put(run, 'start', integer(tonumber(run.start) + 1))
 put(run, 'started', integer(now))
