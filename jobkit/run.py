@@ -63,7 +63,6 @@ class Run(Generic[R]):
     ) -> None:
         self.id = run_id
         self.admission = admission
-        self.refresh_id: str | None = None
         self.interest = interest
         """The name of this handle's stake in the run; empty for a handle made from an id."""
         self.kit = kit

@@ -13,12 +13,12 @@ import msgspec
 
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
+from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Reuse, Submission, new_run_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HIGHEST_PRIORITY = 1000
 LONGEST_DELAY = timedelta(days=3653).total_seconds()
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC).timestamp()
 MOST_TAGS = 32
@@ -87,8 +87,8 @@ def _head(run_id: str, spec: JobSpec) -> bytes:
 
 
 def _priority(priority: int) -> int:
-    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > HIGHEST_PRIORITY:
-        raise BadArguments(f"priority={priority!r}: give a whole number, at most ±{HIGHEST_PRIORITY}.")
+    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MAX_PRIORITY:
+        raise BadArguments(f"priority={priority!r}: give a whole number, at most ±{MAX_PRIORITY}.")
     return priority
 
 

@@ -103,7 +103,7 @@ class Bar:
                 return f"{snapshot.state.value}{_took(snapshot)}"
 
     def _waiting(self, snapshot: Snapshot) -> str:
-        waited = f"queued {seconds(self._clock() - snapshot.created_at)}"
+        waited = f"queued {duration(self._clock() - snapshot.created_at)}"
         position = snapshot.queue.position
         if position is None:
             return waited
@@ -112,7 +112,7 @@ class Bar:
     def _time_left(self, snapshot: Snapshot) -> str:
         finish_at = snapshot.progress.finish_at
         left = 0.0 if finish_at is None else finish_at - self._clock()
-        return f"{seconds(left)} left" if left >= 1 else ""
+        return f"{duration(left)} left" if left >= 1 else ""
 
     def _below(self, snapshot: Snapshot) -> list[str]:
         match snapshot.state:
@@ -139,9 +139,9 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def seconds(duration: float) -> str:
-    """A duration in whole seconds, from a minute on as minutes and seconds, from an hour on as hours and minutes."""
-    whole = max(0, round(duration))
+def duration(seconds: float) -> str:
+    """Whole seconds for people, from a minute on as minutes and seconds, from an hour on as hours and minutes."""
+    whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
@@ -169,4 +169,4 @@ def _took(snapshot: Snapshot) -> str:
     if snapshot.finished_at is None or snapshot.started_at is None:
         return ""
     took = snapshot.finished_at - snapshot.started_at
-    return f" in {took:.1f} s" if took < 60 else f" in {seconds(took)}"
+    return f" in {took:.1f} s" if took < 60 else f" in {duration(took)}"

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jobkit.cli.bar import printable, seconds
+from jobkit.cli.bar import duration, printable
 from jobkit.cli.endings import Exit
 from jobkit.cli.following import follow
 from jobkit.cli.stores import takes_store, this_user
@@ -102,5 +102,5 @@ def _table(found: Sequence[Snapshot]) -> Table:
 
 def _cells(snapshot: Snapshot) -> tuple[str, str, str, str, str]:
     share = "" if snapshot.fraction is None else f"{int(snapshot.fraction * 100 + 1e-9)} %"
-    age = seconds(time.time() - snapshot.created_at)
+    age = duration(time.time() - snapshot.created_at)
     return snapshot.id, printable(snapshot.job), snapshot.state.value, share, age

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
-from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, check_policy, conversation
+from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, conversation, opening
 from jobkit.store.location import TcpLocation, UnixLocation
 from jobkit.store.subscriptions import Subscriptions
 
@@ -68,12 +68,7 @@ class AsyncStore:
     async def open(self) -> Opened:
         """Open the partition, checking that the server is fit; happens by itself at the first operation."""
         async with self._opening:
-            opened: Opened = (
-                await self._carry_out(conversation((self.operations.open(),), self._patience, self._where))
-            )[0]
-            memory = await self._send([("INFO", "memory")])
-            if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
-                check_policy(memory[0], self._where)
+            opened = await self._carry_out(opening(self.operations, self._patience, self._where))
             self.secret = opened.secret
         return opened
 
@@ -134,7 +129,7 @@ class AsyncStore:
     async def _new_connection(self) -> Any:
         """A connection of its own, with no limit on how long a read may wait."""
         server = await self._server()
-        connection = _kind(server)(retry=Retry(NoBackoff(), 0), **options(server, Purpose.WAITING))
+        connection = _kind(server)(retry=Retry(NoBackoff(), 0), **options(server, Purpose.SUBSCRIPTIONS))
         await connection.connect()
         return connection
 

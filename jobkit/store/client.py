@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
-from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, check_policy, conversation
+from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, conversation, opening
 from jobkit.store.location import TcpLocation
 from jobkit.store.pool import Pool
 
@@ -73,10 +73,7 @@ class Store:
     def open(self) -> Opened:
         """Open the partition, checking that the server is fit; happens by itself at the first operation."""
         with self._opening:
-            opened: Opened = self._carry_out(conversation((self.operations.open(),), self._patience, self._where))[0]
-            memory = self._send([("INFO", "memory")], Purpose.COMMANDS)
-            if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
-                check_policy(memory[0], self._where)
+            opened = self._carry_out(opening(self.operations, self._patience, self._where))
             self.secret = opened.secret
         return opened
 

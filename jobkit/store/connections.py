@@ -25,11 +25,11 @@ TURN = 60.0
 
 
 class Purpose(Enum):
-    """What a connection is for; the value is its socket timeout in seconds."""
+    """What a connection is for; the value is its socket timeout in seconds (all differ, or they would be one)."""
 
     COMMANDS = 5.0
     BELLS = 10.0
-    WAITING = None
+    SUBSCRIPTIONS = None
 
 
 def server_of(location: Location) -> TcpLocation | UnixLocation:

@@ -1,8 +1,8 @@
 """How operations are talked through with a server that may not answer: once, without any I/O.
 
-`conversation` is a generator: it yields what to do next (`Send` commands, `Reconnect`, `Pause`), is sent the replies,
-and returns the operations' values. The sync and the async client only carry out its wishes, so retry, script
-loading and errors exist once.
+`conversation` is a generator: it yields what to do next (`Send` commands, `Pause`, `Open` the partition), is sent the
+replies, and returns the operations' values. The sync and the async client only carry out its wishes, so retry, script
+loading, opening and errors exist once.
 
 Sending again is safe because every script is idempotent by a name its caller made; the client library's own retry
 is off, since it would hide from us that a reply was lost.
@@ -22,7 +22,8 @@ from redis import exceptions as redis_errors
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 
 if TYPE_CHECKING:
-    from jobkit.store.operations import Operation
+    from jobkit.store.operations import Operation, Operations
+    from jobkit.store.replies import Opened
 
 T = TypeVar("T")
 
@@ -94,7 +95,21 @@ def conversation(operations: Sequence[Operation[Any]], patience: float, where: s
                     raise StoreUnavailable(f"The store at {where} does not answer: {trouble}") from trouble
                 yield Pause(next(pauses))
             case _:
-                raise refused(trouble, where) from trouble
+                raise _refused(trouble, where) from trouble
+
+
+def opening(operations: Operations, patience: float, where: str) -> Conversation[Opened]:
+    """Open the partition, of a server that is fit to keep runs.
+
+    Raises:
+        StoreUnavailable: it stayed unreachable for `patience` seconds.
+        StoreMisconfigured: it keeps another format, or may throw away live runs.
+    """
+    opened: Opened = (yield from conversation((operations.open(),), patience, where))[0]
+    memory = yield Send([("INFO", "memory")])
+    if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
+        _check_policy(memory[0], where)
+    return opened
 
 
 def backoff() -> Generator[float, None, None]:
@@ -111,7 +126,7 @@ def _first_error(replies: Answer) -> Exception | None:
     return next((reply for reply in replies or () if isinstance(reply, Exception)), None)
 
 
-def refused(trouble: Exception, where: str) -> StoreError:
+def _refused(trouble: Exception, where: str) -> StoreError:
     """The error for a store that answers, but will not serve."""
     if isinstance(trouble, redis_errors.OutOfMemoryError):
         return StoreUnavailable(f"The store at {where} is out of memory and takes no writes: {trouble}")
@@ -122,12 +137,8 @@ def refused(trouble: Exception, where: str) -> StoreError:
     return StoreMisconfigured(f"The store at {where} refused an operation: {trouble}")
 
 
-def check_policy(memory: bytes, where: str) -> None:
-    """Refuse a server that may throw away live runs when its memory is full; `memory` is its `INFO memory`.
-
-    Raises:
-        StoreMisconfigured: its `maxmemory-policy` is one of `allkeys-*`.
-    """
+def _check_policy(memory: bytes, where: str) -> None:
+    """Refuse a server that may throw away live runs when its memory is full; `memory` is its `INFO memory`."""
     policy = re.search(rb"maxmemory_policy:(allkeys-\w+)", memory)
     if policy:
         raise StoreMisconfigured(

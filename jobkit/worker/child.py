@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 from jobkit.errors import StoreError, StoreUnavailable
 from jobkit.execution import Execution
 from jobkit.job import spec_of
-from jobkit.options import Options
 from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, Begin, Drain, Link, Ready, Stop, Terms, ToChild, Unfit
+from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Stop, Terms, ToChild, Unfit
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.target import BadTarget, load_kit
@@ -42,7 +41,6 @@ LONGEST_WAIT = 2.0
 SHORTEST_WAIT = 0.005
 ENDING_SECONDS = 2.0
 """How long threads that jobs left behind may hold up the end of the process."""
-USUAL_GRACE = Options().cancel_grace
 
 _log = logging.getLogger("jobkit.worker")
 

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
+from jobkit.options import Options
 
 if TYPE_CHECKING:
     import socket
+
+USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -53,7 +56,7 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How the run that the child performs now departs from the usual (seconds)."""
+    """How the run that the child performs now departs from the usual: `USUAL_GRACE`, and `Begin.lease` (seconds)."""
 
     token: str
     cancel_grace: float

@@ -27,14 +27,13 @@ from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
-from jobkit.options import Options
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import Begin, Drain, Ready, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Stop, Terms, ToSupervisor, Unfit
 from jobkit.worker.process import ChildProcess, Phase, ending
 
 if TYPE_CHECKING:
@@ -48,7 +47,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to start children that end before they are ready."""
 MOST_FAILED_STARTS = 5
 """So many children may end before the first one was ready; then there is no use in going on."""
-USUAL_GRACE = Options().cancel_grace
 
 _log = logging.getLogger("jobkit.worker")
 

@@ -4,7 +4,7 @@ import msgspec
 from rich.console import Console
 
 from jobkit import Snapshot, State
-from jobkit.cli.bar import Bar, printable, seconds
+from jobkit.cli.bar import Bar, duration, printable
 from jobkit.snapshot import Failure, ProgressView, QueuePlace
 
 NOW = 1000.0
@@ -87,4 +87,4 @@ def test_markup_and_control_characters_are_shown_as_text() -> None:
 
 
 def test_durations_are_told_in_the_unit_that_fits() -> None:
-    assert [seconds(value) for value in (-1, 0.4, 59.4, 61, 3700)] == ["0 s", "0 s", "59 s", "1 min 1 s", "1 h 1 min"]
+    assert [duration(value) for value in (-1, 0.4, 59.4, 61, 3700)] == ["0 s", "0 s", "59 s", "1 min 1 s", "1 h 1 min"]

@@ -38,7 +38,6 @@ class Action(StrEnum):
     CANCEL = "cancel"
     CANCEL_ALL = "cancel-all"
     SUBMIT = "submit"
-    LIST = "list"
 
 
 OF_A_RUN = (Action.READ, Action.RESULT, Action.CANCEL, Action.CANCEL_ALL)

@@ -56,7 +56,7 @@ def create_app(
     Nobody may do anything, unless by an access token (`widget`, `access_token`), or by
     `identify(request) -> str | None`, which names the user: owners of a run may read and cancel it, and any user may
     submit what is `submittable`; or by `authorize(request, run | None, action) -> bool`, which decides itself
-    (`action` is one of `read result cancel cancel-all submit list`). Both may be async; plain functions get a thread.
+    (`action` is one of `read result cancel cancel-all submit`). Both may be async; plain functions get a thread.
 
     `stepped=False` awaits each send in a task, for middleware that opens a cancel scope around `send`; streams then
     cost twice as much.

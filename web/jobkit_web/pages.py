@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from jobkit.lifecycle import State
 from jobkit_web.assets import PAGE_SCRIPT, STYLE, assets
 from jobkit_web.markup import scripts
 
@@ -45,7 +46,7 @@ _TITLES = {
     "cancelled": "Cancelled",
 }
 _TITLES_JSON = msgspec.json.encode(_TITLES).decode()
-_ENDED = ("succeeded", "failed", "cancelled")
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -65,9 +66,9 @@ def page_wanted(request: Request) -> bool:
     return page >= 0 and (json < 0 or page < json)
 
 
-def run_page(request: Request, root: str, snapshot: dict[str, Any], access: PageAccess) -> str:
+def run_page(root: str, snapshot: dict[str, Any], access: PageAccess) -> str:
     """The page of one run, from a snapshot as this reader is shown it."""
-    going = snapshot["state"] not in _ENDED
+    going = not State(snapshot["state"]).terminal
     address = f"{root}/runs/{snapshot['id']}"
     here = f"{address}?token={access.url_token}" if access.url_token else address
     title = _TITLES[snapshot["state"]]
@@ -79,17 +80,17 @@ def run_page(request: Request, root: str, snapshot: dict[str, Any], access: Page
         f"{_cancel_form(address, snapshot, access) if going else ''}"
         f"{_facts(snapshot)}"
     )
-    return _page(request, root, f"{title} · {_name(snapshot['job'])}", body, snapshot["state"], head, script=going)
+    return _page(root, f"{title} · {_name(snapshot['job'])}", body, snapshot["state"], head, script=going)
 
 
 def problem_page(request: Request, title: str, detail: str) -> str:
     """The page of a refusal."""
     root = request.scope.get("root_path", "").rstrip("/")
-    return _page(request, root, title, f"<h1>{_text(title)}</h1><p>{_text(detail)}</p>", "failed")
+    return _page(root, title, f"<h1>{_text(title)}</h1><p>{_text(detail)}</p>", "failed")
 
 
 def _page(
-    _request: Request, root: str, title: str, body: str, state: str, head: str = "", *, script: bool = False
+    root: str, title: str, body: str, state: str, head: str = "", *, script: bool = False
 ) -> str:
     style = f"{root}{assets().path(STYLE)}"
     return (
@@ -175,9 +176,6 @@ def _file(file: dict[str, Any], url: str) -> str:
     picture = f'<p><img src="{address}" alt="{name}"></p>' if file["media_type"] in _PICTURES else ""
     size = f'<span class="detail">{_size(file["size"])}</span>'
     return f'{picture}<p><a class="button" href="{address}" download="{name}">Download {name}</a> {size}</p>'
-
-
-_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 
 
 def _cancel_form(address: str, snapshot: dict[str, Any], access: PageAccess) -> str:

@@ -10,6 +10,7 @@ from starlette.responses import FileResponse, Response
 
 from jobkit.errors import RunNotFound
 from jobkit.files import File, owner_of
+from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
 from jobkit_web.access import Action
 from jobkit_web.pages import PAGE_HEADERS, PageAccess, page_wanted, run_page
@@ -132,7 +133,7 @@ class Reading:
             url_token=await self._site.url_token(grant) if grant.claims else None,
             cancels=cancels,
         )
-        page = run_page(request, root_of(request), snapshot, access)
+        page = run_page(root_of(request), snapshot, access)
         headers = {**headers, **PAGE_HEADERS}
         headers.pop("Retry-After", None)
         return Response(page, 200, headers, "text/html")
@@ -187,7 +188,7 @@ def _number(name: str, text: str) -> float:
 def _ready(snapshot: Snapshot, result: bytes | None) -> bytes:
     if not snapshot.state.terminal:
         raise Problem(409, "There is no result yet.", {"Retry-After": NEXT_POLL})
-    if snapshot.state != "succeeded":
+    if snapshot.state is not State.SUCCEEDED:
         raise Problem(409, f"There is no result: the run has {snapshot.state.value}.")
     if result is None:
         raise _expired()

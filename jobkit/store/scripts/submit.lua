@@ -89,7 +89,8 @@ end
 
 local run = new_run()
 local start_at = at ~= '' and tonumber(at) or (now + tonumber(delay))
-put(run, 'score', integer(math.max(start_at, now) - tonumber(priority) * HEAD_START))
+-- (To the microsecond: what was submitted first in one millisecond is also taken first.)
+put(run, 'score', string.format('%.3f', math.max(start_at, now_us / 1000) - tonumber(priority) * HEAD_START))
 if shared then
   point(names)
 end
