@@ -6,7 +6,7 @@
     │   ├── BadArguments         the caller's values do not fit the job (also a ValueError)
     │   ├── BadJob               the job class itself is wrong; its author must change it
     │   ├── QueueFull            try again after `retry_after` seconds
-    │   └── EngineUnavailable    the broker cannot be reached
+    │   └── EngineUnavailable    there is no such engine, or its broker cannot be reached
     ├── RunError                 about one run
     │   ├── RunNotFound          never existed, or no longer kept
     │   ├── RunFailed            `perform` raised, or its result could not be kept
@@ -69,7 +69,7 @@ class QueueFull(SubmitError):
 
 
 class EngineUnavailable(SubmitError):
-    """The engine cannot reach its broker."""
+    """There is no such engine, or it cannot reach its broker."""
 
 
 class RunError(JobKitError):

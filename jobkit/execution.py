@@ -26,7 +26,7 @@ from jobkit.errors import PublicError
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.progress import Cancelled, Progress
-from jobkit.store.operations import failure_head
+from jobkit.store.operations import failure_head, reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -189,15 +189,16 @@ def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
-    level, why = _why(decision)
+    level, why = _why(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
     _log.log(level, "Run %s, attempt %d: %s after %.3f s. %s", run, attempt, outcome, took, why)
 
 
-def _why(decision: Decision | None) -> tuple[int, str]:
+def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:
     if decision is None or decision.outcome is not Outcome.FAILED:
         return logging.INFO, decision.reason if decision else ""
-    return (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
+    level, why = (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
+    return level, f"Reference {reference(lease.run_id, lease.start)}. {why}"
 
 
 def decide(ended: Ended) -> Decision | None:

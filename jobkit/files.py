@@ -151,7 +151,7 @@ class FileStorage:
 
 
 def with_files_replaced(value: Any, replacement: Callable[[dict[str, Any]], object]) -> Any:
-    """A result as plain JSON values, with something else for each description of a kept file, in the order they stand."""
+    """A result's JSON value, each description of a kept file replaced, in the order they stand."""
     match value:
         case {"$file": _}:
             return replacement(value)

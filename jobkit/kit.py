@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from jobkit.errors import BadJob, StoreMisconfigured
+from jobkit.errors import BadJob, EngineUnavailable, StoreMisconfigured
 from jobkit.files import FileStorage
 from jobkit.job import ProgressJob, spec_of
 from jobkit.progress import Progress
@@ -44,8 +44,14 @@ class JobKit:
     """Submits jobs and finds their runs.
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
-    this kit perform and what may be submitted by name. `patience` is for how many seconds an operation tries to reach
-    a store that is away, before it raises StoreUnavailable.
+    this kit perform and what may be submitted by name. `engine` is "native", or None for that. `namespace` keeps kits
+    of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit". `patience` is for how many seconds an operation
+    tries to reach a store that is away, before it raises StoreUnavailable.
+
+    Raises:
+        StoreMisconfigured: the URL or the namespace cannot be used.
+        EngineUnavailable: there is no such engine.
+        BadJob: one of the jobs is no job class, or two bear one name.
     """
 
     def __init__(
@@ -58,7 +64,7 @@ class JobKit:
         patience: float = 10.0,
     ) -> None:
         if engine not in (None, "native"):
-            raise BadJob(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
+            raise EngineUnavailable(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
         self.location = locate(url)
         self.url = _lasting(url, self.location)
         """The store's URL, password included, as another process in another folder can use it."""

@@ -1,5 +1,6 @@
 """What every test may ask for: a store on a real server, a namespace of its own, a browser."""
 
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+
+# A shell that starts the tests in its background has them ignore SIGINT, and every command under test would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -95,7 +95,8 @@ async def _shown(started: Started, visit: Visit) -> Shown | None:
     except RunNotFound:
         return None
     then = None if snapshot.state.terminal else "reload"
-    return Shown(started=started, snapshot=snapshot, widget=widget(run, JOBS_PATH, then=then), result=result)
+    shown = widget(run, JOBS_PATH, then=then, label=started.title)
+    return Shown(started=started, snapshot=snapshot, widget=shown, result=result)
 
 
 async def _sent(request: Request) -> dict[str, str]:

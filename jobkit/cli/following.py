@@ -17,7 +17,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from jobkit.cli.bar import Bar
+from jobkit.cli.bar import Bar, printable
 from jobkit.cli.endings import Exit, exit_of
 from jobkit.errors import RunFailed
 from jobkit.files import MARK, with_files_replaced
@@ -140,7 +140,8 @@ def _print_outcome(kit: JobKit, run: Run[Any], last: Snapshot) -> None:
             try:
                 run.result()
             except RunFailed as error:
-                click.echo("\n".join(getattr(error, "__notes__", ())), err=True)
+                notes = "\n".join(getattr(error, "__notes__", ()))
+                click.echo("\n".join(printable(line) for line in notes.splitlines()), err=True)
 
 
 def _with_paths(value: Any, kit: JobKit) -> Any:

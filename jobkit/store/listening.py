@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
-    from typing import Any
+    from collections.abc import Callable, Iterator
 
     from jobkit.store.async_client import AsyncStore
 
@@ -55,7 +54,7 @@ class Listening:
         """
         loop, store = self._running()
         feed = ThreadFeed()
-        self._call(store.subscriptions.subscribe(channel, feed.put))
+        asyncio.run_coroutine_threadsafe(store.subscriptions.subscribe(channel, feed.put), loop).result()
         try:
             yield feed
         finally:
@@ -79,7 +78,3 @@ class Listening:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="jobkit listening", daemon=True)
                 self._thread.start()
             return self._loop, self._store
-
-    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        loop, _ = self._running()
-        asyncio.run_coroutine_threadsafe(coroutine, loop).result()

@@ -194,7 +194,7 @@ class Operations:
         return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
 
     def report(self, run_id: str, token: str, sequence: int, progress: bytes) -> Operation[Reported]:
-        """Write a `ProgressView`'s JSON through the lease; one whose `sequence` is not above the last is passed over."""
+        """Write a `ProgressView`'s JSON through the lease; a `sequence` that is not above the last is passed over."""
         return self._operation("report", run_id, run_id, token, sequence, progress, read=replies.reported)
 
     def settle(
@@ -309,3 +309,8 @@ def failure_head(message: str, *, public: bool = False) -> bytes:
     """A failure's JSON up to its reference, which the store appends."""
     flag = b"true" if public else b"false"
     return b'{"message":' + msgspec.json.encode(message) + b',"public":' + flag + b',"reference":"'
+
+
+def reference(run_id: str, start: int) -> str:
+    """What a failure's reader tells support, as the scripts write it."""
+    return f"{run_id[-8:]}-{start}"

@@ -19,8 +19,6 @@ class Admission(StrEnum):
     NEW = "new"
     JOINED = "joined"
     CACHED = "cached"
-    STALE = "stale"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)

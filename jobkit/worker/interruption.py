@@ -104,7 +104,8 @@ class Interruption:
         Raises:
             Cancelled: it was stopped, whatever it made of that.
         """
-        signal.signal(SIGNAL, self._handle)  # anew each time: a job may have taken it
+        signal.signal(SIGNAL, self._handle)  # anew each time: a job may have taken it, or blocked it
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL,))
         current = self._current = _Current(token, progress)
         try:
             if self._early is not None and self._early[0] == token:

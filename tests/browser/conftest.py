@@ -75,11 +75,17 @@ def visitor(new_visitor: NewVisitor) -> Visitor:
 
 
 @pytest.fixture(scope="session")
-def house(valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """Shared by all tests that break nothing."""
+def shared_house(valkey: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     house = House(valkey.url, f"test-{uuid4().hex[:12]}", tmp_path_factory.mktemp("house"))
     yield house.open()
     house.close()
+
+
+@pytest.fixture
+def house(shared_house: House) -> Iterator[House]:
+    """Shared by all tests that break nothing in it."""
+    yield shared_house
+    shared_house.end_jobs()
 
 
 @pytest.fixture
@@ -97,8 +103,6 @@ def own_house(namespace: str) -> Iterator[Callable[[str], House]]:
 
 
 @pytest.fixture
-def job(house: House) -> Iterator[Job]:
-    """A job of the shared house; it is let go after the test, however that ends."""
-    job = house.job()
-    yield job
-    job.end()
+def job(house: House) -> Job:
+    """A job of the shared house."""
+    return house.job()

@@ -87,7 +87,7 @@ class House:
             "JOBKIT_FILES": str(folder / "files"),
         }
         self._ending = ExitStack()
-        self._jobs = 0
+        self._jobs: list[Job] = []
         self.web = WebProcess(self._environment, folder / "web.log")
         self.worker = self.start_worker()
 
@@ -107,10 +107,15 @@ class House:
 
     def job(self) -> Job:
         """A folder for a new job."""
-        self._jobs += 1
-        path = self._folder / f"job-{self._jobs}"
+        path = self._folder / f"job-{len(self._jobs)}"
         path.mkdir()
-        return Job(path)
+        self._jobs.append(Job(path))
+        return self._jobs[-1]
+
+    def end_jobs(self) -> None:
+        """Free the worker of what a test has left behind."""
+        for job in self._jobs:
+            job.end()
 
     def watch(self, job: Job, name: str = "Counts", **fields: str) -> str:
         """The page that submits a job and shows it."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from tests.servers import Server
 
 
-@pytest.mark.parametrize("transport", ["sse", "long-poll"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["ended", "killed"])
+@pytest.mark.parametrize(
+    ("number", "transport"),
+    [(signal.SIGTERM, "sse"), (signal.SIGKILL, "sse"), (signal.SIGKILL, "long-poll")],
+    ids=["ended", "killed", "killed-under-polls"],
+)
 def test_a_page_is_right_again_after_a_restart_of_the_web_server(
     number: signal.Signals, transport: str, own_house: Callable[[str], House], new_visitor: NewVisitor, valkey: Server
 ) -> None:
@@ -68,7 +71,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 def test_a_page_is_right_again_after_a_restart_of_the_store(
-    how: str, own_house: Callable[[str], House], new_visitor: NewVisitor, server: Server
+    how: str, server: Server, own_house: Callable[[str], House], new_visitor: NewVisitor
 ) -> None:
     house = own_house(server.tcp_url)
     job = house.job()

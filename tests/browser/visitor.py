@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
-    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request
+    from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page
 
 RIGHT_AGAIN_MS = 5000
 """Within this time after an outage, a page shows how things are."""
@@ -28,6 +28,15 @@ document.addEventListener("securitypolicyviolation", ({ violatedDirective, block
   console.error(`violates ${violatedDirective}: ${blockedURI}`));
 """
 
+_ASK = """
+async (element, path) => {
+  const headers = { authorization: `Bearer ${element.getAttribute("token")}` };
+  const url = `${element.getAttribute("endpoint")}/runs/${element.getAttribute("run")}${path}`;
+  const response = await fetch(url, { headers });
+  return `${response.status} ${await response.text()}`;
+}
+"""
+
 
 class Visitor:
     """A browser of one's own: its cookies, its pages, its troubles."""
@@ -35,13 +44,11 @@ class Visitor:
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
         self.requests: list[str] = []
-        self.finished: list[Request] = []
         self._troubles: list[str] = []
         context.add_init_script(_WITNESS)
         context.on("console", self._hear)
         context.on("weberror", lambda error: self._troubles.append(f"{error.error}"))
         context.on("request", lambda request: self.requests.append(request.url))
-        context.on("requestfinished", lambda request: self.finished.append(request))
 
     def open(self, address: str) -> Widget:
         """A new page with one run on it."""
@@ -52,10 +59,6 @@ class Visitor:
     def troubles(self, *, network: bool) -> list[str]:
         """Errors and warnings of all pages; with `network`, those that an outage brings are expected."""
         return [trouble for trouble in self._troubles if not (network and _NETWORK.search(trouble))]
-
-    def received(self) -> str:
-        """The bodies of all answers."""
-        return "\n".join(body.decode(errors="replace") for body in map(_body, self.finished))
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning", "assert"):
@@ -97,6 +100,11 @@ class Widget:
         url = self.download.evaluate("(link) => link.href")
         return self.page.evaluate("async (url) => (await fetch(url)).json()", url)
 
+    def ask(self, path: str) -> str:
+        """The answer to the page's own script for something of the run, as it came."""
+        text: str = self.element.evaluate(_ASK, path)
+        return text
+
     def seen(self) -> list[dict[str, Any]]:
         """What the page has been told since it was loaded, and how far the bar was each time."""
         seen: list[dict[str, Any]] = self.page.evaluate("seen")
@@ -111,13 +119,6 @@ class Widget:
             if next_one["start"] == one["start"]:
                 assert next_one["version"] >= one["version"]
                 assert (next_one["bar"] or 0) >= (one["bar"] or 0)
-
-
-def _body(request: Request) -> bytes:
-    response = request.response()
-    assert response is not None
-    redirected = 300 <= response.status < 400
-    return b"" if redirected else response.body()
 
 
 _SPOKEN = ("group", "progressbar", "button", "link", "status", "alert")
@@ -136,5 +137,5 @@ def accessible(page: Page) -> dict[str, str]:
 
 def _said(node: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> tuple[str, ...]:
     text = "".join(nodes[child]["name"]["value"] for child in node["childIds"] if "name" in nodes[child])
-    value = node.get("value", {}).get("value", "")
-    return node["name"]["value"], text if node["role"]["value"] == "status" else f"{value}"
+    value = f"{node['value']['value']:g}" if "value" in node else ""
+    return node["name"]["value"], text if node["role"]["value"] == "status" else value

@@ -55,6 +55,7 @@ class TestWithAWorker:
         failed = cli("submit", "counting:kit", "Refuse", "public=false")
         assert failed.returncode == 1
         assert "ZeroDivisionError: a secret" in failed.stderr
+        assert "\x1b" not in failed.stderr
 
     def test_cancelled_run_exits_3(self, cli: Cli, env: dict[str, str], tmp_path: Path) -> None:
         arguments = ("submit", "counting:kit", "Count", "to=40", f"gate={tmp_path / 'never'}")

@@ -228,6 +228,7 @@ class Misbehaves(ProgressJob[object]):
     def _take_signals(self) -> object:
         for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_BLOCK, (number,))
         return "taken"
 
 

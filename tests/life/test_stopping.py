@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobkit import RunCancelled, State
-from tests.life.jobs import Add, CountUntilGo, FinishesAllTheSame, OnlyAdvances, Sleeps, SleepsOnALoop, WillNotStop
+from tests.life.jobs import (
+    Add,
+    CountUntilGo,
+    FinishesAllTheSame,
+    Misbehaves,
+    OnlyAdvances,
+    Sleeps,
+    SleepsOnALoop,
+    WillNotStop,
+)
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -40,6 +49,19 @@ def test_a_cancelled_job_may_clean_up(
 ) -> None:
     start_worker("--concurrency", "1")
     run = kit.submit(job(folder=str(folder)))
+    folder.wait_for_start()
+    run.cancel()
+    with pytest.raises(RunCancelled):
+        run.result(timeout=2)
+    assert folder.has("cleaned")
+
+
+def test_a_job_hears_it_though_an_earlier_one_ignored_and_blocked_the_signal(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    start_worker("--concurrency", "1")
+    assert kit.submit(Misbehaves(how="take_signals")).result(timeout=5) == "taken"
+    run = kit.submit(Sleeps(folder=str(folder)))
     folder.wait_for_start()
     run.cancel()
     with pytest.raises(RunCancelled):

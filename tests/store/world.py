@@ -260,9 +260,9 @@ class Stored:
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running":
-            holds = self.hashes[f"slot:{record['owner']}"]
+            holds = self.hashes[f"slot:{record['slot']}"]
             assert (holds["run"], holds["token"]) == (run_id, record["token"]), f"{run_id} is not in its slot"
-            assert self.ttls[f"slot:{record['owner']}"] == -1, f"the slot of {run_id} would end under it"
+            assert self.ttls[f"slot:{record['slot']}"] == -1, f"the slot of {run_id} would end under it"
 
     def _check_pointer(self, key: str, names: dict[str, str]) -> None:
         assert names, f"the pointer of {key} names nothing"
@@ -282,7 +282,7 @@ class Stored:
         if self.ttls[f"slot:{slot}"] > 0:
             return
         run = self.runs[holds["run"]]
-        assert (run["owner"], run["token"]) == (slot, holds["token"]), f"slot {slot} lost its run, but has no end"
+        assert (run["slot"], run["token"]) == (slot, holds["token"]), f"slot {slot} lost its run, but has no end"
         assert run["state"] in {"running", "queued"}
         assert "dead" not in holds
 

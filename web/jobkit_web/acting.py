@@ -13,7 +13,8 @@ from jobkit.store.replies import Admission, Cancelling
 from jobkit_web.access import Action
 from jobkit_web.markup import access_token, described
 from jobkit_web.problems import Problem, not_found
-from jobkit_web.site import media_type, read_body, require_json, root_of
+from jobkit_web.requests import media_type, read_body, require_json
+from jobkit_web.site import root_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request

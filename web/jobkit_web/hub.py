@@ -22,6 +22,7 @@ import logging
 import random
 import signal
 from contextlib import suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -178,7 +179,7 @@ class Hub:
         """
         await topic.opened.wait()
         if topic.failure is not None:
-            raise type(topic.failure)(str(topic.failure))
+            raise copy(topic.failure)  # each who waits gets their own, for raising changes it
 
     def keep(self, topic: Topic) -> None:
         """Hold an open topic for longer; `release` it."""

@@ -89,9 +89,7 @@ def problem_page(request: Request, title: str, detail: str) -> str:
     return _page(root, title, f"<h1>{_text(title)}</h1><p>{_text(detail)}</p>", "failed")
 
 
-def _page(
-    root: str, title: str, body: str, state: str, head: str = "", *, script: bool = False
-) -> str:
+def _page(root: str, title: str, body: str, state: str, head: str = "", *, script: bool = False) -> str:
     style = f"{root}{assets().path(STYLE)}"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -15,7 +15,8 @@ from jobkit.snapshot import Snapshot
 from jobkit_web.access import Action
 from jobkit_web.pages import PAGE_HEADERS, PageAccess, page_wanted, run_page
 from jobkit_web.problems import Problem
-from jobkit_web.site import MOST_RUNS, root_of, view_of
+from jobkit_web.requests import named_runs
+from jobkit_web.site import root_of, view_of
 from jobkit_web.views import files_in, has_files, shown, with_file_urls
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Reading:
 
     async def runs(self, request: Request) -> Response:
         """Several runs at once; those that cannot be read are told apart by id and status."""
-        ids = named_runs(request.query_params.getlist("id"))
+        ids = named_runs(request)
         caller = self._site.caller(request)
         found, gone = [], []
         for run_id in ids:
@@ -155,18 +156,6 @@ class Reading:
             filename=file.filename,
             content_disposition_type=how,
         )
-
-
-def named_runs(ids: list[str]) -> list[str]:
-    """The ids a request names, each once.
-
-    Raises:
-        Problem: 422, none or too many.
-    """
-    named = list(dict.fromkeys(ids))
-    if not 0 < len(named) <= MOST_RUNS:
-        raise Problem(422, f"Name 1 to {MOST_RUNS} runs, by ?id=… for each.")
-    return named
 
 
 def _etag(snapshot: Snapshot, grant: Grant, *, page: bool) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobkit_web.access import URL_TTL, Action
 from jobkit_web.hub import Hub
-from jobkit_web.problems import Problem, not_found
+from jobkit_web.problems import not_found
 from jobkit_web.views import View
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from jobkit.store.replies import Stored
     from jobkit_web.guard import Caller, Grant, Guard
 
-LARGEST_BODY = 1024 * 1024 + 16 * 1024
-"""Bytes of a request's body: the largest arguments, and a little."""
-MOST_RUNS = 200
-"""Runs that one request may name."""
 PAGE_TTL = 3600.0
 """Seconds that the access token in a run's own page lives."""
 POLLED = 10.0
@@ -95,38 +91,3 @@ def root_of(request: Request) -> str:
 
 def view_of(request: Request, grant: Grant) -> View:
     return View(root_of(request), Action.RESULT in grant.actions, grant.claims is not None)
-
-
-async def read_body(request: Request, limit: int = LARGEST_BODY) -> bytes:
-    """The body, if it is not too large.
-
-    Raises:
-        Problem: 413.
-    """
-    body = bytearray()
-    announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > limit:
-        raise _too_large(limit)
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise _too_large(limit)
-    return bytes(body)
-
-
-def media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def require_json(request: Request) -> None:
-    """Refuse a body that does not say it is JSON.
-
-    Raises:
-        Problem: 415.
-    """
-    if media_type(request) != "application/json":
-        raise Problem(415, "Send JSON, with Content-Type: application/json.", {"Accept-Post": "application/json"})
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, f"The body is larger than {limit} bytes.", {"Connection": "close"})

@@ -14,8 +14,8 @@ from jobkit.errors import RunNotFound
 from jobkit_web import frames
 from jobkit_web.access import Action
 from jobkit_web.problems import Problem
-from jobkit_web.reading import named_runs
-from jobkit_web.site import MOST_RUNS, read_body, require_json, view_of
+from jobkit_web.requests import named_runs, read_body, require_few, require_json
+from jobkit_web.site import view_of
 from jobkit_web.watcher import HEADERS, HandedOver, WatchResponse
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ROTATION = 600.0
 """Seconds a stream lasts at most, so that clients spread over new servers."""
 
+_AS_BODY = 'as {"runs": [{"id": "…", "token": "…"}]}'
 _ENDED = re.compile(r"\d{1,20}-\d{1,20}\.end", re.ASCII)
 
 
@@ -152,14 +153,13 @@ def _is_old(claims: Claims, moment: float) -> bool:
 
 async def _wanted(request: Request) -> list[Wanted]:
     if request.method != "POST":
-        return [Wanted(run_id) for run_id in named_runs(request.query_params.getlist("id"))]
+        return [Wanted(run_id) for run_id in named_runs(request)]
     require_json(request)
     try:
         runs = msgspec.json.decode(await read_body(request), type=Selection).runs
     except msgspec.MsgspecError:
-        raise Problem(422, 'Name the runs as {"runs": [{"id": "…", "token": "…"}]}.') from None
-    if not 0 < len(runs) <= MOST_RUNS:
-        raise Problem(422, f"Name 1 to {MOST_RUNS} runs.")
+        raise Problem(422, f"Name the runs {_AS_BODY}.") from None
+    require_few(len(runs), _AS_BODY)
     return list({run.id: run for run in runs}.values())
 
 

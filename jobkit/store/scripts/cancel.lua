@@ -28,8 +28,8 @@ end
 put(run, 'cancelling', '1')
 if run.state == 'running' then
   unpoint(run)
-  local worker = string.match(run.owner, '^[^/]+')
-  redis.call('PUBLISH', P .. 'worker:' .. worker, run.owner .. ' ' .. run.id .. ' ' .. run.token)
+  local worker = string.match(run.slot, '^[^/]+')
+  redis.call('PUBLISH', P .. 'worker:' .. worker, run.slot .. ' ' .. run.id .. ' ' .. run.token)
 else
   move(run, 'cancel')
 end

@@ -56,18 +56,18 @@ local function parsed_terms(text)
 end
 
 local function terms(run)
-  run.terms = run.terms or parsed_terms(field(run, 'terms'))
-  return run.terms
+  run.said = run.said or parsed_terms(field(run, 'terms'))
+  return run.said
 end
 
 -- What moves a run, or nil for an unknown one; what else its record keeps is read where it is needed. (One constructor,
 -- and no loop: this is the hottest step of all.) A field that was never written is false.
 local function read_run(id)
   local v = redis.call('HMGET', record_key(id), 'state', 'version', 'queue', 'key', 'score', 'start', 'crashes', 'lease',
-    'token', 'owner', 'sequence', 'cancelling', 'interests', 'watched', 'fresh_until', 'released')
+    'token', 'slot', 'sequence', 'cancelling', 'interests', 'watched', 'fresh_until', 'released')
   return v[1] and {
     id = id, changes = {}, state = v[1], version = v[2], queue = v[3], key = v[4], score = v[5], start = v[6] or '0',
-    crashes = v[7] or '0', lease = v[8], token = v[9], owner = v[10], sequence = v[11], cancelling = v[12],
+    crashes = v[7] or '0', lease = v[8], token = v[9], slot = v[10], sequence = v[11], cancelling = v[12],
     interests = v[13], watched = v[14], fresh_until = v[15], released = v[16],
   } or nil
 end
@@ -205,11 +205,11 @@ local function slot_key(uid)
 end
 
 local function holding_slot(run)
-  if not run.owner or run.owner == '' then
+  if not run.slot or run.slot == '' then
     return nil
   end
-  local slot = slot_key(run.owner)
-  return redis.call('HGET', slot, 'token') == run.token and slot
+  local key = slot_key(run.slot)
+  return redis.call('HGET', key, 'token') == run.token and key
 end
 
 -- The slot is free for its next take.
@@ -219,7 +219,7 @@ local function vacate(run)
     redis.call('HDEL', slot, 'run', 'token')
     redis.call('PEXPIRE', slot, SLOT_LIFE)
   end
-  run.owner = nil
+  run.slot = nil
 end
 
 -- The run goes on or ends without this holder, who hears so at its next renewal.
@@ -289,6 +289,27 @@ local function move(run, name)
   ENTER[to](run)
 end
 
+-- Schedules ------------------------------------------------------------------------------------------------------------
+
+local function promote_due(limit)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, limit)) do
+    local run = read_run(id)
+    if run then
+      move(run, 'due')
+      commit(run)
+    else
+      redis.call('ZREM', P .. 'due', id)
+      forget({id})
+    end
+  end
+end
+
+-- In ms from now; -1 when nothing is scheduled.
+local function next_due()
+  local head = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
+  return head[2] and math.max(0, tonumber(head[2]) - now) or -1
+end
+
 -- Leases ---------------------------------------------------------------------------------------------------------------
 
 -- The one guard before every write of a holder. Answers nil when the token may write, else why not: `lost` or `ended`.
@@ -316,7 +337,7 @@ local function void(run)
   vacate(run)
   put(run, 'released', run.token)
   put(run, 'token', tick())
-  put(run, 'owner', '')
+  put(run, 'slot', '')
 end
 
 -- A reference a person can read to support: the end of the run's id and the start.

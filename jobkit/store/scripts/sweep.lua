@@ -9,19 +9,6 @@ local interval, limit, lost = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
 local swept = tonumber(redis.call('HGET', KEYS[1], 'swept') or '0')
 local gap = now - swept
 
-local function next_due()
-  local head = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
-  return head[2] and math.max(0, tonumber(head[2]) - now) or -1
-end
-
-local function excuse(run)
-  local lease = tonumber(run.lease)
-  if gap < 0 or gap > lease / 3 then
-    extend(run)
-    return true
-  end
-end
-
 if gap >= 0 and gap < interval then
   return {0, 0, next_due()}
 end
@@ -30,8 +17,8 @@ redis.call('HSET', KEYS[1], 'swept', integer(now))
 if gap < 0 or gap > 2 * interval then
   for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
     local run = read_run(id)
-    if run then
-      excuse(run)
+    if run and (gap < 0 or gap > tonumber(run.lease) / 3) then
+      extend(run)
     end
   end
 end
@@ -49,16 +36,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIM
   end
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, limit)) do
-  local run = read_run(id)
-  if run then
-    move(run, 'due')
-    commit(run)
-  else
-    redis.call('ZREM', P .. 'due', id)
-    forget({id})
-  end
-end
+promote_due(limit)
 
 local ended = redis.call('ZRANGEBYSCORE', P .. 'forget', '-inf', now, 'LIMIT', 0, FORGOTTEN_AT_ONCE)
 for first = 1, #ended, 100 do

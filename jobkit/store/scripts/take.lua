@@ -16,19 +16,6 @@ local function lease(run)
   }
 end
 
-local function promote_due()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, DUE_AT_ONCE)) do
-    local run = read_run(id)
-    if run then
-      move(run, 'due')
-      commit(run)
-    else
-      redis.call('ZREM', P .. 'due', id)
-      forget({id})
-    end
-  end
-end
-
 -- The best run of all queues; an id whose record is gone (evicted, or removed by hand) is dropped.
 local function best()
   while true do
@@ -70,7 +57,7 @@ if holds[2] == nonce then
   return {'none', 0}
 end
 
-promote_due()
+promote_due(DUE_AT_ONCE)
 local run = best()
 if not run then
   if holds[3] then  -- who takes has left what it held before, also when that was lost
@@ -80,13 +67,12 @@ if not run then
   for i = FIRST_QUEUE, #ARGV do
     redis.call('DEL', P .. 'bell:' .. ARGV[i])  -- no work, so no marker says anything
   end
-  local next_due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')
-  return {'none', next_due[2] and math.max(0, tonumber(next_due[2]) - now) or -1}
+  return {'none', next_due()}
 end
 desert(run)
 
 put(run, 'token', tick())
-put(run, 'owner', uid)
+put(run, 'slot', uid)
 put(run, 'lease', integer(terms(run).lease or ARGV[3]))
 put(run, 'sequence', '0')
 put(run, 'start', integer(tonumber(run.start) + 1))

@@ -43,7 +43,7 @@ class Refuse(ProgressJob[None]):
         progress.message = "Looking"
         if self.public:
             raise PublicError("There is no such month.")
-        raise ZeroDivisionError("a secret")
+        raise ZeroDivisionError("a secret\x1b]0;title\x07")
 
 
 class Elsewhere(ProgressJob[None]):

@@ -1,0 +1,121 @@
+"""The kit: submitting, finding, performing inline, and its clients."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobkit import BadJob, EngineUnavailable, JobKit, Progress, ProgressJob, State
+from jobkit.store.replies import Admission
+from tests.kit.conftest import Add, AddLater, Hands
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_making_a_kit_asks_nobody() -> None:
+    kit = JobKit("redis://127.0.0.1:1", jobs=[Add])
+    assert list(kit.jobs) == ["kit.Add"]
+    kit.close()
+
+
+def test_two_jobs_of_one_name_are_refused(kit: JobKit) -> None:
+    class Other(ProgressJob[int]):
+        job_name = "kit.Add"
+
+        def perform(self, _progress: Progress) -> int:
+            return 0
+
+    with pytest.raises(BadJob, match=r"Two jobs are called kit\.Add"):
+        kit.register(Other)
+    assert kit.register(Add) is Add, "the same one may come again"
+
+
+def test_an_engine_that_is_not_there_is_refused() -> None:
+    with pytest.raises(EngineUnavailable, match="leave it out"):
+        JobKit(engine="kombu")
+
+
+def test_equal_submissions_join_and_fresh_and_none_do_as_they_say(kit: JobKit, hands: Hands) -> None:
+    run = kit.submit(Add(a=1))
+    assert run.admission is Admission.NEW
+    assert kit.submit(Add(a=1)).admission is Admission.JOINED
+    assert kit.submit(Add(a=1), reuse="none").admission is Admission.NEW
+    hands.take()
+    fresh = kit.submit(Add(a=1), reuse="fresh")
+    assert (fresh.admission, fresh.id != run.id) == (Admission.NEW, True)
+
+
+def test_a_job_is_performed_inline_blocking_or_not(kit: JobKit) -> None:
+    async def performed() -> tuple[int, int]:
+        return await kit.aperform(Add(a=1, b=2)), await kit.aperform(AddLater(a=1, b=2))
+
+    assert (kit.perform(Add(a=1, b=2)), kit.perform(AddLater(a=1, b=2))) == (3, 3)
+    assert asyncio.run(performed()) == (3, 3)
+
+
+def test_runs_are_listed_page_by_page(kit: JobKit) -> None:
+    ids = [kit.submit(Add(a=number)).id for number in range(5)]
+    page = kit.runs(limit=3)
+    rest = kit.runs(limit=3, cursor=page.cursor)
+    assert sorted(snapshot.id for snapshot in (*page.snapshots, *rest.snapshots)) == sorted(ids)
+    assert kit.runs(State.RUNNING).snapshots == ()
+
+
+def test_a_blocking_call_in_an_event_loop_warns_once_and_names_its_twin(kit: JobKit) -> None:
+    async def blocked() -> None:
+        with pytest.warns(RuntimeWarning, match="await asubmit"):
+            kit.submit(Add(a=1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            kit.runs()
+
+    asyncio.run(blocked())
+
+
+def test_each_event_loop_gets_a_client_of_its_own(kit: JobKit) -> None:
+    async def submitted() -> int:
+        await kit.asubmit(Add(a=1))
+        client = id(kit.async_store())
+        await kit.aclose()
+        return client
+
+    asyncio.run(submitted())
+    asyncio.run(submitted())
+    assert kit.submit(Add(a=1)).admission is Admission.JOINED, "the kit may be used again after it was closed"
+
+
+def _submit(kit: JobKit, told: Any) -> None:
+    told.put(kit.submit(Add(a=7)).id)
+    kit.close()
+
+
+def test_a_kit_survives_a_fork(kit: JobKit) -> None:
+    """The parent's connections are open when it forks; parent and child must not read each other's replies."""
+    run = kit.submit(Add(a=7))
+    forking = multiprocessing.get_context("fork")
+    told = forking.SimpleQueue()
+    child = forking.Process(target=_submit, args=(kit, told))
+    child.start()
+    assert kit.submit(Add(a=7)).id == run.id
+    assert told.get() == run.id
+    child.join(10)
+    assert child.exitcode == 0
+
+
+def test_the_secret_is_the_stores_unless_it_is_named(
+    kit: JobKit, store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with JobKit(store_url, namespace=namespace) as other:
+        assert kit.secret() == other.secret()
+    monkeypatch.setenv("JOBKIT_SECRET", "named")
+    assert kit.secret() == b"named"
+
+
+def test_the_url_of_an_embedded_store_is_good_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert JobKit("embedded:here").url == f"embedded:{tmp_path / 'here'}"
