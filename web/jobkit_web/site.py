@@ -1,4 +1,4 @@
-"""Site: what the endpoints of one app share: the kit, the guard, the hub of the running loop, the limits."""
+"""Site: what the endpoints of one app share: kit, guard, the hub of the running loop, and the signing of addresses."""
 
 from __future__ import annotations
 
