@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,7 @@ from redis.backoff import NoBackoff
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
-from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, conversation, opening
+from jobkit.store.conversation import OPEN_FOR, Answer, Conversation, Open, Pause, Send, conversation, opening
 from jobkit.store.location import TcpLocation, UnixLocation
 from jobkit.store.subscriptions import Subscriptions
 
@@ -42,6 +43,7 @@ class AsyncStore:
         self.location = location
         self.operations = operations
         self.secret: bytes | None = None
+        self._open_until = 0.0
         self.subscriptions = Subscriptions(self._new_connection)
         self._patience = patience
         self._pool: Any = None  # redis-py's pools are partly untyped
@@ -55,7 +57,7 @@ class AsyncStore:
 
     async def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """Carry out several in one round trip, in this order; after trouble all are sent again."""
-        if self.secret is None:
+        if time.monotonic() >= self._open_until:
             await self.open()
         return await self._carry_out(conversation(operations, self._patience, self._where))
 
@@ -66,10 +68,11 @@ class AsyncStore:
             self._pool = None
 
     async def open(self) -> Opened:
-        """Open the partition, checking that the server is fit; happens by itself at the first operation."""
+        """Open the partition, checking that the server is fit; happens by itself, at first and once a minute."""
         async with self._opening:
             opened = await self._carry_out(opening(self.operations, self._patience, self._where))
             self.secret = opened.secret
+            self._open_until = time.monotonic() + OPEN_FOR
         return opened
 
     async def _carry_out(self, talk: Conversation[T]) -> T:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
-from jobkit.store.conversation import Answer, Conversation, Open, Pause, Send, conversation, opening
+from jobkit.store.conversation import OPEN_FOR, Answer, Conversation, Open, Pause, Send, conversation, opening
 from jobkit.store.location import TcpLocation
 from jobkit.store.pool import Pool
 
@@ -39,6 +39,7 @@ class Store:
         self.location = location
         self.operations = operations
         self.secret: bytes | None = None
+        self._open_until = 0.0
         self._patience = patience
         self._pools: dict[Purpose, Pool] = {}
         self._where = str(location)
@@ -51,7 +52,7 @@ class Store:
 
     def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """Carry out several in one round trip, in this order; after trouble all are sent again."""
-        if self.secret is None:
+        if time.monotonic() >= self._open_until:
             self.open()
         return self._carry_out(conversation(operations, self._patience, self._where))
 
@@ -71,10 +72,11 @@ class Store:
         self._pools = {}
 
     def open(self) -> Opened:
-        """Open the partition, checking that the server is fit; happens by itself at the first operation."""
+        """Open the partition, checking that the server is fit; happens by itself, at first and once a minute."""
         with self._opening:
             opened = self._carry_out(opening(self.operations, self._patience, self._where))
             self.secret = opened.secret
+            self._open_until = time.monotonic() + OPEN_FOR
         return opened
 
     def _carry_out(self, talk: Conversation[T]) -> T:

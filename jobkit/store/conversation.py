@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
+OPEN_FOR = 60.0
+"""Seconds after which a partition is opened again: when its data was lost, another process may have founded it anew,
+with another secret."""
 
 _PASSING = (
     redis_errors.ConnectionError,
@@ -130,6 +133,8 @@ def _refused(trouble: Exception, where: str) -> StoreError:
     """The error for a store that answers, but will not serve."""
     if isinstance(trouble, redis_errors.OutOfMemoryError):
         return StoreUnavailable(f"The store at {where} is out of memory and takes no writes: {trouble}")
+    if str(trouble).startswith("MISCONF"):
+        return StoreMisconfigured(f"The store at {where} cannot write to its disk: {trouble}. Make room there.")
     if isinstance(trouble, _REFUSING):
         return StoreMisconfigured(
             f"The store at {where} refuses this login: {trouble}. Check the URL's user and password."

@@ -52,7 +52,7 @@ def probe(path: str) -> Answer:
         return "busy"
     except OSError:
         return "absent"
-    if reply.startswith(b"+PONG"):
+    if reply.startswith((b"+PONG", b"-MISCONF")):  # one that cannot write to its disk says so best by itself
         return "ready"
     return "busy" if reply.startswith(b"-") else "absent"
 

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from jobkit import BadJob, EngineUnavailable, JobKit, Progress, ProgressJob, State
 from jobkit.store.replies import Admission
@@ -105,6 +106,21 @@ def test_a_kit_survives_a_fork(kit: JobKit) -> None:
     assert told.get() == run.id
     child.join(10)
     assert child.exitcode == 0
+
+
+def test_a_partition_that_another_process_founded_anew_is_opened_again(
+    store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data is lost; another process comes first and founds the partition; so ours is never told to open it."""
+    monkeypatch.setattr("jobkit.store.client.OPEN_FOR", 0.0)
+    with JobKit(store_url, namespace=namespace) as kit, JobKit(store_url, namespace=namespace) as other:
+        kit.runs()
+        lost = kit.secret()
+        with redis.Redis.from_url(store_url) as raw:
+            raw.delete(f"{kit.operations.prefix()}partition")
+        other.runs()
+        kit.runs()
+        assert kit.secret() == other.secret() != lost
 
 
 def test_the_secret_is_the_stores_unless_it_is_named(

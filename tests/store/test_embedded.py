@@ -20,7 +20,10 @@ import redis
 
 from jobkit.errors import StoreMisconfigured, StoreUnavailable
 from jobkit.store import embedded, keeper
+from jobkit.store.client import Store
 from jobkit.store.embedded import ensure_server
+from jobkit.store.location import EmbeddedLocation
+from jobkit.store.operations import Operations
 from tests.servers import ROOT
 from tests.waiting import wait_until
 
@@ -400,6 +403,21 @@ def test_frozen_server_is_reported_after_a_while(home: Path, monkeypatch: pytest
         with pytest.raises(StoreUnavailable, match=r"has not answered for 0\.2 s"):
             ensure_server(home)
         server.resume()
+
+
+@pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="files of another process can be limited on Linux only")
+def test_server_whose_disk_is_full_says_so_at_once_and_goes_on_when_there_is_room(home: Path) -> None:
+    with connect(home) as client:
+        server = server_of(home)
+        server.rlimit(psutil.RLIMIT_FSIZE, (1, -1))
+        client.set("written", "in vain")
+        store = Store(EmbeddedLocation(home), Operations())
+        with pytest.raises(StoreMisconfigured, match="cannot write to its disk: .* Make room there"):
+            store.open()
+        server.rlimit(psutil.RLIMIT_FSIZE, (-1, -1))
+        wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "ok", "it can write again")
+        assert store.open().secret
+        store.close()
 
 
 def test_bad_linger_is_refused(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
