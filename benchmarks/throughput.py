@@ -97,7 +97,7 @@ def store() -> Iterator[str]:
 @contextlib.contextmanager
 def worker(url: str, namespace: str, target: str = "benchmarks.throughput:kit") -> Iterator[None]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker", target, "--log-level", "WARNING",
+        [sys.executable, "-m", "jobkit.cli", "worker", target, "--log-level", "WARNING",
          "--concurrency", str(CHILDREN)],
         cwd=ROOT,
         env=os.environ | {"JOBKIT_URL": url, "JOBKIT_NAMESPACE": namespace},

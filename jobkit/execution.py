@@ -27,6 +27,7 @@ from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
+from jobkit.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
-LONGEST_MESSAGE = 500
 LONGEST_TRACEBACK = 64 * 1024
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
@@ -145,13 +145,13 @@ class Execution:
         return self._settle(start, decision)
 
     def _resolve(self, lease: Lease) -> _Start:
-        _log.info(
-            "Run %s, attempt %d of %d: %s starts.", lease.run_id, lease.failures + 1, lease.max_attempts, lease.job
-        )
         job_class = self._jobs.get(lease.job)
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
+        _log.info(
+            "Run %s, attempt %d of %d: %s starts.", lease.run_id, lease.failures + 1, lease.max_attempts, lease.job
+        )
         return _Start(lease, spec, Progress(lease.token, spec.options.stages))
 
     def _perform(self, start: _Start) -> Ended:
@@ -187,11 +187,22 @@ class Execution:
 
 def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
+    if start.spec is None:
+        _tell_unknown(start.lease)
+        return
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
     level, why = _why(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
-    _log.log(level, "Run %s, attempt %d: %s after %.3f s. %s", run, attempt, outcome, took, why)
+    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
+
+
+def _tell_unknown(lease: Lease) -> None:
+    _log.info(
+        "Run %s is handed back for another worker: the kit of this one has no %s of cache_version %s. "
+        "If it should, name the class in JobKit(jobs=[...]).",
+        lease.run_id, lease.job, lease.cache_version,
+    )  # fmt: skip
 
 
 def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:
@@ -208,7 +219,7 @@ def decide(ended: Ended) -> Decision | None:
             return Decision(outcome=Outcome.SUCCEEDED, result=result)
         case Raised(error):
             public = isinstance(error, PublicError)
-            message = clean(_text(error)) if public else ""
+            message = one_line(_text(error).strip()) if public else ""
             return Decision(
                 outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=_traceback(error)
             )
@@ -231,12 +242,6 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:  # noqa: BLE001  the author's class, so anything
         return ""
-
-
-def clean(message: str) -> str:
-    """The message as one line of at most 500 characters that every reader can show."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in message[: 4 * LONGEST_MESSAGE]).split())
-    return line if len(line) <= LONGEST_MESSAGE else line[: LONGEST_MESSAGE - 1] + "…"
 
 
 def _traceback(error: BaseException) -> str:

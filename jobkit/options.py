@@ -19,6 +19,8 @@ MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
 MAX_PRIORITY: Final = 1000
 
+_WORD: Final = re.compile(r"[\w.:/-]{1,100}")
+
 
 class EveryField(enum.Enum):
     """The type of `ALL`."""
@@ -55,8 +57,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def word(value: object) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[\w.:/-]{1,100}", value):
-        raise ValueError("must be up to 100 letters, digits or . : / - _")
+    """What a queue, a tag or a job may be called: nothing that a command line or a log would have to quote."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise ValueError("must be 1 to 100 letters, digits and . : / - _ only")
     return value
 
 

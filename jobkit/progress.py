@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import math
 import operator
-import re
 import time
 from collections.abc import AsyncIterable, Iterable
 from contextlib import contextmanager
@@ -37,6 +36,7 @@ import msgspec
 from jobkit.estimate import Estimate
 from jobkit.lifecycle import State
 from jobkit.snapshot import ProgressView, Snapshot, StageView
+from jobkit.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MESSAGE_LENGTH: Final = 500
 UNIT_LENGTH: Final = 32
 NAME_LENGTH: Final = 100
 MOST_NAMES: Final = 64
@@ -66,10 +65,6 @@ _MOST_SHOWN: Final = 100
 
 _LARGEST: Final = 2**53
 """The largest count that JSON readers in browsers take in exactly."""
-
-_UNSHOWABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_INVISIBLE: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_BROKEN: Final = re.compile("[\ud800-\udfff]")
 
 
 class Cancelled(BaseException):
@@ -153,7 +148,7 @@ class Stage:
 
     @message.setter
     def message(self, value: str) -> None:
-        self._message = _line(value, "message", MESSAGE_LENGTH)
+        self._message = _line(value, "message")
 
     @property
     def unit(self) -> str:
@@ -199,7 +194,7 @@ class Stage:
             Cancelled: between two items, if the run is to stop.
         """
         total = _length(iterable) if total is None else _amount(total, "total")
-        message = None if message is None else _line(message, "message", MESSAGE_LENGTH)
+        message = None if message is None else _line(message, "message")
         if isinstance(iterable, AsyncIterable) and not isinstance(iterable, Iterable):
             return _TrackedAsync(self, aiter(iterable), total, message)
         return self._tracked(iter(iterable), total, message)
@@ -686,15 +681,10 @@ def _label(value: str, name: str, longest: int) -> str:
     return label
 
 
-def _line(value: str, name: str, longest: int) -> str:
-    """`value` as one showable line: control characters are spaces, what is too long is cut with an ellipsis."""
+def _line(value: str, name: str, longest: int = LONGEST_MESSAGE) -> str:
     if not isinstance(value, str):
         raise TypeError(f"The {name} must be a str, not {type(value).__name__}: write str(...) or an f-string.")
-    if len(value) > longest:
-        value = value[: longest - 1] + "…"
-    if value.isprintable():
-        return value
-    return _BROKEN.sub("\ufffd", _INVISIBLE.sub("", _UNSHOWABLE.sub(" ", value)))
+    return one_line(value, longest)
 
 
 def _significant(value: float | None) -> float | None:

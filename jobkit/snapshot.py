@@ -7,7 +7,7 @@ reader understands a newer writer. A snapshot never holds the arguments, the own
 """
 
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -15,6 +15,10 @@ from jobkit.lifecycle import State
 from jobkit.schema import core_schema, json_schema
 
 Number = int | float
+
+LARGEST_INLINE_RESULT: Final = 16 * 1024
+"""Bytes of a result that travel inside the snapshot; a larger one is fetched by itself."""
+
 T = TypeVar("T")
 
 

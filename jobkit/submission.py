@@ -13,7 +13,7 @@ import msgspec
 
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
-from jobkit.options import MAX_PRIORITY
+from jobkit.options import MAX_PRIORITY, word
 from jobkit.store.operations import Reuse, Submission, new_run_id
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         BadJob: the job's class cannot be found by a worker.
     """
     spec = spec_of(job)
+    if isinstance(job, type):
+        raise BadArguments(f"{spec.name} is a class: submit a job made from it, {job.__name__}(…).")
     if not spec.importable:
         raise BadJob(
             f"{spec.name} is defined inside a function, where no worker can import it: move the class to the top of "
@@ -51,7 +53,7 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         )
     options = spec.options
     run_id = new_run_id()
-    queue = _name("queue", options.queue if wishes.queue is None else wishes.queue)
+    queue = options.queue if wishes.queue is None else _word("queue", wishes.queue)
     return Submission(
         id=run_id,
         head=_head(run_id, spec),
@@ -71,7 +73,7 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
         public_result=options.public_result,
         cache_version=str(options.cache_version),
         interest=interest_of(wishes.owner),
-        owner="" if wishes.owner is None else _name("owner", wishes.owner),
+        owner="" if wishes.owner is None else _owner(wishes.owner),
         reuse=_reuse(wishes.reuse),
         tags=_tags(options.tags, wishes.tags),
     )
@@ -131,16 +133,23 @@ def _reuse(reuse: str) -> Reuse:
 def _tags(own: Sequence[str], wished: Sequence[str]) -> bytes:
     if isinstance(wished, str):
         raise BadArguments(f"tags={wished!r}: give a list of tags, e.g. tags=[{wished!r}].")
-    tags = (*own, *wished)
+    tags = (*own, *(_word("tag", tag) for tag in wished))
     if len(tags) > MOST_TAGS:
         raise BadArguments(f"{len(tags)} tags: give at most {MOST_TAGS}, those of the job's class included.")
-    return msgspec.json.encode([_name("tag", tag) for tag in tags]) if tags else b""
+    return msgspec.json.encode(tags) if tags else b""
 
 
-def _name(kind: str, text: str) -> str:
-    if not isinstance(text, str) or not 0 < len(text) <= 200 or not text.isprintable():
-        raise BadArguments(f"{kind}={str(text)[:80]!r}: give 1 to 200 printable characters.")
-    return text
+def _word(kind: str, text: str) -> str:
+    try:
+        return word(text)
+    except ValueError as error:
+        raise BadArguments(f"{kind}={str(text)[:80]!r} {error}.") from None
+
+
+def _owner(name: str) -> str:
+    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
+        raise BadArguments(f"owner={str(name)[:80]!r}: give 1 to 200 printable characters.")
+    return name
 
 
 def _milliseconds(seconds: float | None) -> int | None:

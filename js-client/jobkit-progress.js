@@ -24,6 +24,18 @@ rest = (lines.pop());
 lines.forEach(read);
 };
 }
+const SLOTS = 4;
+async function takeSlot(nth = SLOTS) {
+if (!nth) return;
+try {
+return await new Promise((resolve, reject) => {
+const hold = (lock) => (lock ? new Promise((resolve)) : resolve(takeSlot(nth - 1)));
+navigator.locks.request(`jobkit-stream-${nth}`, { ifAvailable: true }, hold).catch(reject);
+});
+} catch {
+return () => {}; // an insecure page, or one that may not store anything, knows nothing of the others
+}
+}
 const PATIENCE = {
 firstFrame: 6,
 stall: 40,
@@ -57,15 +69,13 @@ let stalls = 0;
 let heard = false;
 let wait = 0;
 let skew;
-let looking;
 function heed(watch) {
 if (watch.closed) all.delete(watch);
 else {
 all.add(watch);
 more = true;
 }
-clearTimeout(looking);
-looking = setTimeout(() => {
+setTimeout(() => {
 if (!working) work();
 else if (!all.size || more) current.abort();
 });
@@ -98,6 +108,8 @@ current = new AbortController();
 late = heard = more = false;
 wait = 0;
 if (Date.now() >= probeAt) step = first;
+const giveBack = step < 2 && (await takeSlot());
+if (!giveBack) step = 2; // until a slot is free, or as stepped down to
 const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
 try {
 return await (step ? pollEach(watches) : readStream(watches));
@@ -105,6 +117,7 @@ return await (step ? pollEach(watches) : readStream(watches));
 return current.signal.aborted && !late ? 0 : recover();
 } finally {
 current.abort(); // lets go of a body that was not read to its end
+if (giveBack) giveBack();
 }
 }
 async function readStream(watches) {
@@ -149,7 +162,7 @@ const { signal } = current;
 const [watch] = watches;
 if (!watches[1]) return fetch(`${watch.url}/events`, { headers: watch.headers(), signal });
 const headers = { "content-type": "application/json" };
-const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
+const runs = watches.map(({ id, token }) => ({ id, token }));
 return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
 }
 async function pollEach(watches) {
@@ -157,18 +170,14 @@ const waits = step === 1 && !watches[1];
 let pause = patience.poll;
 for (const watch of watches) {
 if (watch.closed) continue;
-const headers = watch.headers();
-const { snapshot: known, etag } = watch;
-let { url } = watch;
-if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
-else if (etag) headers["if-none-match"] = etag;
+const { version = 0 } = watch.snapshot ?? {};
+const url = waits ? `${watch.url}?wait=${LONG_POLL}&version=${version}` : watch.url;
 allow(patience.stall);
-const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
+const response = await fetch(url, { headers: watch.headers(), signal: current.signal, cache: "no-store" });
 if (!(await admits(response, of(watch.id)))) continue;
 report(true);
-deliver(response.status === 304 && known ? known : await response.json());
-watch.etag = response.headers.get("etag");
-if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
+deliver(await response.json());
+if (waits && watch.snapshot?.version !== version) pause = patience.backoff;
 }
 failures = 0;
 return Math.max(pause, wait);
@@ -178,8 +187,8 @@ const date = Date.parse(headers.get("date") ?? "");
 const later = headers.get("retry-after") ?? "";
 if (date) skew = (date + 500 - Date.now()) / 1000; // the header is cut to whole seconds
 wait = Math.max(wait, +later || Date.parse(later) / 1000 - now() || 0);
-if (ok || status === 304) return true;
-if (status !== 401 && !FINAL.includes(status)) throw new Error(`${status}`);
+if (ok) return true;
+if (status !== 401 && !FINAL.includes(status)) throw status;
 await refuse(watches, status);
 }
 function deliver(snapshot) {
@@ -254,7 +263,6 @@ transport;
 done;
 url;
 token;
-etag;
 #getToken;
 #renewed = false;
 #waiting = [];
@@ -372,7 +380,7 @@ function duration(seconds, show) {
 const [unit, length] = seconds < 59.5 ? ["second", 1] : seconds < 10800 ? ["minute", 60] : ["hour", 3600];
 return show(seconds / length, { style: "unit", unit, maximumFractionDigits: 0 });
 }
-const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,#0000));--track:var(--job-track,color-mix(in srgb,currentColor 12%,#0000));display:block;line-height:1.5;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / ""}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite;@media (prefers-reduced-motion){animation:none}}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:fixed;clip-path:inset(50%)}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
+const CSS = `:host{--fill:var(--job-accent,light-dark(#2f5fe0,#7aa5ff));--muted:var(--job-muted,color-mix(in srgb,currentColor 70%,#0000));--track:var(--job-track,color-mix(in srgb,currentColor 12%,#0000));display:block;overflow-wrap:anywhere}:host([hidden]),[hidden]{display:none}:host([state=succeeded]){--fill:var(--job-good,light-dark(#167a3e,#5ad08a))}:host([state=failed]),:host([state=gone]){--fill:var(--job-bad,light-dark(#c22f36,#ff8f8f))}:host([state=cancelled]),:host([state=left]){--fill:var(--muted)}div{display:flex;flex-wrap:wrap;align-items:baseline;gap:.4em .75em;font-variant-numeric:tabular-nums}[part=label],[part=message]{flex:1 13em}[part=label]{font-weight:600}[part=foot]{font-size:.875em;color:var(--muted)}[part=end]{margin-inline-start:auto}[part=time],span span{unicode-bidi:plaintext}:host([state=failed]) [part=text],:host([state=succeeded]) [part=text]::before{color:var(--fill)}:host([state=succeeded]) [part=text]::before{content:"✓ " / ""}progress{appearance:none;display:block;inline-size:100%;block-size:.5em;margin-block:.4em .45em;border:0;border-radius:1em;background:var(--track);overflow:hidden}::-webkit-progress-bar{background:none}::-webkit-progress-value{background:var(--fill);border-radius:1em;transition:inline-size .25s}::-moz-progress-bar{background:var(--fill);border-radius:1em}:indeterminate::-moz-progress-bar{background:none}:host([state=running]) :indeterminate{background:var(--track) linear-gradient(90deg,#0000,var(--fill),#0000) 50% 0 / 40% 100% no-repeat;animation:slide 1.6s ease-in-out infinite;@media (prefers-reduced-motion){animation:none}}button{font:inherit;color:inherit;min-block-size:24px;margin-block:-.3em;padding:0 .9em;border:1px solid;border-radius:1em;background:none}button:hover{background:var(--track)}button:disabled{opacity:.6}[part=live]{position:fixed;clip-path:inset(50%)}@keyframes slide{from{background-position:-70%}to{background-position:170%}}@media (forced-colors:active){progress{--fill:Highlight;--track:Canvas;border:1px solid;forced-color-adjust:none}}`;
 const sheet = new CSSStyleSheet();
 sheet.replaceSync(CSS);
 const ENDINGS = { succeeded: "success", failed: "failure", cancelled: "cancelled" };

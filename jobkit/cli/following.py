@@ -6,6 +6,7 @@ snapshots come from a thread: the main thread stays free to draw, and to hear Ct
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 import time
@@ -22,7 +23,7 @@ from jobkit.cli.endings import Exit, exit_of
 from jobkit.errors import RunFailed
 from jobkit.files import MARK, with_files_replaced
 from jobkit.lifecycle import State
-from jobkit.snapshot import Failure, Snapshot
+from jobkit.snapshot import LARGEST_INLINE_RESULT, Failure, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,8 +37,8 @@ LOOK_AGAIN = 1.0
 LINE_EVERY = 5.0
 """Seconds between lines where nothing can be redrawn."""
 
-LARGEST_INLINE_RESULT = 16 * 1024
-"""Bytes of a result that the last JSON line carries, as over HTTP."""
+_ACTING = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What JSON need not escape though it acts: control characters, and what turns the direction of writing."""
 
 
 def follow(kit: JobKit, run_id: str, *, as_json: bool, start_worker: str) -> Exit:
@@ -135,13 +136,19 @@ def _print_outcome(kit: JobKit, run: Run[Any], last: Snapshot) -> None:
         case Snapshot(state=State.SUCCEEDED):
             result = _with_paths(run.result(), kit)
             if result is not None:
-                click.echo(msgspec.json.format(msgspec.json.encode(result), indent=2))
+                click.echo(_as_json(result))
         case Snapshot(state=State.FAILED, error=Failure(public=False)):
             try:
                 run.result()
             except RunFailed as error:
                 notes = "\n".join(getattr(error, "__notes__", ()))
                 click.echo("\n".join(printable(line) for line in notes.splitlines()), err=True)
+
+
+def _as_json(value: Any) -> str:
+    """For people; what would act on a terminal is escaped, which leaves the value as it is."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return _ACTING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _with_paths(value: Any, kit: JobKit) -> Any:

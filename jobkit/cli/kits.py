@@ -47,9 +47,12 @@ def app_at(target: str) -> Any:
     except Exception as error:
         raise Refusal(f"--app {target} cannot be imported: {_where_and_what(error)}") from error
     app = getattr(module, attribute, None)
-    if not callable(app):
-        close = difflib.get_close_matches(attribute, vars(module), n=1)
+    if app is None:
+        close = difflib.get_close_matches(attribute, [known for known, it in vars(module).items() if callable(it)], n=1)
         raise Refusal(f"{name} has no app {attribute!r}.{f' Did you mean {name}:{close[0]}?' if close else ''}")
+    if not callable(app):
+        what = type(app).__name__
+        raise Refusal(f"--app {target} is no ASGI app but {what}: name the one that mounts create_app(kit).")
     return app
 
 

@@ -29,6 +29,14 @@ from jobkit.worker import Worker
     help="How long a dead worker's runs wait for another one; a job's own `lease` wins.",
 )
 @click.option(
+    "--grace",
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    default=Worker.grace,
+    show_default=True,
+    help="How long running jobs may go on after SIGTERM before they are handed back.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -38,14 +46,23 @@ from jobkit.worker import Worker
 @ends_with_its_starter
 @click.pass_context
 def worker(
-    context: click.Context, *, target: str, concurrency: int | None, queues: str, lease: float, log_level: str
+    context: click.Context,
+    *,
+    target: str,
+    concurrency: int | None,
+    queues: str,
+    lease: float,
+    grace: float,
+    log_level: str,
 ) -> None:
     """Perform the jobs of a kit.
 
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once.
     """
     names = tuple(name.strip() for name in queues.split(",") if name.strip())
-    if not names:
-        raise click.BadParameter("name one or more, with commas between them.", param_hint="--queues")
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
-    context.exit(Worker(target, concurrency=concurrency, queues=names, lease=lease, log_level=log_level).run())
+    try:
+        worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    context.exit(worker.run())

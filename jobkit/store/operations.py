@@ -23,7 +23,7 @@ import msgspec
 
 from jobkit.errors import RunNotFound, StoreMisconfigured
 from jobkit.lifecycle import Outcome, State, as_lua
-from jobkit.snapshot import ProgressView
+from jobkit.snapshot import LARGEST_INLINE_RESULT, ProgressView
 from jobkit.store import replies
 from jobkit.store.replies import FORMAT
 
@@ -56,6 +56,9 @@ _WITHOUT_PRELUDE = {"open"}
 _REFUSED_WHEN_FULL = {"submit"}
 """What a server out of memory refuses, before anything is written; what it has may be performed, and so make room."""
 
+TERMS = ("lease", "max_attempts", "max_crashes", "keep", "cache_ttl", "undeliverable", "public_result")
+"""What the class says of its runs: one text in a run's record, numbers in this order, `-` for None."""
+
 
 @dataclass(frozen=True, slots=True)
 class Script:
@@ -70,10 +73,20 @@ def _script(name: str) -> Script:
     folder = files(__package__) / "scripts"
     parts = ["#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"]
     if name not in _WITHOUT_PRELUDE:
-        untouched = ProgressView().to_json().decode()
-        parts += [as_lua(), f"local UNTOUCHED = '{untouched}'\n", (folder / "prelude.lua").read_text("utf-8")]
+        parts += [as_lua(), _constants(), (folder / "prelude.lua").read_text("utf-8")]
     source = "".join([*parts, (folder / f"{name}.lua").read_text("utf-8")])
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def _constants() -> str:
+    """What the scripts share with Python beside the moves, as Lua source."""
+    untouched = ProgressView().to_json().decode()
+    terms = ", ".join(f"'{name}'" for name in TERMS)
+    return (
+        f"local UNTOUCHED = '{untouched}'\n"
+        f"local LARGEST_INLINE_RESULT = {LARGEST_INLINE_RESULT}\n"
+        f"local TERMS = {{{terms}}}\n"
+    )
 
 
 SCRIPTS = {
@@ -275,11 +288,8 @@ class Operations:
 
 
 def _terms(s: Submission) -> str:
-    """What the class says, as the scripts read it."""
-    lease = "-" if s.lease is None else s.lease
-    ttl = "-" if s.cache_ttl is None else s.cache_ttl
-    limits = f"{lease} {s.max_attempts} {s.max_crashes}"
-    return f"{limits} {s.keep} {ttl} {s.undeliverable} {1 if s.public_result else 0}"
+    values = [getattr(s, name) for name in TERMS]
+    return " ".join(["-" if value is None else str(int(value)) for value in values])
 
 
 def _work(s: Submission) -> bytes:

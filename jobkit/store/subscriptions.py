@@ -74,6 +74,7 @@ class Subscriptions:
         self._channels: dict[str, _Channel] = {}
         self._connection: Any = None
         self._reader: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
 
     async def subscribe(self, name: str, listener: Listener) -> None:
         """Hear a channel, from the moment this returns.
@@ -128,7 +129,7 @@ class Subscriptions:
             return
         del self._channels[name]
         if self._channels:
-            self._dropping = asyncio.ensure_future(self._leave(name))
+            self._leaving = asyncio.ensure_future(self._leave(name))  # the loop itself keeps no task alive
         elif self._reader is not None:
             self._reader.cancel()
             self._reader = None

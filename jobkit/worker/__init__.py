@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import KW_ONLY, dataclass
 
-from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
 from jobkit.worker.supervisor import Supervisor
 
 __all__ = ["Worker"]
@@ -37,8 +37,10 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
-        if isinstance(self.queues, str) or not self.queues or not all(self.queues):
-            raise ValueError(f"queues must be one or more names, not {self.queues!r}.")
+        if isinstance(self.queues, str) or not self.queues:
+            raise ValueError(f"queues must be a tuple of one or more names, not {self.queues!r}.")
+        for queue in self.queues:
+            _check_queue(queue)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
@@ -53,3 +55,10 @@ class Worker:
             level=self.log_level,
         )
         return asyncio.run(supervisor.run())
+
+
+def _check_queue(name: str) -> None:
+    try:
+        word(name)
+    except ValueError as error:
+        raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None

@@ -48,7 +48,9 @@ _log = logging.getLogger("jobkit.worker")
 class Child:
     """Serves one slot. It is also the `Performer` of its runs."""
 
-    def __init__(self, kit: JobKit, link: Link, interruption: Interruption) -> None:
+    def __init__(self, kit: JobKit, link: Link, interruption: Interruption, begin: Begin) -> None:
+        self._begin = begin
+        self._bells = [kit.operations.bell(queue) for queue in begin.queues]
         self._kit = kit
         self._link = link
         self._interruption = interruption
@@ -59,10 +61,8 @@ class Child:
         )
         self._nonces = count()
 
-    def serve(self, begin: Begin) -> None:
+    def serve(self) -> None:
         """Take and perform runs until there is nothing more to take."""
-        self._begin = begin
-        self._bells = [self._kit.operations.bell(queue) for queue in begin.queues]
         self._reporter.start()
         settling: Operation[Verdict] | None = None
         try:
@@ -177,14 +177,13 @@ def main(target: str, descriptor: str, parent: str, level: str) -> int:
         return 1
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interruption = Interruption()
-    child = Child(kit, link, interruption)
     listener = _Listener(link, interruption)
     listener.start()
     link.say(_ready(kit))
     try:
         begin = listener.begin()
         if begin is not None:
-            child.serve(begin)
+            Child(kit, link, interruption, begin).serve()
     except Drained:
         pass
     _end_soon()

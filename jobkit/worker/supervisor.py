@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
+QUIET_SECONDS = 2.0
+"""How long a worker that starts waits for the store before it says so."""
 FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
@@ -73,21 +75,24 @@ class Supervisor:
         self._failed_starts = 0
         self._resting = False
         self._leaving = False
+        self._ended = asyncio.Event()
+        self._code = 0
+        self._unusable = False
+        """The store refuses us for good: nothing was taken from it, and it is asked no more."""
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        self._end: asyncio.Future[int] = loop.create_future()
         for number in _ending_signals():
             loop.add_signal_handler(number, self._leave)
         self._fill()
         try:
-            code = await self._end
+            await self._ended.wait()
         finally:
             self._leaving = True
             gone = [child.gone for child in self._children]
             self._kill_all()
             await asyncio.gather(*gone)
-        return code if await self._farewell() else 1
+        return self._code if await self._farewell() else 1
 
     # Children ---------------------------------------------------------------------------------------------------------
 
@@ -160,6 +165,8 @@ class Supervisor:
         pardoned = child.pardoned or (self._leaving and code == 0)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
+        if self._unusable:
+            return
         release = self._spawn(self._release(child.slot, crashed=not pardoned, code=code))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
@@ -169,7 +176,8 @@ class Supervisor:
             slot, crashed=crashed, message=f"The process that performed this {ending(code)}."
         )
         if verdict is Verdict.OK:
-            _log.warning("Run %s was given back: its process %s.", run_id, ending(code))
+            why = f": its process {ending(code)}" if crashed else ", as the worker ends"
+            _log.warning("Run %s was given back%s.", run_id, why)
 
     async def _ask_release(self, slot: str, *, crashed: bool, message: str, token: str = "") -> tuple[Verdict, str]:
         """Ask until there is an answer."""
@@ -213,8 +221,9 @@ class Supervisor:
         location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
-            "Worker %s performs the %d jobs of %s, %d at a time, from %s of the store %s.",
-            self._worker, ready.jobs, self._target, self._concurrency, _named("queue", self._queues), location,
+            "Worker %s performs the %s of %s, %d at a time, from %s of the store %s.",
+            self._worker, f"{ready.jobs} job{'s' if ready.jobs != 1 else ''}", self._target, self._concurrency,
+            _named("queue", self._queues), location,
         )  # fmt: skip
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
@@ -223,13 +232,19 @@ class Supervisor:
         self._spawn(self._live(self._store, self._heartbeat))
 
     async def _live(self, store: AsyncStore, heartbeat: Heartbeat) -> None:
+        silence = "The store %s does not answer yet: nothing is performed until it does."
+        warning = asyncio.get_running_loop().call_later(QUIET_SECONDS, _log.warning, silence, store.location)
         try:
             await store.open()
         except StoreMisconfigured as error:
             _log.error("%s", error)
+            self._unusable = True
             self._end_with(1)
         else:
+            warning.cancel()
             await heartbeat.beat()
+        finally:
+            warning.cancel()
 
     def _serving_slots(self) -> list[str]:
         return [child.slot for child in self._in(Phase.SERVING)]
@@ -257,17 +272,17 @@ class Supervisor:
             self._end_with(0)
             return
         self._leaving = True
-        _log.info("Worker %s takes nothing more; running jobs have %g s.", self._worker, self._grace)
         if self._heartbeat is not None:
             self._heartbeat.queues = ()
-        self._spawn(self._drain())
-
-    async def _drain(self) -> None:
         serving = self._in(Phase.SERVING)
-        for child in self._children.difference(serving):
-            child.kill()
         for child in serving:
             child.say(Drain())
+        for child in self._children.difference(serving):
+            child.kill()
+        _log.info("Worker %s takes nothing more; running jobs have %g s.", self._worker, self._grace)
+        self._spawn(self._drain(serving))
+
+    async def _drain(self, serving: list[ChildProcess]) -> None:
         busy = await _still_there(serving, self._grace)
         for child in busy:
             _log.info("Child %d hands its run back.", child.pid)
@@ -277,8 +292,9 @@ class Supervisor:
 
     def _end_with(self, code: int) -> None:
         self._leaving = True
-        if not self._end.done():
-            self._end.set_result(code)
+        if not self._ended.is_set():
+            self._code = code
+            self._ended.set()
 
     def _kill_all(self) -> None:
         for child in self._children:
@@ -292,7 +308,8 @@ class Supervisor:
         try:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await asyncio.gather(*self._releases)
-                await self._store.execute(self._store.operations.retire(self._worker, self._queues))
+                if not self._unusable:
+                    await self._store.execute(self._store.operations.retire(self._worker, self._queues))
         except (TimeoutError, StoreError):
             _log.error("The store did not confirm that everything was given back: what was not, is when leases end.")
             return False

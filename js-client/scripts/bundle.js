@@ -6,7 +6,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
-const MODULES = ["snapshot", "event-stream", "connection", "watch", "wording", "appearance", "view", "job-progress", "define"];
+const MODULES = ["snapshot", "event-stream", "slot", "connection", "watch", "wording", "appearance", "view", "job-progress", "define"];
 const EXPORTS = ["JobProgress", "Watch", "WatchError", "watch"];
 const TARGET = new URL("../jobkit-progress.js", import.meta.url);
 

@@ -7,7 +7,6 @@ const CSS = `
   --muted: var(--job-muted, color-mix(in srgb, currentColor 70%, #0000));
   --track: var(--job-track, color-mix(in srgb, currentColor 12%, #0000));
   display: block;
-  line-height: 1.5;
   overflow-wrap: anywhere;
 }
 :host([hidden]), [hidden] { display: none; }
@@ -15,7 +14,7 @@ const CSS = `
 :host([state=failed]), :host([state=gone]) { --fill: var(--job-bad, light-dark(#c22f36, #ff8f8f)); }
 :host([state=cancelled]), :host([state=left]) { --fill: var(--muted); }
 div { display: flex; flex-wrap: wrap; align-items: baseline; gap: .4em .75em; font-variant-numeric: tabular-nums; }
-[part=label], [part=message] { flex: 1 1 13em; }
+[part=label], [part=message] { flex: 1 13em; }
 [part=label] { font-weight: 600; }
 [part=foot] { font-size: .875em; color: var(--muted); }
 [part=end] { margin-inline-start: auto; }

@@ -9,6 +9,7 @@
  * @typedef {"sse" | "long-poll" | "poll"} Transport
  */
 import { eventParser } from "./event-stream.js";
+import { takeSlot } from "./slot.js";
 
 /**
  * How many seconds to wait.
@@ -79,8 +80,6 @@ function createConnection(endpoint, transport, impatience) {
   let wait = 0;
   /** Seconds the server's clock is ahead of ours. @type {number | undefined} */
   let skew;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let looking;
 
   /** Takes in a new watch, lets go of a closed one. @param {Watch} watch */
   function heed(watch) {
@@ -90,8 +89,7 @@ function createConnection(endpoint, transport, impatience) {
       more = true;
     }
     // They come and go in bunches: a tick later the loop is told, once. Who is new does not wait for a pause to pass.
-    clearTimeout(looking);
-    looking = setTimeout(() => {
+    setTimeout(() => {
       if (!working) work();
       else if (!all.size || more) current.abort();
     });
@@ -131,6 +129,8 @@ function createConnection(endpoint, transport, impatience) {
     late = heard = more = false;
     wait = 0;
     if (Date.now() >= probeAt) step = first;
+    const giveBack = step < 2 && (await takeSlot());
+    if (!giveBack) step = 2; // until a slot is free, or as stepped down to
     // Of each run the newest watch: what that one knows, the others know too.
     const watches = [...new Map([...all].map((watch) => [watch.id, watch])).values()];
     try {
@@ -140,6 +140,7 @@ function createConnection(endpoint, transport, impatience) {
       return current.signal.aborted && !late ? 0 : recover();
     } finally {
       current.abort(); // lets go of a body that was not read to its end
+      if (giveBack) giveBack();
     }
   }
 
@@ -193,7 +194,7 @@ function createConnection(endpoint, transport, impatience) {
     const [watch] = watches;
     if (!watches[1]) return fetch(`${watch.url}/events`, { headers: watch.headers(), signal });
     const headers = { "content-type": "application/json" };
-    const runs = watches.map(({ id, token }) => ({ id, token: token ?? undefined }));
+    const runs = watches.map(({ id, token }) => ({ id, token }));
     return fetch(`${endpoint}/events`, { method: "POST", headers, body: JSON.stringify({ runs }), signal });
   }
 
@@ -203,18 +204,14 @@ function createConnection(endpoint, transport, impatience) {
     let pause = patience.poll;
     for (const watch of watches) {
       if (watch.closed) continue;
-      const headers = watch.headers();
-      const { snapshot: known, etag } = watch;
-      let { url } = watch;
-      if (waits) url += `?wait=${LONG_POLL}&version=${known?.version ?? 0}`;
-      else if (etag) headers["if-none-match"] = etag;
+      const { version = 0 } = watch.snapshot ?? {};
+      const url = waits ? `${watch.url}?wait=${LONG_POLL}&version=${version}` : watch.url;
       allow(patience.stall);
-      const response = await fetch(url, { headers, signal: current.signal, cache: "no-store" });
+      const response = await fetch(url, { headers: watch.headers(), signal: current.signal, cache: "no-store" });
       if (!(await admits(response, of(watch.id)))) continue;
       report(true);
-      deliver(response.status === 304 && known ? known : await response.json());
-      watch.etag = response.headers.get("etag");
-      if (waits && watch.snapshot?.version !== known?.version) pause = patience.backoff;
+      deliver(await response.json());
+      if (waits && watch.snapshot?.version !== version) pause = patience.backoff;
     }
     failures = 0;
     return Math.max(pause, wait);
@@ -231,8 +228,8 @@ function createConnection(endpoint, transport, impatience) {
     const later = headers.get("retry-after") ?? "";
     if (date) skew = (date + 500 - Date.now()) / 1000; // the header is cut to whole seconds
     wait = Math.max(wait, +later || Date.parse(later) / 1000 - now() || 0);
-    if (ok || status === 304) return true;
-    if (status !== 401 && !FINAL.includes(status)) throw new Error(`${status}`);
+    if (ok) return true;
+    if (status !== 401 && !FINAL.includes(status)) throw status;
     await refuse(watches, status);
   }
 

@@ -51,8 +51,6 @@ export class Watch extends EventTarget {
   url;
   /** @type {string | null | undefined} @internal */
   token;
-  /** Of the last polled answer. @type {string | null | undefined} @internal */
-  etag;
   /** @type {WatchOptions["getToken"]} */
   #getToken;
   #renewed = false;

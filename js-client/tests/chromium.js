@@ -6,9 +6,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 import { answer, serve } from "./scripted-server.js";
 
+/** A host that is not this machine to Chromium: its pages are no secure context. */
+export const INSECURE = "insecure.test";
 const ARGUMENTS = [
   ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"],
-  ...["--disable-component-update", "--disable-sync"],
+  ...["--disable-component-update", "--disable-sync", `--host-resolver-rules=MAP ${INSECURE} 127.0.0.1`],
 ];
 const POLICY = [
   ...["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"],

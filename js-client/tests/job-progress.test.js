@@ -1,7 +1,7 @@
 /** `<job-progress>` in real Chromium, as the single file with its integrity hash, under a strict policy. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { executable, launch, site } from "./chromium.js";
+import { INSECURE, executable, launch, site } from "./chromium.js";
 import { answer, frame, snapshot, stream, until } from "./scripted-server.js";
 
 /** @type {import("playwright-core").Browser} */
@@ -240,6 +240,46 @@ test("twelve elements need one stream, and the page's own fetch gets through", o
   await page.waitForFunction("document.querySelectorAll('job-progress[state=running]').length === 12");
   assert.equal(server.requests.filter(({ url }) => url.startsWith("/jobs")).length, 1);
   assert.equal(await page.evaluate("fetch('/page.css').then(r => r.status)"), 200);
+});
+
+/**
+ * Opens one page after another in one browser, with a run each.
+ *
+ * @param {import("node:test").TestContext} t
+ * @param {{ count: number, host?: string }} setting
+ */
+async function openMany(t, { count, host = "127.0.0.1" }) {
+  const server = await site({ "/": ELEMENT }, (asked, reply) =>
+    asked.url.endsWith("/events") ? stream(reply, frame("snapshot", snapshot())) : answer(reply, 200, snapshot()));
+  const context = await browser.newContext();
+  t.after(() => context.close().then(() => server.close()));
+  /** @type {import("playwright-core").Page[]} */
+  const pages = [];
+  for (let nth = 0; nth < count; nth++) {
+    const page = await context.newPage();
+    await page.addInitScript(`document.addEventListener("job-connection", ({ detail }) => (document.title = detail.transport))`);
+    await page.goto(server.origin.replace("127.0.0.1", host), { timeout: 5000 });
+    await page.locator("job-progress[state=running]").waitFor();
+    pages.push(page);
+  }
+  return { pages, server, transports: () => Promise.all(pages.map((page) => page.title())) };
+}
+
+test("of seven pages four have a stream; the others poll, and one of them takes the place of a page that is left", options, async (t) => {
+  const { pages, server, transports } = await openMany(t, { count: 7 });
+  assert.deepEqual(await transports(), ["sse", "sse", "sse", "sse", "poll", "poll", "poll"]);
+  const streams = () => server.requests.filter(({ url }) => url.endsWith("/events"));
+  assert.equal(streams().length, 4);
+  assert.equal(await pages[6].evaluate("fetch('/page.css', { cache: 'no-store' }).then((response) => response.status)"), 200);
+  await pages[1].goto("about:blank");
+  await until(() => streams()[1].closed, "the page that is left closes its stream");
+  await until(() => streams().length === 5, "another opens one");
+});
+
+test("pages that know nothing of each other, for want of Web Locks, all have a stream", options, async (t) => {
+  const { pages, transports } = await openMany(t, { count: 5, host: INSECURE });
+  assert.equal(await pages[0].evaluate("isSecureContext || 'locks' in navigator"), false);
+  assert.deepEqual(await transports(), Array(5).fill("sse"));
 });
 
 test("an element that is moved goes on, one that is removed closes the stream", options, async (t) => {

@@ -19,8 +19,6 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-WORKER = ("-m", "jobkit.worker")
-
 
 class Job(Folder):
     """A folder that a job of `tests.browser.jobs` looks into; also the job's argument."""
@@ -98,9 +96,7 @@ class House:
 
     def start_worker(self) -> WorkerProcess:
         log = self._folder / "worker.log"
-        worker = WorkerProcess(
-            self._environment, log, "--concurrency", "3", target="tests.browser.jobs:kit", program=WORKER
-        )
+        worker = WorkerProcess(self._environment, log, "--concurrency", "3", target="tests.browser.jobs:kit")
         self._ending.callback(worker.stop)
         self.worker = worker
         return worker

@@ -1,4 +1,4 @@
-"""The jobs that the browser suite watches: python -m jobkit.worker tests.browser.jobs:kit.
+"""The jobs that the browser suite watches: jobkit worker tests.browser.jobs:kit.
 
 What they wait for is in a folder that the test names: they count up to the number in its file `reach`, write a line
 into `starts` at each start, and end when they are at 100.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.browser.visitor import Widget
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ def test_a_page_with_many_runs_has_one_stream(house: House, visitor: Visitor) ->
     assert [url for url in visitor.requests if "/events" in url] == [f"{house.web.url}/jobs/events"]
 
 
-@pytest.mark.xfail(reason="each visible page holds a connection for its stream: the seventh does not load", strict=True)
 def test_seven_pages_of_one_browser_all_go_on(house: House, visitor: Visitor) -> None:
     visitor.context.set_default_navigation_timeout(5000)
     jobs = [house.job() for _ in range(PAGES)]

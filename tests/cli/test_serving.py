@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_worker_ends_in_order_on_a_signal(env: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
     with processes.running("worker", "counting:kit", folder=PROJECT, env=env, log=tmp_path / "log") as worker:
-        worker.wait_for("performs the 4 jobs of counting:kit")
+        worker.wait_for("performs the 5 jobs of counting:kit")
         worker.send(number)
         assert worker.wait() == 0
         assert "Traceback" not in worker.output
@@ -30,10 +30,34 @@ def test_worker_without_a_kit_says_so_and_fails(cli: Cli) -> None:
     assert "counting has no 'kot': it has counting:kit." in refused.stderr
 
 
-def test_worker_refuses_a_lease_out_of_range(cli: Cli) -> None:
-    refused = cli("worker", "counting:kit", "--lease", "0")
+@pytest.mark.parametrize(
+    ("option", "value", "advice"),
+    [
+        ("--lease", "0", "--lease"),
+        ("--grace", "-1", "--grace"),
+        ("--queues", " ,", "one or more names"),
+        ("--queues", "fast,not so fast", "'not so fast' cannot be served: its name must be 1 to 100 letters"),
+    ],
+)
+def test_worker_refuses_what_makes_no_sense(cli: Cli, option: str, value: str, advice: str) -> None:
+    refused = cli("worker", "counting:kit", option, value)
     assert refused.returncode == 2
-    assert "--lease" in refused.stderr
+    assert advice in " ".join(refused.stderr.split())
+
+
+def test_worker_whose_store_cannot_be_used_says_why_and_does_not_try_on(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    refused = cli("worker", "counting:kit", JOBKIT_URL=f"embedded:{tmp_path / 'file'}")
+    assert refused.returncode == 1
+    assert "cannot be used" in refused.stderr
+    assert "Trying again" not in refused.stderr
+    assert "did not confirm" not in refused.stderr
+
+
+def test_worker_says_that_its_store_does_not_answer(env: dict[str, str], tmp_path: Path) -> None:
+    away = {**env, "JOBKIT_URL": f"unix://{tmp_path / 'nobody-listens.sock'}"}
+    with processes.running("worker", "counting:kit", folder=PROJECT, env=away, log=tmp_path / "log") as worker:
+        worker.wait_for("does not answer yet: nothing is performed until it does")
 
 
 def test_web_refuses_strangers(env: dict[str, str], tmp_path: Path) -> None:
@@ -89,6 +113,12 @@ def test_dev_ends_with_the_reason_when_one_part_cannot_start(cli: Cli) -> None:
     assert refused.returncode == 2
     assert "counting has no app 'nothing'" in refused.stderr
     assert "the web process ended with exit code 2" in refused.stderr
+
+
+def test_a_kit_in_place_of_an_app_is_refused_with_advice(cli: Cli) -> None:
+    refused = cli("web", "counting:kit", "--app", "counting:kit", "--port", "0")
+    assert refused.returncode == 2
+    assert "--app counting:kit is no ASGI app but JobKit: name the one that mounts create_app(kit)." in refused.stderr
 
 
 def state_of(url: str, run_id: str) -> str:

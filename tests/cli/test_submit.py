@@ -45,6 +45,11 @@ class TestWithAWorker:
         kept = json.loads(done.stdout)["$file"]
         assert (kept["name"], Path(kept["path"]).read_text()) == ("hello.txt", "hello 0")
 
+    def test_result_is_printed_so_that_it_cannot_act_on_the_terminal_and_stays_the_same(self, cli: Cli) -> None:
+        done = cli("submit", "counting:kit", "Trick")
+        assert done.stdout == r'"\u001b[31m\u009b31m\u202etxt.exe é"' + "\n"
+        assert json.loads(done.stdout) == "\x1b[31m\x9b31m\u202etxt.exe é"
+
     def test_public_failure_exits_1_with_its_message(self, cli: Cli) -> None:
         failed = cli("submit", "counting:kit", "Refuse")
         assert failed.returncode == 1

@@ -10,7 +10,7 @@ import pytest
 
 from jobkit import JobKit
 from tests.life import jobs
-from tests.life.workers import Folder, WorkerProcess
+from tests.life.workers import JOBKIT, Folder, WorkerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +43,7 @@ def start_worker(life_url: str, namespace: str, tmp_path: Path) -> Iterator[Call
         "JOBKIT_FILES": str(tmp_path / "files"),
     }
 
-    def start(
-        *options: str, target: str = "tests.life.jobs:kit", program: tuple[str, ...] = ("-m", "jobkit.worker")
-    ) -> WorkerProcess:
+    def start(*options: str, target: str = "tests.life.jobs:kit", program: tuple[str, ...] = JOBKIT) -> WorkerProcess:
         log = tmp_path / f"worker-{len(workers)}.log"
         workers.append(WorkerProcess(environment, log, *options, target=target, program=program))
         return workers[-1]

@@ -1,4 +1,4 @@
-"""The jobs that the life suite performs: python -m jobkit.worker tests.life.jobs:kit.
+"""The jobs that the life suite performs: jobkit worker tests.life.jobs:kit.
 
 They tell what happens to them in a folder that the test names: one line in `starts` for each start, and they go on
 as soon as the test has put a file `go` there.

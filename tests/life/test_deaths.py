@@ -53,7 +53,7 @@ def test_after_a_child_is_killed_its_run_is_performed_again_at_once(
 def test_where_the_kernel_has_no_process_descriptors_a_death_is_noticed_too(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
 ) -> None:
-    without = "import os; del os.pidfd_open; from jobkit.worker.__main__ import main; raise SystemExit(main())"
+    without = "import os; del os.pidfd_open; from jobkit.cli import main; main()"
     worker = start_worker("--concurrency", "1", program=("-c", without))
     warm(worker, kit)
     run = kit.submit(CountUntilGo(folder=str(folder)))

@@ -19,16 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+JOBKIT = ("-m", "jobkit.cli")
+
+
 class WorkerProcess:
-    """A worker of `tests.life.jobs:kit`: `python -m jobkit.worker`."""
+    """A worker of `tests.life.jobs:kit`: `jobkit worker`."""
 
     def __init__(
-        self, environment: dict[str, str], log: Path, *options: str, target: str, program: tuple[str, ...]
+        self, environment: dict[str, str], log: Path, *options: str, target: str, program: tuple[str, ...] = JOBKIT
     ) -> None:
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *program, target, "--log-level", "DEBUG", *options],
+                [sys.executable, *program, "worker", target, "--log-level", "DEBUG", *options],
                 cwd=ROOT,
                 env=environment,
                 stdout=subprocess.DEVNULL,

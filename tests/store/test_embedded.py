@@ -411,8 +411,9 @@ def test_server_whose_disk_is_full_says_so_at_once_and_goes_on_when_there_is_roo
         server = server_of(home)
         server.rlimit(psutil.RLIMIT_FSIZE, (1, -1))
         client.set("written", "in vain")
-        store = Store(EmbeddedLocation(home), Operations())
-        with pytest.raises(StoreMisconfigured, match="cannot write to its disk: .* Make room there"):
+        wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "err", "it cannot write")
+        store = Store(EmbeddedLocation(directory=home), Operations())
+        with pytest.raises(StoreMisconfigured, match=r"cannot write to its disk: .* Make room there"):
             store.open()
         server.rlimit(psutil.RLIMIT_FSIZE, (-1, -1))
         wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "ok", "it can write again")

@@ -57,6 +57,11 @@ def test_the_options_of_the_class_travel_with_the_run() -> None:
     assert (made.cache_version, made.public_result, json.loads(made.tags)) == ("3", True, ["nightly"])
 
 
+def test_a_class_in_place_of_a_job_is_refused_with_advice() -> None:
+    with pytest.raises(BadArguments, match=r"Plain is a class: submit a job made from it, Plain\(…\)\."):
+        submission_of(Plain, Wishes())  # type: ignore[arg-type]
+
+
 def test_a_plain_job_is_not_shared_and_names_no_lease_of_its_own() -> None:
     made = submitted()
     assert (made.key, made.lease, made.cache_ttl, made.owner, made.reuse) == ("", None, None, "", Reuse.ANY)
@@ -66,6 +71,11 @@ def test_a_callers_wishes_win_over_the_class() -> None:
     made = submitted(Choosy(a=1), queue="fast", priority=-1, tags=["mine"], reuse="fresh", owner="ann")
     assert (made.queue, made.priority, made.reuse) == ("fast", -1, Reuse.FRESH)
     assert (json.loads(made.tags), made.owner, made.interest) == (["nightly", "mine"], "ann", "owner:ann")
+
+
+def test_queues_and_tags_have_words_for_names_and_owners_any_printable_text() -> None:
+    made = submitted(queue="eu/Übersicht", tags=["a:b.c-d_e/f"], owner="Ann Lee, sales")
+    assert (made.queue, json.loads(made.tags), made.owner) == ("eu/Übersicht", ["a:b.c-d_e/f"], "Ann Lee, sales")
 
 
 def test_the_head_is_the_beginning_of_a_snapshot() -> None:
@@ -120,12 +130,16 @@ def test_a_delay_is_seconds_or_a_timedelta(after: timedelta | float, millisecond
         ({"priority": True}, "whole number"),
         ({"priority": 1001}, "1000"),
         ({"reuse": "all"}, '"any", "fresh" or "none"'),
-        ({"queue": "a\nb"}, "printable"),
-        ({"queue": "x" * 201}, "200"),
-        ({"queue": ""}, "printable"),
+        ({"queue": "a,b"}, "letters, digits"),
+        ({"queue": "a b"}, "letters, digits"),
+        ({"queue": "a\n"}, "letters, digits"),
+        ({"queue": "x" * 101}, "1 to 100"),
+        ({"queue": ""}, "1 to 100"),
+        ({"queue": 7}, "letters, digits"),
         ({"owner": ""}, "printable"),
         ({"owner": 7}, "printable"),
-        ({"tags": ["ok", "\x00"]}, "printable"),
+        ({"owner": "x" * 201}, "200"),
+        ({"tags": ["ok", "two words"]}, "letters, digits"),
         ({"tags": "nightly"}, "list of tags"),
         ({"tags": ["x"] * 33}, "at most 32"),
     ],

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from jobkit.files import MARK, with_files_replaced
+from jobkit.snapshot import LARGEST_INLINE_RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-INLINE_RESULT = 16 * 1024
-"""Bytes up to which an answer to GET carries the result itself."""
 REDACTED = "Something went wrong while this was made."
 
 _UNTOUCHED = b'"result":null,"result_inline":true,"result_url":null,"error":null}'
@@ -80,7 +79,7 @@ def _show_result(snapshot: dict[str, Any], view: View, sign: Callable[[str], str
     if view.result:
         url = f"{view.root}/runs/{snapshot['id']}/result"
         snapshot["result_url"] = f"{url}?token={sign(snapshot['id'])}" if view.signed else url
-    if view.result and result is not None and len(result) <= INLINE_RESULT:
+    if view.result and result is not None and len(result) <= LARGEST_INLINE_RESULT:
         snapshot["result"], snapshot["result_inline"] = msgspec.json.decode(result), True
     if not snapshot["result_inline"]:
         return

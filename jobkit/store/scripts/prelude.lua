@@ -3,15 +3,14 @@
 -- A script first reads and decides, then writes: what it needs to touch is touched before its first write, so an error
 -- (a slot that is migrating, a server out of memory) leaves nothing half done. It is sent again when its reply was
 -- lost, and then must answer as it did, so each is idempotent by a name its caller made. Only the server's clock counts.
--- The transition table (NEXT, ENDED; drawn in jobkit/lifecycle.py) and UNTOUCHED, the progress of a run that has made
--- none, are put above this text.
+-- What Python knows too is put above this text: the transition table (NEXT, ENDED; drawn in jobkit/lifecycle.py),
+-- UNTOUCHED (the progress of a run that has made none), LARGEST_INLINE_RESULT and TERMS.
 
 local BELL_MARKERS = 64         -- enough to wake every idle child of a host; more only makes empty looks
 local BELL_LIFE = 60000         -- ms; a lost marker costs an idle worker's next look, never a run
 local SLOT_LIFE = 86400000      -- ms; what a free or dead slot remembers (its last nonce, its death) outlives any message
 local WORKER_SILENCE = 30000    -- ms without a heartbeat after which a worker is not counted
 local HEAD_START = 60000        -- ms one step of priority is worth in the queue
-local INLINE_RESULT = 16384     -- bytes of a public result that a snapshot carries
 
 local P = string.sub(KEYS[1], 1, -10)  -- "{namespace:0}:" of "{namespace:0}:partition"
 local time = redis.call('TIME')
@@ -44,15 +43,15 @@ local function field(run, name)
   return redis.call('HGET', record_key(run.id), name)
 end
 
--- What the job's class said when it was submitted: sent and kept as one text, in this order, '-' for none. (Fields are
--- what a submission costs most.)
+-- What the job's class said when it was submitted: numbers by the names in TERMS, nil for none. (Sent and kept as one
+-- text: fields are what a submission costs most.)
 local function parsed_terms(text)
-  local lease, max_attempts, max_crashes, keep, cache_ttl, undeliverable, public =
-    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+)$')
-  return {
-    lease = tonumber(lease), max_attempts = max_attempts, max_crashes = tonumber(max_crashes), keep = tonumber(keep),
-    cache_ttl = tonumber(cache_ttl), undeliverable = tonumber(undeliverable), public = public == '1',
-  }
+  local said, i = {}, 0
+  for word in string.gmatch(text, '%S+') do
+    i = i + 1
+    said[TERMS[i]] = tonumber(word)
+  end
+  return said
 end
 
 local function terms(run)
@@ -105,8 +104,8 @@ local function result_part(id, state, public)
   if state ~= 'succeeded' then
     return '"result":null,"result_inline":true,"result_url":null'
   end
-  local size = public and redis.call('HSTRLEN', record_key(id), 'result') or INLINE_RESULT + 1
-  if size > INLINE_RESULT then
+  local size = public and redis.call('HSTRLEN', record_key(id), 'result') or LARGEST_INLINE_RESULT + 1
+  if size > LARGEST_INLINE_RESULT then
     return '"result":null,"result_inline":false,"result_url":null'
   end
   return '"result":' .. redis.call('HGET', record_key(id), 'result') .. ',"result_inline":true,"result_url":null'
@@ -130,7 +129,7 @@ local function snapshot(id)
     ',"cancellable":', boolean(not ENDED[state] and cancelling ~= '1'), ',"stalled":false',
     ',"created_at":', moment(created), ',"started_at":', moment(started),
     ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
-    ',', result_part(id, state, said.public), ',"error":', problem or 'null', '}',
+    ',', result_part(id, state, said.public_result == 1), ',"error":', problem or 'null', '}',
   })
 end
 
@@ -200,10 +199,11 @@ end
 
 -- Slots: what a worker's child holds. A slot that holds a run has no TTL; one that is free, dead or too late has ----------
 
-local function slot_key(uid)
-  return P .. 'slot:' .. uid
+local function slot_key(slot)
+  return P .. 'slot:' .. slot
 end
 
+-- The key of the slot that holds this start, if one still does.
 local function holding_slot(run)
   if not run.slot or run.slot == '' then
     return nil
@@ -214,19 +214,19 @@ end
 
 -- The slot is free for its next take.
 local function vacate(run)
-  local slot = holding_slot(run)
-  if slot then
-    redis.call('HDEL', slot, 'run', 'token')
-    redis.call('PEXPIRE', slot, SLOT_LIFE)
+  local key = holding_slot(run)
+  if key then
+    redis.call('HDEL', key, 'run', 'token')
+    redis.call('PEXPIRE', key, SLOT_LIFE)
   end
   run.slot = nil
 end
 
 -- The run goes on or ends without this holder, who hears so at its next renewal.
 local function desert(run)
-  local slot = holding_slot(run)
-  if slot then
-    redis.call('PEXPIRE', slot, SLOT_LIFE)
+  local key = holding_slot(run)
+  if key then
+    redis.call('PEXPIRE', key, SLOT_LIFE)
   end
 end
 

@@ -3,20 +3,20 @@
 -- With a token, only a slot that holds this very start is declared dead; any other is left alone, and answers idle.
 -- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle, or, with a token, ok.
 -- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget, token or ''
-local uid, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local slot = slot_key(uid)
-local holds = redis.call('HMGET', slot, 'run', 'token', 'dead')
+local slot, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local key = slot_key(slot)
+local holds = redis.call('HMGET', key, 'run', 'token', 'dead')
 local run = holds[1] and read_run(holds[1])
 if only ~= '' and holds[2] ~= only then
   return {holds[3] and 'ok' or 'idle', ''}
 end
-redis.call('HSET', slot, 'dead', '1')
-redis.call('PEXPIRE', slot, SLOT_LIFE)
+redis.call('HSET', key, 'dead', '1')
+redis.call('PEXPIRE', key, SLOT_LIFE)
 if not holds[1] then
   return {'idle', ''}
 end
 if refusal(run, holds[2]) then
-  redis.call('HDEL', slot, 'run', 'token')
+  redis.call('HDEL', key, 'run', 'token')
   return {'lost', holds[1]}
 end
 void(run)

@@ -25,10 +25,10 @@ end
 
 local answers = {}
 for i = 3 + queues, #ARGV do
-  local uid = ARGV[i]
-  local holds = redis.call('HMGET', slot_key(uid), 'run', 'token')
+  local slot = ARGV[i]
+  local holds = redis.call('HMGET', slot_key(slot), 'run', 'token')
   local id, token = holds[1] or '', holds[2] or ''
-  answers[#answers + 1] = uid
+  answers[#answers + 1] = slot
   answers[#answers + 1] = id == '' and 'idle' or verdict(read_run(id), token)
   answers[#answers + 1] = id
   answers[#answers + 1] = token

@@ -5,8 +5,8 @@
 -- ARGV: slot, nonce, lease_ms (of jobs that name none), queues…
 local DUE_AT_ONCE = 32
 local FIRST_QUEUE = 4
-local uid, nonce = ARGV[1], ARGV[2]
-local slot = slot_key(uid)
+local slot, nonce = ARGV[1], ARGV[2]
+local key = slot_key(slot)
 
 local function lease(run)
   local work, failures = unpack(redis.call('HMGET', record_key(run.id), 'work', 'failures'))
@@ -43,7 +43,7 @@ local function left_work()
   end
 end
 
-local holds = redis.call('HMGET', slot, 'dead', 'nonce', 'run', 'token')
+local holds = redis.call('HMGET', key, 'dead', 'nonce', 'run', 'token')
 if holds[1] then
   return {'dead'}
 end
@@ -61,8 +61,8 @@ promote_due(DUE_AT_ONCE)
 local run = best()
 if not run then
   if holds[3] then  -- who takes has left what it held before, also when that was lost
-    redis.call('HDEL', slot, 'run', 'token')
-    redis.call('PEXPIRE', slot, SLOT_LIFE)
+    redis.call('HDEL', key, 'run', 'token')
+    redis.call('PEXPIRE', key, SLOT_LIFE)
   end
   for i = FIRST_QUEUE, #ARGV do
     redis.call('DEL', P .. 'bell:' .. ARGV[i])  -- no work, so no marker says anything
@@ -72,7 +72,7 @@ end
 desert(run)
 
 put(run, 'token', tick())
-put(run, 'slot', uid)
+put(run, 'slot', slot)
 put(run, 'lease', integer(terms(run).lease or ARGV[3]))
 put(run, 'sequence', '0')
 put(run, 'start', integer(tonumber(run.start) + 1))
@@ -80,9 +80,9 @@ put(run, 'started', integer(now))
 if run.start ~= '1' then
   put(run, 'progress', UNTOUCHED)
 end
-redis.call('HSET', slot, 'nonce', nonce, 'run', run.id, 'token', run.token)
+redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
 if holds[2] then
-  redis.call('PERSIST', slot)
+  redis.call('PERSIST', key)
 end
 move(run, 'take')
 commit(run)

@@ -46,6 +46,14 @@ class Refuse(ProgressJob[None]):
         raise ZeroDivisionError("a secret\x1b]0;title\x07")
 
 
+class Trick(ProgressJob[str]):
+    """Returns what acts on a terminal."""
+
+    def perform(self, progress: Progress) -> str:
+        progress.advance()
+        return "\x1b[31m\x9b31m\u202etxt.exe é"
+
+
 class Elsewhere(ProgressJob[None]):
     queue = "nobody-serves-this"
 
@@ -53,5 +61,5 @@ class Elsewhere(ProgressJob[None]):
         progress.advance()
 
 
-kit = JobKit(jobs=[Count, Write, Refuse, Elsewhere])
+kit = JobKit(jobs=[Count, Write, Refuse, Trick, Elsewhere])
 not_a_kit = 3
