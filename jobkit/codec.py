@@ -74,6 +74,11 @@ class ResultCodec:
         self._traces = _traces_of_nonfinite(declared)
         self._decode = msgspec.json.Decoder(declared, dec_hook=_decode_foreign).decode
 
+    @property
+    def holds_files(self) -> bool:
+        """Whether the declared type has a place for a `File`; of `Any` nobody knows."""
+        return any(getattr(node, "cls", None) is File for node in _types_within(self._declared))
+
     def encode(self, value: object, *, keep: Callable[[File], File] | None = None) -> bytes:
         """The result as JSON; each new `File` in it is handed to `keep`, once, and its kept copy encoded."""
         files = _FilesOfResult(keep)

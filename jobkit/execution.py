@@ -31,6 +31,7 @@ from jobkit.text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from types import TracebackType
 
     from jobkit.files import File
     from jobkit.job import JobSpec, ProgressJob
@@ -244,10 +245,18 @@ def _text(error: BaseException) -> str:
         return ""
 
 
+def _from_the_job_on(trace: TracebackType | None) -> TracebackType | None:
+    """Without our own frames on the way to the author's first line; all of them where none is the author's."""
+    theirs = trace
+    while theirs is not None and theirs.tb_frame.f_globals.get("__name__", "").startswith("jobkit."):
+        theirs = theirs.tb_next
+    return theirs or trace
+
+
 def _traceback(error: BaseException) -> str:
     """Beginning and end of the traceback, at most 64 KiB of it as UTF-8."""
     try:
-        text = "".join(traceback.format_exception(error))
+        text = "".join(traceback.format_exception(type(error), error, _from_the_job_on(error.__traceback__)))
     except BaseException:  # noqa: BLE001  the author's class, so anything
         text = f"{type(error).__qualname__}, whose traceback cannot be formatted."
     data = text.encode(errors="backslashreplace")

@@ -217,6 +217,11 @@ class JobSpec:
         perform = self.job_class.perform
         return inspect.iscoroutinefunction(perform) or get_origin(_return_hint(perform)) in _AWAITABLES
 
+    @property
+    def returns_files(self) -> bool:
+        """Whether the result is declared to be, or to hold, a `File`."""
+        return self._codecs.results.holds_files
+
     @cached_property
     def cache_key_fields(self) -> tuple[str, ...] | None:
         """The arguments that make two jobs identical; None: no two are."""

@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from jobkit.errors import BadJob, EngineUnavailable, StoreMisconfigured
+from jobkit.errors import BadJob, EngineUnavailable, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
 from jobkit.job import ProgressJob, spec_of
 from jobkit.progress import Progress
@@ -119,7 +119,7 @@ class JobKit:
         """
         self.warn_if_blocking("submit")
         wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
-        submission = submission_of(job, wishes)
+        submission = self._submission(job, wishes)
         return self._run(job, submission, self.store().execute(self.operations.submit(submission)))
 
     async def asubmit(
@@ -135,7 +135,7 @@ class JobKit:
         tags: Sequence[str] = (),
     ) -> Run[R]:
         wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
-        submission = submission_of(job, wishes)
+        submission = self._submission(job, wishes)
         return self._run(job, submission, await self.async_store().execute(self.operations.submit(submission)))
 
     def perform(self, job: ProgressJob[R]) -> R:
@@ -174,6 +174,16 @@ class JobKit:
 
     async def aruns(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
         return await self.async_store().execute(self.operations.list(state, limit, cursor))
+
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes) -> Submission:
+        """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
+        submission = submission_of(job, wishes)
+        if self._jobs and submission.job not in self._jobs:
+            raise UnknownJob(
+                f"{submission.job} is not registered, so no worker of this kit would perform it: "
+                f"name it in JobKit(jobs=[..., {type(job).__name__}])."
+            )
+        return submission
 
     def _run(self, job: ProgressJob[R], submission: Submission, admitted: Admitted) -> Run[R]:
         return Run(

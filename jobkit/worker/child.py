@@ -19,7 +19,7 @@ import time
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import StoreError, StoreUnavailable
+from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 from jobkit.execution import Execution
 from jobkit.job import spec_of
 from jobkit.store.client import Store
@@ -192,13 +192,21 @@ def main(target: str, descriptor: str, parent: str, level: str) -> int:
 
 def _imported(target: str, link: Link) -> JobKit | None:
     try:
-        return load_kit(target)
-    except BadTarget as error:
+        kit = load_kit(target)
+        _refuse_files_without_a_place(kit)
+        return kit
+    except (BadTarget, StoreMisconfigured) as error:
         link.say(Unfit(message=str(error)))
     except BaseException as error:  # noqa: BLE001  the user's module, so anything
         _log.exception("%s could not be imported.", target)
         link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))
     return None
+
+
+def _refuse_files_without_a_place(kit: JobKit) -> None:
+    """Better said now than when the first file is finished."""
+    if any(spec_of(job).returns_files for job in kit.jobs.values()):
+        kit.files  # noqa: B018  raises where there is none
 
 
 def _ready(kit: JobKit) -> Ready:

@@ -14,6 +14,13 @@ from tests.waiting import wait_until
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+def test_the_readme_shows_the_example_to_the_letter() -> None:
+    readme = (EXAMPLES.parent / "README.md").read_text("utf-8")
+    shown = readme.partition("```python\n")[2].partition("```")[0]
+    example = (EXAMPLES / "reports.py").read_text("utf-8")
+    assert example.partition('"""\n\n')[2] == shown
+
+
 @pytest.fixture
 def env(store_url: str, namespace: str, tmp_path: Path) -> dict[str, str]:
     return processes.environment(

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from jobkit import BadJob, EngineUnavailable, JobKit, Progress, ProgressJob, State
+from jobkit import BadJob, EngineUnavailable, JobKit, Progress, ProgressJob, State, UnknownJob
 from jobkit.store.replies import Admission
 from tests.kit.conftest import Add, AddLater, Hands
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+class Unnamed(ProgressJob[None]):
+    def perform(self, progress: Progress) -> None:
+        progress.advance()
 
 
 def test_making_a_kit_asks_nobody() -> None:
@@ -93,6 +98,16 @@ def test_each_event_loop_gets_a_client_of_its_own(kit: JobKit) -> None:
 def _submit(kit: JobKit, told: Any) -> None:
     told.put(kit.submit(Add(a=7)).id)
     kit.close()
+
+
+def test_a_job_that_a_kit_with_jobs_does_not_name_is_refused(kit: JobKit) -> None:
+    with pytest.raises(UnknownJob, match=r"not registered.*JobKit\(jobs=\[..., Unnamed\]\)"):
+        kit.submit(Unnamed())
+
+
+def test_a_kit_without_jobs_submits_any(store_url: str, namespace: str) -> None:
+    with JobKit(store_url, namespace=namespace) as submitter:
+        assert submitter.submit(Unnamed()).admission is Admission.NEW
 
 
 def test_a_kit_survives_a_fork(kit: JobKit) -> None:

@@ -35,3 +35,9 @@ def test_a_kit_whose_import_kills_the_process_is_given_up(start_worker: Callable
     worker = start_worker("--concurrency", "2", target="tests.life.deadly:kit")
     assert worker.exit_code() == 1
     assert "Giving up" in worker.text
+
+
+def test_a_kit_whose_files_have_no_place_is_told_at_the_start(start_worker: Callable[..., WorkerProcess]) -> None:
+    worker = start_worker(target="tests.life.filing:kit")
+    assert worker.exit_code() == 1
+    assert "set JOBKIT_FILES" in worker.text

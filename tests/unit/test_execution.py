@@ -18,6 +18,7 @@ from jobkit.execution import (
     decide,
 )
 from jobkit.lifecycle import Outcome
+from jobkit.text import one_line
 
 
 def decided(ended: Returned | Raised | Stopped | Unknown) -> Decision:
@@ -30,6 +31,11 @@ def failure_of(decision: Decision) -> dict[str, object]:
     return {"message": decision.message, "public": decision.public}
 
 
+class Trap:
+    def __len__(self) -> int:
+        return 1 // 0
+
+
 def test_a_result_succeeds() -> None:
     assert decided(Returned(b"[1]")) == Decision(outcome=Outcome.SUCCEEDED, result=b"[1]")
 
@@ -39,6 +45,17 @@ def test_an_error_fails_and_shows_its_text_to_its_author_only() -> None:
     assert decision.outcome is Outcome.FAILED
     assert failure_of(decision) == {"message": FAILED, "public": False}
     assert "ValueError: password=hunter2" in decision.traceback
+
+
+def test_a_traceback_begins_with_the_authors_own_lines() -> None:
+    """`one_line` is one of ours, and calls what it is given; so does whoever performs a job."""
+    with pytest.raises(ZeroDivisionError) as caught:
+        one_line(Trap())  # type: ignore[arg-type]
+    trace = caught.value.__traceback__
+    assert trace is not None
+    decision = decided(Raised(caught.value.with_traceback(trace.tb_next)))
+    assert "jobkit/" not in decision.traceback
+    assert "in __len__" in decision.traceback
 
 
 def test_the_text_of_a_public_error_is_public() -> None:

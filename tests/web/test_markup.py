@@ -59,6 +59,13 @@ def test_widget_is_all_a_page_needs(run: Performer) -> None:
     assert str(link["href"]).startswith(f"/jobs/runs/{run.id}?token=")
 
 
+def test_widget_offers_the_result_as_a_download_when_it_is_told_to(run: Performer) -> None:
+    _, link = Tags(widget(run.run, download="Download the CSV")).named("a")
+    assert link["slot"] == "success"
+    assert "download" in link
+    assert "href" not in link
+
+
 @pytest.mark.usefixtures("no_network")
 def test_widget_does_no_io(run: Performer) -> None:
     assert widget(run.run)
@@ -102,11 +109,11 @@ def test_no_other_file_is_served(client: httpx.Client, path: str) -> None:
 
 
 def test_hostile_values_stay_values(run: Performer) -> None:
-    markup = widget(run.run, then=HOSTILE, nonce=HOSTILE)
+    markup = widget(run.run, then=HOSTILE, nonce=HOSTILE, label=HOSTILE, download=HOSTILE)
     assert [tag for tag, _ in Tags(markup).found if tag not in ("link", "script", "job-progress", "a")] == []
     assert len(Tags(markup).named("script")) == 1
     (element,) = Tags(markup).named("job-progress")
-    assert element["then"] == HOSTILE
+    assert element["then"] == element["label"] == HOSTILE
 
 
 @pytest.mark.parametrize(

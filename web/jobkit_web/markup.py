@@ -44,11 +44,13 @@ def widget(
     then: str | None = None,
     nonce: str | None = None,
     label: str | None = None,
+    download: str | None = None,
 ) -> str:
     """Markup that shows this run live: put it into a page as it is (a template must not escape it again).
 
     `endpoint` is where the app of `create_app` is mounted; `then` follows success: `"reload"` or a URL; `nonce` is the
-    page's own, where its Content-Security-Policy wants one; `label` says what is being done.
+    page's own, where its Content-Security-Policy wants one; `label` says what is being done; `download` is the text of
+    a link to the result, which appears when it is there.
     """
     endpoint = checked_endpoint(endpoint)
     actions = [action for action in USUAL if cancellable or action is not Action.CANCEL]
@@ -63,8 +65,13 @@ def widget(
     return (
         f"{scripts(endpoint, nonce)}"
         f"<job-progress{_attributes(attributes)}{' cancellable' if cancellable else ''}>"
-        f'<a href="{escape(link)}">Show the progress</a></job-progress>'
+        f'<a href="{escape(link)}">Show the progress</a>{_download(download)}</job-progress>'
     )
+
+
+def _download(text: str | None) -> str:
+    """The element gives it its address; until then, and without JavaScript, it is no link."""
+    return "" if text is None else f'<a slot="success" download>{escape(text)}</a>'
 
 
 def accepted(run: Run[Any], endpoint: str = "/jobs") -> Response:
