@@ -237,7 +237,7 @@ test("twelve elements need one stream, and the page's own fetch gets through", o
   const page = await browser.newPage();
   t.after(() => page.close().then(() => server.close()));
   await page.goto(server.origin);
-  await page.waitForFunction("document.querySelectorAll('job-progress[state=running]').length === 12");
+  await page.locator("job-progress[state=running]").nth(11).waitFor();
   assert.equal(server.requests.filter(({ url }) => url.startsWith("/jobs")).length, 1);
   assert.equal(await page.evaluate("fetch('/page.css').then(r => r.status)"), 200);
 });
@@ -295,6 +295,7 @@ test("an element that is moved goes on, one that is removed closes the stream", 
 
 test("an element moved after the end asks and tells nothing again, whether at once or later", options, async (t) => {
   const { page, server, shows, send, element } = await open(t);
+  await shows("percent", "24%");
   await page.evaluate(`{
     window.told = [];
     for (const name of ["progress", "success", "connection"]) document.addEventListener("job-" + name, ({ type }) => told.push(type));

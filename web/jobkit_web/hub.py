@@ -23,7 +23,7 @@ import random
 import signal
 from contextlib import suppress
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from jobkit.kit import JobKit
     from jobkit.store.operations import Operation
     from jobkit.store.replies import Stored
-    from jobkit_web.watcher import Watcher
 
 TICK = 0.1
 """Seconds between two looks at what waits."""
@@ -74,6 +73,15 @@ class Head(msgspec.Struct):
 
 
 _read_head = msgspec.json.Decoder(Head).decode
+
+
+class Watcher(Protocol):
+    """What the hub asks of whoever reads along; `jobkit_web.watcher` has the one that sends streams. None may block."""
+
+    def tell(self, *topics: Topic) -> None: ...
+    def lose(self, topic: Topic) -> None: ...
+    def dismiss(self, reason: str, within: float) -> None: ...
+    def keep_house(self, now: float) -> None: ...
 
 
 class Topic:
