@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobkit import RunFailed, State, WorkerLost
+from jobkit import JobKit, RunFailed, State, WorkerLost
 from tests.life.jobs import (
     Add,
     AddsOnALoop,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from jobkit import JobKit, Run
+    from jobkit import Run
     from tests.life.workers import Folder, WorkerProcess
 
 WAIT = 20.0
@@ -136,12 +136,14 @@ def test_a_file_in_the_result_is_kept(kit: JobKit, start_worker: Callable[..., W
 
 
 def test_a_run_of_an_unknown_job_goes_back_until_its_time_is_up(
-    kit: JobKit, start_worker: Callable[..., WorkerProcess]
+    life_url: str, namespace: str, start_worker: Callable[..., WorkerProcess]
 ) -> None:
+    """A kit without jobs of its own submits any."""
     start_worker("--concurrency", "1")
-    run = kit.submit(NotRegistered())
-    assert "no worker for tests.life.jobs.NotRegistered version 1" in message_of(run)
-    assert run.snapshot().attempt == 1
+    with JobKit(life_url, namespace=namespace) as submitter:
+        run = submitter.submit(NotRegistered())
+        assert "no worker for tests.life.jobs.NotRegistered version 1" in message_of(run)
+        assert run.snapshot().attempt == 1
 
 
 def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(
