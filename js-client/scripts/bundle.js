@@ -2,7 +2,7 @@
  * Writes `jobkit-progress.js`: all modules in one file, so that one integrity hash covers all code a page loads.
  *
  * It only leaves out comments, indentation and the imports between the modules: no tool is needed to read the result.
- * `node scripts/bundle.js --check` fails where the file is not up to date.
+ * The package is published with it; the repository holds the modules only.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -37,10 +37,4 @@ export function bundle() {
   return squeeze(`/*! ${name} ${version} | ${license} */\n${body}\nexport { ${EXPORTS.join(", ")} };\n`);
 }
 
-if (process.argv[1] === new URL(import.meta.url).pathname) {
-  if (!process.argv.includes("--check")) writeFileSync(TARGET, bundle());
-  else if (readFileSync(TARGET, "utf8") !== bundle()) {
-    console.error("jobkit-progress.js is out of date: npm run bundle");
-    process.exitCode = 1;
-  }
-}
+if (process.argv[1] === new URL(import.meta.url).pathname) writeFileSync(TARGET, bundle());

@@ -2,8 +2,9 @@
  * Real Chromium, and a real server with pages that hold a `<job-progress>` under a strict Content-Security-Policy.
  */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { chromium } from "playwright-core";
+import { bundle } from "../scripts/bundle.js";
 import { answer, serve } from "./scripted-server.js";
 
 /** A host that is not this machine to Chromium: its pages are no secure context. */
@@ -22,7 +23,7 @@ const STYLE = `
          background: light-dark(#fff, #14161a); color: light-dark(#1c1f26, #e8eaee); }
   job-progress + job-progress { margin-top: 1.5rem; }
 `;
-const MODULE = readFileSync(new URL("../jobkit-progress.js", import.meta.url));
+const MODULE = bundle();
 const INTEGRITY = `sha384-${createHash("sha384").update(MODULE).digest("base64")}`;
 
 export const executable = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
