@@ -3,6 +3,7 @@
 import pytest
 
 from jobkit.lifecycle import Outcome, State
+from jobkit.store.operations import new_run_id
 from jobkit.store.replies import NoWork, SlotDead, Verdict
 from tests.store.world import World, submission
 
@@ -142,3 +143,10 @@ def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
 
 def test_waiting_ends_by_itself(world: World) -> None:
     world.store.wait([world.operations.bell("default")], timeout=0.01)
+
+
+def test_runs_submitted_within_one_millisecond_are_taken_in_the_order_they_came(world: World) -> None:
+    """One round trip; the ids fall, so that the ids' own order would be the wrong one."""
+    ids = sorted((new_run_id() for _ in range(20)), reverse=True)
+    world.store.execute_all([world.operations.submit(submission(id=each)) for each in ids])
+    assert [world.take(f"w/{number}").run_id for number in range(20)] == ids
