@@ -310,8 +310,9 @@ class _Clients:
         return self._listening
 
     def secret(self) -> bytes:
-        known = [store.secret for store in (self._sync, *self._loops.values()) if store is not None and store.secret]
-        return known[0] if known else self.sync().open().secret
+        stores = (self._sync, *self._loops.values())
+        known = [store.known.secret for store in stores if store is not None and store.known.secret]
+        return known[0] if known else self.sync().secret()
 
     def close(self) -> None:
         self._forget_after_fork()

@@ -25,6 +25,7 @@ from jobkit.errors import RunNotFound, StoreMisconfigured
 from jobkit.lifecycle import Outcome, State, as_lua
 from jobkit.snapshot import LARGEST_INLINE_RESULT, ProgressView
 from jobkit.store import replies
+from jobkit.store.location import MOST_PARTITIONS
 from jobkit.store.replies import FORMAT
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ T = TypeVar("T")
 Value = bytes | str | int
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
+_RUN_ID = re.compile(r"(0|[1-9]\d{0,3})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
 _WITHOUT_PRELUDE = {"open"}
@@ -103,9 +104,11 @@ class Operation(Generic[T]):
     """One atomic script call, safe to send again when its reply was lost."""
 
     script: Script
+    partition: int
     key: str
     arguments: tuple[Value, ...]
     read: Callable[[Any], T] = field(repr=False)
+    """Reads the reply; None of a partition that the namespace does not have, so nothing is kept there."""
 
     def by_digest(self) -> tuple[Value, ...]:
         return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
@@ -159,26 +162,28 @@ class Operations:
         self.namespace = namespace
 
     def prefix(self, run_id: str = "0-") -> str:
-        """What all keys and channels of the run's partition begin with."""
+        """What all keys and channels of the run's partition begin with; `7-` will do for partition 7."""
         return f"{{{self.namespace}:{run_id.partition('-')[0]}}}:"
 
     def snapshots_channel(self, run_id: str) -> str:
         return f"{self.prefix(run_id)}snapshots:{run_id}"
 
-    def worker_channel(self, worker: str) -> str:
-        """Where a worker hears which of its runs to stop, as `slot run token`."""
-        return f"{self.prefix()}worker:{worker}"
+    def worker_channel(self, worker: str, partition: int = 0) -> str:
+        """Where a worker hears which of its runs of a partition to stop, as `slot run token`."""
+        return f"{self.prefix(f'{partition}-')}worker:{worker}"
 
-    def bell(self, queue: str) -> str:
-        return f"{self.prefix()}bell:{queue}"
+    def bell(self, queue: str, partition: int = 0) -> str:
+        return f"{self.prefix(f'{partition}-')}bell:{queue}"
 
-    def open(self) -> Operation[Opened]:
-        """Found the partition if it is new, and learn its identity.
+    def open(self, partition: int = 0, partitions: int = 1) -> Operation[Opened]:
+        """Found a partition of so many, if it is new, and learn its identity.
 
         Raises:
             StoreMisconfigured: it keeps runs in another format.
         """
-        return self._operation("open", "0-", FORMAT, os.urandom(8).hex(), os.urandom(32).hex(), read=replies.opened)
+        return self._operation(
+            "open", f"{partition}-", FORMAT, os.urandom(8).hex(), os.urandom(32).hex(), partitions, read=replies.opened
+        )
 
     def submit(self, submission: Submission) -> Operation[Admitted]:
         """Admit a run, or find the one that answers."""
@@ -188,7 +193,9 @@ class Operations:
             s.reuse.value, s.priority, s.delay, "" if s.at is None else s.at, read=replies.admitted,
         )  # fmt: skip
 
-    def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
+    def take(
+        self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0, partition: int = 0
+    ) -> Operation[Lease | NoWork]:
         """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
 
         `lease` (s) is for jobs that name none of their own.
@@ -196,15 +203,17 @@ class Operations:
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", "0-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
+        return self._operation("take", f"{partition}-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
-    def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[tuple[Renewed, ...]]:
+    def renew(
+        self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
+    ) -> Operation[tuple[Renewed, ...]]:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
-        return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
+        return self._operation("renew", f"{partition}-", worker, len(queues), *queues, *slots, read=replies.renewed)
 
-    def retire(self, worker: str, queues: Sequence[str]) -> Operation[None]:
+    def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
         """Count a worker as serving these queues no more."""
-        return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
+        return self._operation("retire", f"{partition}-", worker, *queues, read=replies.nothing)
 
     def report(self, run_id: str, token: str, sequence: int, progress: bytes) -> Operation[Reported]:
         """Write a `ProgressView`'s JSON through the lease; a `sequence` that is not above the last is passed over."""
@@ -229,10 +238,12 @@ class Operations:
             reason, read=replies.verdict,
         )  # fmt: skip
 
-    def release(self, slot: str, *, crashed: bool, failure: bytes, token: str = "") -> Operation[tuple[Verdict, str]]:
+    def release(
+        self, slot: str, *, crashed: bool, failure: bytes, token: str = "", partition: int = 0
+    ) -> Operation[tuple[Verdict, str]]:
         """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
         how = "crashed" if crashed else "handback"
-        return self._operation("release", "0-", slot, how, failure, token, read=replies.released)
+        return self._operation("release", f"{partition}-", slot, how, failure, token, read=replies.released)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         """Withdraw an interest, and stop the run when it was the last, or when forced.
@@ -243,12 +254,12 @@ class Operations:
         read = partial(replies.cancelling, run_id=run_id)
         return self._operation("cancel", run_id, run_id, interest, int(force), read=read)
 
-    def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
+    def sweep(self, interval: float, failure: bytes, limit: int = 200, partition: int = 0) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
         `failure` is the head of the failure of a run whose crash budget is spent.
         """
-        return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
+        return self._operation("sweep", f"{partition}-", int(interval * 1000), limit, failure, read=replies.swept)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -270,7 +281,9 @@ class Operations:
         """
         return self._operation("owned", run_id, run_id, owner, read=partial(replies.owned, run_id=run_id))
 
-    def list(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Operation[Page]:
+    def list(
+        self, state: State | None = None, limit: int = 50, cursor: str = "", partition: int = 0
+    ) -> Operation[Page]:
         """A page of snapshots, newest first; `cursor` is that of the page before.
 
         Raises:
@@ -278,13 +291,13 @@ class Operations:
         """
         if cursor and not _CURSOR.fullmatch(cursor):
             raise ValueError(f"cursor={cursor[:80]!r}: give the cursor of an earlier page, or none for the first.")
-        return self._operation("list", "0-", state or "", limit, cursor, read=replies.page)
+        return self._operation("list", f"{partition}-", state or "", limit, cursor, read=replies.page)
 
     def _load(self, run_id: str, watch: float, result: bool, read: Callable[[Any], T]) -> Operation[T]:
         return self._operation("load", run_id, run_id, int(watch * 1000), int(result), read=read)
 
     def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
-        return Operation(SCRIPTS[script], f"{self.prefix(run_id)}partition", arguments, read)
+        return Operation(SCRIPTS[script], partition_of(run_id), f"{self.prefix(run_id)}partition", arguments, read)
 
 
 def _terms(s: Submission) -> str:
@@ -303,6 +316,10 @@ def new_run_id(partition: int = 0) -> str:
     return f"{partition}-" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10)])
 
 
+def partition_of(run_id: str) -> int:
+    return int(run_id.partition("-")[0])
+
+
 def checked_run_id(text: str) -> str:
     """The id, when it is one.
 
@@ -310,7 +327,7 @@ def checked_run_id(text: str) -> str:
         RunNotFound: this cannot be the id of a run.
     """
     match = _RUN_ID.fullmatch(text)
-    if match is None or match[1] != "0":
+    if match is None or int(match[1]) >= MOST_PARTITIONS:
         raise RunNotFound(f"{text[:80]!r} is not the id of a run.", run_id=text[:80])
     return text
 

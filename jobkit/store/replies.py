@@ -136,6 +136,8 @@ class Opened:
 
     incarnation: str
     secret: bytes
+    partitions: int
+    """How many there are, as this partition was told when it was founded."""
 
 
 def opened(reply: list[bytes]) -> Opened:
@@ -144,7 +146,7 @@ def opened(reply: list[bytes]) -> Opened:
             f"The store keeps runs in format {reply[0].decode()}, this jobkit reads format {FORMAT}: "
             "use the jobkit version that wrote it, or another namespace."
         )
-    return Opened(reply[1].decode(), reply[2])
+    return Opened(reply[1].decode(), reply[2], int(reply[3]))
 
 
 def admitted(reply: list[Any]) -> Admitted:
@@ -202,8 +204,8 @@ def released(reply: list[bytes]) -> tuple[Verdict, str]:
     return Verdict(reply[0].decode()), reply[1].decode()
 
 
-def cancelling(reply: bytes, run_id: str) -> Cancelling:
-    if reply == b"missing":
+def cancelling(reply: bytes | None, run_id: str) -> Cancelling:
+    if reply is None or reply == b"missing":
         raise _not_found(run_id)
     return Cancelling(reply.decode())
 

@@ -70,7 +70,7 @@ class Guard:
 
     async def signer(self) -> Signer:
         if self._signer is None:
-            await self.kit.async_store().execute(self.kit.operations.open())  # so that the secret is known
+            await self.kit.async_store().secret()  # so that it is known
         return self.known_signer()
 
     def known_signer(self) -> Signer:
