@@ -18,12 +18,16 @@ import re
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from jobkit.store import replies
+from jobkit.store.replies import Lease, Renewals
+from jobkit.store.script import LIBRARY
 
 if TYPE_CHECKING:
     from jobkit.store.operations import Operation
@@ -65,6 +69,14 @@ class Pause:
     troubled: Sequence[int]
 
 
+class _Topic(Enum):
+    """What is said to a partition: the scripts, that it should open, or the operations themselves."""
+
+    TEACH = auto()
+    OPEN = auto()
+    ASK = auto()
+
+
 Wish = Send | Pause
 Answers = dict[int, Answer]
 Conversation = Generator[Wish, Answers | None, T]
@@ -84,13 +96,13 @@ def conversation(
     answers: Answers | None = None
     if len(asked) == 1 and partitions.is_open(operations[0].partition):  # nearly always, and kept short for that
         partition = operations[0].partition
-        answers = yield Send({partition: [operation.by_digest() for operation in operations]})
+        answers = yield Send({partition: [operation.command() for operation in operations]})
         assert answers is not None
         answer = answers[partition]
         if isinstance(answer, list) and first_error(answer) is None:
-            return _values(operations, answer)
+            return _values(operations, answer, partitions)
     settled = yield from _talk_through(asked, partitions, patience, answers)
-    left = {partition: iter(_values(asked[partition], answer)) for partition, answer in settled.items()}
+    left = {partition: iter(_values(asked[partition], answer, partitions)) for partition, answer in settled.items()}
     return [next(left[operation.partition]) for operation in operations]
 
 
@@ -168,10 +180,14 @@ def _talk_through(
         answers = yield Send(commands)
 
 
-def _values(operations: Sequence[Operation[Any]], answer: list[Any] | StoreError) -> list[Any]:
+def _values(operations: Sequence[Operation[Any]], answer: list[Any] | StoreError, partitions: Partitions) -> list[Any]:
     if isinstance(answer, StoreError):
         return [answer] * len(operations)
-    return [operation.read(reply) for operation, reply in zip(operations, answer, strict=True)]
+    values = [operation.read(reply) for operation, reply in zip(operations, answer, strict=True)]
+    for value in values:
+        if isinstance(value, Lease | Renewals):
+            partitions.witness(operations[0].partition, value)
+    return values
 
 
 class _Talk:
@@ -181,23 +197,24 @@ class _Talk:
         self.settled: dict[int, list[Any] | StoreError] = {}
         self._waiting = dict(asked)
         self._partitions = partitions
-        self._opening: set[int] = set()
+        self._topics: dict[int, _Topic] = {}
         self._opened: set[int] = set()
-        self._by_source: set[int] = set()
+        self._untaught: set[int] = set()
+        """Those whose server lacks the scripts."""
 
     def commands(self) -> dict[int, list[Command]]:
         """What to say next, by partition; nothing when all have answered."""
         number = self._partitions.number
         if number is None and self._waiting:
-            return {0: self._to_open(0)}
+            return {0: self._say(0, _Topic.OPEN)}
         commands = {}
         for partition, operations in tuple(self._waiting.items()):
             if partition >= (number or 0):
                 self._settle(partition, [None] * len(operations))
             elif partition not in self._opened and not self._partitions.is_open(partition):
-                commands[partition] = self._to_open(partition)
+                commands[partition] = self._say(partition, _Topic.OPEN)
             elif operations:
-                commands[partition] = self._to_ask(partition, operations)
+                commands[partition] = self._say(partition, _Topic.ASK)
             else:
                 self._settle(partition, [])
         return commands
@@ -206,15 +223,13 @@ class _Talk:
         """Take the answers in. Returns the troubles they tell of that may pass, by partition."""
         troubles = {}
         for partition, answer in answers.items():
-            opening = partition in self._opening
-            trouble = first_error(answer[:1] if opening and isinstance(answer, list) else answer)
+            topic = self._topics.get(partition, _Topic.ASK)
+            trouble = _trouble(topic, answer)
             if trouble is not None:
                 if self._may_pass(partition, trouble):
                     troubles[partition] = trouble
-            elif opening:
-                self._learn(partition, cast("list[Any]", answer))
             else:
-                self._settle(partition, cast("list[Any]", answer))
+                self._take_in(partition, topic, cast("list[Any]", answer))
         return troubles
 
     def give_up(self, troubles: Mapping[int, Exception]) -> None:
@@ -223,21 +238,34 @@ class _Talk:
             error.__cause__ = trouble
             self._fail(partition, error)
 
-    def _to_open(self, partition: int) -> list[Command]:
-        self._opening.add(partition)
-        return [*self._to_ask(partition, [self._partitions.opening(partition)]), ("INFO", "memory")]
+    def _say(self, partition: int, topic: _Topic) -> list[Command]:
+        topic = self._topics[partition] = _Topic.TEACH if partition in self._untaught else topic
+        match topic:
+            case _Topic.TEACH:
+                return [("FUNCTION", "LOAD", LIBRARY.source)]
+            case _Topic.OPEN:
+                return [self._partitions.opening(partition).command(), ("INFO", "memory")]
+            case _Topic.ASK:
+                return [operation.command() for operation in self._waiting[partition]]
+            case _:
+                assert_never(topic)
 
-    def _to_ask(self, partition: int, operations: list[Operation[Any]]) -> list[Command]:
-        if partition in self._by_source:
-            return [operation.by_source() for operation in operations]
-        return [operation.by_digest() for operation in operations]
+    def _take_in(self, partition: int, topic: _Topic, answer: list[Any]) -> None:
+        match topic:
+            case _Topic.TEACH:
+                self._untaught.discard(partition)
+            case _Topic.OPEN:
+                self._learn(partition, *answer)
+            case _Topic.ASK:
+                self._settle(partition, answer)
+            case _:
+                assert_never(topic)
 
     def _may_pass(self, partition: int, trouble: Exception) -> bool:
-        """Whether waiting may help; else it is told how to go on at once, or that there is no use in it."""
-        self._opening.discard(partition)
+        """Whether waiting may help; else it is clear how to go on at once, or that there is no use in it."""
         match trouble:
-            case redis_errors.NoScriptError():
-                self._by_source.add(partition)
+            case redis_errors.ResponseError() if "Function not found" in str(trouble):
+                self._untaught.add(partition)
             case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
                 self._close(partition)
             case Exception() if isinstance(trouble, _PASSING) and not isinstance(trouble, _REFUSING):
@@ -247,12 +275,10 @@ class _Talk:
                 self._fail(partition, _refused(trouble, self._partitions.where))
         return False
 
-    def _learn(self, partition: int, answer: list[Any]) -> None:
+    def _learn(self, partition: int, found: list[bytes], memory: bytes | Exception) -> None:
         """The partition is open, on a server that is fit to keep runs."""
-        self._opening.discard(partition)
-        found, memory = answer
         try:
-            opened = self._partitions.opening(partition).read(found)
+            opened = replies.opened(found)
             if isinstance(memory, bytes):  # some services forbid INFO
                 _check_policy(memory, self._partitions.where)
             self._partitions.learn(partition, opened)
@@ -274,6 +300,14 @@ class _Talk:
         self.settled[partition] = answer
 
 
+def _trouble(topic: _Topic, answer: Answer) -> Exception | None:
+    """The error that keeps the answer from being one."""
+    if isinstance(answer, list) and topic is _Topic.OPEN:
+        return first_error(answer[:1])  # whether INFO is allowed is another matter
+    error = first_error(answer)
+    return None if topic is _Topic.TEACH and "already exists" in str(error) else error  # another client was faster
+
+
 def _refused(trouble: Exception, where: str) -> StoreError:
     """The error for a store that answers, but will not serve."""
     if isinstance(trouble, redis_errors.OutOfMemoryError):
@@ -283,6 +317,10 @@ def _refused(trouble: Exception, where: str) -> StoreError:
     if isinstance(trouble, _REFUSING):
         return StoreMisconfigured(
             f"The store at {where} refuses this login: {trouble}. Check the URL's user and password."
+        )
+    if str(trouble).startswith("unknown command"):
+        return StoreMisconfigured(
+            f"The store at {where} knows no functions: jobkit needs Valkey 7.2 or Redis 7.0, or later. ({trouble})"
         )
     return StoreMisconfigured(f"The store at {where} refused an operation: {trouble}")
 

@@ -10,10 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreMisconfigured
+from jobkit.store.operations import NOTHING_WITNESSED, Witness
+from jobkit.store.replies import Lease
 
 if TYPE_CHECKING:
     from jobkit.store.operations import Operation, Operations
-    from jobkit.store.replies import Opened
+    from jobkit.store.replies import Opened, Renewals
 
 OPEN_FOR = 60.0
 """Seconds after which a partition is opened again: when its data was lost, another process may have founded it anew,
@@ -32,13 +34,17 @@ class Partitions:
         self._operations = operations
         self._named = named
         self._open_until: dict[int, float] = {}
+        self._servers: dict[int, str] = {}
+        self._witnessed: dict[int, Witness] = {}
 
     def is_open(self, partition: int) -> bool:
         return time.monotonic() < self._open_until.get(partition, 0.0)
 
     def opening(self, partition: int) -> Operation[Opened]:
         """What opens it. Whoever founds partition 0 also says how many there are."""
-        return self._operations.open(partition, self.number or self._named or 1)
+        return self._operations.open(
+            partition, self._witnessed.get(partition, NOTHING_WITNESSED), self.number or self._named or 1
+        )
 
     def learn(self, partition: int, opened: Opened) -> None:
         """The partition is open.
@@ -51,7 +57,15 @@ class Partitions:
             self.number = opened.partitions
             self.secret = opened.secret
         self.incarnations[partition] = opened.incarnation
+        self._servers[partition] = opened.server
         self._open_until[partition] = time.monotonic() + OPEN_FOR
+
+    def witness(self, partition: int, value: Lease | Renewals) -> None:
+        """Remember the newest token: a server that is found without it is an older copy, and is told so."""
+        tokens = [value.token] if isinstance(value, Lease) else [slot.token or "0" for slot in value.slots]
+        newest = max(map(int, tokens), default=0)
+        if newest > int(self._witnessed.get(partition, NOTHING_WITNESSED).token):
+            self._witnessed[partition] = Witness(server=self._servers.get(partition, ""), token=str(newest))
 
     def close(self, partition: int) -> None:
         """It has to be opened before it is used again."""

@@ -104,8 +104,8 @@ class Heartbeat:
     async def _renew(self, partitions: Sequence[int]) -> None:
         renew, slots = self._store.operations.renew, self._slots()
         asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
-        for rows in await self._answers(asked):
-            for row in rows:
+        for renewals in (await self._answers(asked)).values():
+            for row in renewals.slots:
                 match row.verdict:
                     case Verdict.CANCEL:
                         self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
@@ -113,18 +113,20 @@ class Heartbeat:
                         self._stop(row.slot, row.run_id, row.token, StopReason.LOST)
 
     async def _sweep(self, partitions: Sequence[int]) -> None:
-        sweep, interval = self._store.operations.sweep, self._interval(6, LONGEST_SWEEP)
-        failure = failure_head(LOST_WORKER)
-        await self._answers([sweep(interval, failure, partition=partition) for partition in partitions])
+        interval, failure = self._interval(6, LONGEST_SWEEP), failure_head(LOST_WORKER)
+        sweep = partial(self._store.operations.sweep, interval, failure)
+        while partitions:
+            answers = await self._answers([sweep(partition=partition) for partition in partitions])
+            partitions = [partition for partition, swept in answers.items() if swept.more]
 
-    async def _answers(self, operations: Sequence[Operation[T]]) -> list[T]:
+    async def _answers(self, operations: Sequence[Operation[T]]) -> dict[int, T]:
         """Of those partitions that answer; the others are asked again by the next step."""
-        answers: list[T] = []
+        answers: dict[int, T] = {}
         errors: set[str] = set()
         values = await self._store.execute_each(operations, PATIENCE)
         for operation, value in zip(operations, values, strict=True):
             if not isinstance(value, StoreError):
-                answers.append(value)
+                answers[operation.partition] = value
                 self._troubled.discard(operation.partition)
             elif operation.partition not in self._troubled:
                 errors.add(str(value))

@@ -12,7 +12,7 @@ import pytest
 
 from jobkit import RunCancelled
 from jobkit.store.operations import new_run_id
-from jobkit.submission import Wishes, submission_of
+from jobkit.submission import submission_of
 from tests.life.jobs import LEASE, Add, CountUntilGo, Notes, Sleeps
 from tests.waiting import wait_until
 
@@ -33,10 +33,9 @@ def life_url(valkey: Server) -> str:
 
 def submit(kit: JobKit, job: ProgressJob[Any], partition: int) -> Run[Any]:
     """Hand a job to this very partition."""
-    submission, run_id = submission_of(job, Wishes()), new_run_id(partition)
-    head = submission.head.replace(submission.id.encode(), run_id.encode())
-    kit.store().execute(kit.operations.submit(msgspec.structs.replace(submission, id=run_id, head=head)))
-    return kit.run(run_id, type(job))
+    submission = msgspec.structs.replace(submission_of(job), id=new_run_id(partition))
+    kit.store().execute(kit.operations.submit(submission))
+    return kit.run(submission.id, type(job))
 
 
 def test_runs_of_all_partitions_are_performed_in_turn(

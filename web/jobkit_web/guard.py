@@ -125,6 +125,17 @@ class Caller:
         refuse_foreign_site(self._request)
         return identity
 
+    async def owner(self) -> str:
+        """Whose runs this caller may list: their own.
+
+        Raises:
+            Problem: 401, nobody says who this is.
+        """
+        identity = await self.identity()
+        if identity is None:
+            raise _unknown_caller()
+        return identity
+
     async def identity(self) -> str | None:
         if not self._asked and self._guard.identify is not None:
             named = await _called(self._guard.identify, self._request)
