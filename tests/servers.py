@@ -74,6 +74,12 @@ class Server:
         self.stop()
         self.start()
 
+    def come_back_empty(self) -> None:
+        """As a crash without persistence."""
+        self.kill()
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+        self.start()
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Frozen, as by a network that swallows everything; connections stay open."""
