@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions as redis_errors
@@ -126,8 +127,9 @@ class AsyncStore:
 
     async def _new_connection(self) -> Any:
         """A connection of its own, with no limit on how long a read may wait."""
-        self._routes.forget([0])  # if there was one before, it broke
-        (server,) = await self._found([0])
+        partition = random.randrange(self.known.number or 1)  # whatever is published is heard on every server
+        self._routes.forget([partition])  # if there was a connection before, it broke
+        (server,) = await self._found([partition])
         if isinstance(server, Exception):
             raise server
         return await server.new_connection()

@@ -10,9 +10,10 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
+from jobkit.store.bells import first_ring
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
-from jobkit.store.conversation import Pause, Send, checked, conversation, first_error, joined, opening, shared_out
-from jobkit.store.location import TcpLocation
+from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
+from jobkit.store.location import ClusterLocation, TcpLocation
 from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
@@ -65,20 +66,13 @@ class Store:
         Raises:
             StoreUnavailable: the connection broke.
         """
-        bells = {
-            self.operations.bell(queue, partition): partition
-            for partition in range(self.partitions())
-            for queue in queues
-        }
-        command = ("BLPOP", *bells, f"{timeout:.3f}")
-        (server,) = self._found([0])
-        answer = server if isinstance(server, Exception) else server.bells.exchange([command])
-        trouble = first_error(answer)
-        if trouble is not None:
-            self._routes.forget(range(self.partitions()))
-            raise StoreUnavailable(f"The store at {self.location} does not answer: {trouble}") from trouble
-        assert isinstance(answer, list)
-        return None if answer[0] is None else bells[answer[0][0].decode()]
+        partitions = range(self.partitions())
+        bells = {self.operations.bell(queue, partition): partition for partition in partitions for queue in queues}
+        answer = self._first_ring(bells, f"{timeout:.3f}")
+        if isinstance(answer, Exception):
+            self._routes.forget(partitions)
+            raise StoreUnavailable(f"The store at {self.location} does not answer: {answer}") from answer
+        return None if answer is None else bells[answer[0].decode()]
 
     def open(self, partition: int = 0) -> None:
         """Open a partition, checking that its server is fit; happens by itself, at first and once a minute."""
@@ -131,6 +125,19 @@ class Store:
             answer = server if isinstance(server, Exception) else server.commands.exchange(together)
             answers |= shared_out(answer, partitions, commands)
         return answers
+
+    def _first_ring(self, bells: Mapping[str, int], timeout: str) -> list[bytes] | Exception | None:
+        """Over one connection, unless keys of different partitions cannot share a command."""
+        shares = [list(bells)]
+        if isinstance(self.location, ClusterLocation):
+            shares = [[bell for bell in bells if bells[bell] == partition] for partition in set(bells.values())]
+        calls = []
+        for share in shares:
+            (server,) = self._found([bells[share[0]]])
+            if isinstance(server, Exception):
+                return server
+            calls.append((server.bells, ("BLPOP", *share, timeout)))
+        return first_ring(calls, float(timeout))
 
     def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
         known = self._routes.known(partitions)

@@ -44,9 +44,12 @@ _PASSING = (
     redis_errors.BusyLoadingError,
     redis_errors.ReadOnlyError,
     redis_errors.TryAgainError,
+    redis_errors.AskError,
+    redis_errors.MovedError,
     redis_errors.MasterDownError,
     redis_errors.ClusterDownError,
 )
+_PASSING_CODES = ("NOREPLICAS",)  # the client library has no class for it
 _REFUSING = (redis_errors.AuthenticationError, redis_errors.NoPermissionError)
 
 Command = tuple[Any, ...]
@@ -170,10 +173,11 @@ def _talk_through(
     pauses = backoff()
     while True:
         troubles = talk.heed(answers or {})
-        if troubles and time.monotonic() < give_up_at:
-            yield Pause(next(pauses), list(troubles))
-        elif troubles:
-            talk.give_up(troubles)
+        if troubles:
+            giving_up = time.monotonic() >= give_up_at
+            yield Pause(0.0 if giving_up else next(pauses), list(troubles))
+            if giving_up:
+                talk.give_up(troubles)
         commands = talk.commands()
         if not commands:
             return talk.settled
@@ -268,7 +272,7 @@ class _Talk:
                 self._untaught.add(partition)
             case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
                 self._close(partition)
-            case Exception() if isinstance(trouble, _PASSING) and not isinstance(trouble, _REFUSING):
+            case Exception() if _is_passing(trouble):
                 self._close(partition)
                 return True
             case _:
@@ -306,6 +310,16 @@ def _trouble(topic: _Topic, answer: Answer) -> Exception | None:
         return first_error(answer[:1])  # whether INFO is allowed is another matter
     error = first_error(answer)
     return None if topic is _Topic.TEACH and "already exists" in str(error) else error  # another client was faster
+
+
+def _is_passing(trouble: Exception) -> bool:
+    """Whether it is to be expected that this ends by itself.
+
+    A slot that is being moved is waited for, until it has arrived elsewhere: see `Operation.command`.
+    """
+    if isinstance(trouble, _REFUSING):
+        return False
+    return isinstance(trouble, _PASSING) or str(trouble).startswith(_PASSING_CODES)
 
 
 def _refused(trouble: Exception, where: str) -> StoreError:

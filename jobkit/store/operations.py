@@ -67,7 +67,12 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
     def command(self) -> tuple[Value, ...]:
-        return ("FCALL", self.function, 1, self.key, *self.arguments)
+        """With a second key, which never exists.
+
+        While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it
+        misses for ones that are not. A server refuses a call that declares such a key, before the script begins.
+        """
+        return ("FCALL", self.function, 2, self.key, f"{self.key}?", *self.arguments)
 
 
 class Reuse(StrEnum):

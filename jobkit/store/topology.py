@@ -1,7 +1,7 @@
 """Topology: where the server of a partition is, now.
 
 `Topology` is the port: one question. Each kind of location has an answer of its own: a fixed server is where its URL
-says, an embedded one is started if nobody did.
+says, an embedded one is started if nobody did, sentinels and the nodes of a cluster are asked.
 
 `Routes` is what a client has been answered so far, with its connections to there. A route is believed until there is
 trouble on it, or for a minute: a server that was replaced may not know it, and go on answering.
@@ -16,9 +16,18 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, assert_never
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreUnavailable
+from jobkit.store.cluster import ClusterTopology
 from jobkit.store.connections import as_redis_error
 from jobkit.store.embedded import ensure_server
-from jobkit.store.location import EmbeddedLocation, Location, TcpLocation, UnixLocation
+from jobkit.store.location import (
+    ClusterLocation,
+    EmbeddedLocation,
+    Location,
+    SentinelLocation,
+    TcpLocation,
+    UnixLocation,
+)
+from jobkit.store.sentinel import SentinelTopology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -72,6 +81,10 @@ def topology_of(location: Location) -> Topology:
             return Embedded(location)
         case TcpLocation() | UnixLocation():
             return Fixed(location)
+        case SentinelLocation():
+            return SentinelTopology(location)
+        case ClusterLocation():
+            return ClusterTopology(location)
         case _:
             assert_never(location)
 
