@@ -82,8 +82,13 @@ class Inline:
 
     def perform(self, _lease: Lease, _spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
         """As the `Performer` of its runs."""
-        value = job.perform(progress)
-        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+        return performed_here(job, progress)
+
+
+def performed_here(job: ProgressJob[Any], progress: Progress) -> object:
+    """What the job comes to, in this thread, whether it awaits or blocks."""
+    value = job.perform(progress)
+    return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

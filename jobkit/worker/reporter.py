@@ -53,6 +53,7 @@ class Reporter:
         self._looking = threading.Lock()
         self._awake = threading.Event()
         self._followed: _Followed | None = None
+        self._over = False
 
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
@@ -67,6 +68,11 @@ class Reporter:
         with self._looking:
             self._followed = None
 
+    def end(self) -> None:
+        """Its thread ends soon."""
+        self._over = True
+        self._awake.set()
+
     def hurry(self) -> None:
         """Report at the next look, whether or not anything has changed."""
         followed = self._followed
@@ -74,7 +80,7 @@ class Reporter:
             followed.told, followed.due = None, 0.0
 
     def _report_for_ever(self) -> None:
-        while True:
+        while not self._over:
             self._awake.wait()
             time.sleep(LOOK_SECONDS)
             self._report()
