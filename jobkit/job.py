@@ -320,6 +320,10 @@ class JobSpec:
 
     # Arguments
 
+    def encoded(self, job: "ProgressJob[Any]") -> bytes:
+        """The arguments as JSON, as they are: equal JSON makes equal jobs, if it makes any."""
+        return self._codecs.arguments.encode(job)
+
     def encode_arguments(self, job: "ProgressJob[Any]") -> bytes:
         """The arguments as JSON.
 

@@ -20,6 +20,7 @@ from jobkit.limits import Limit
 
 MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
+MIN_ABANDON_SECONDS: Final = 60.0
 MAX_PRIORITY: Final = 1000
 
 _WORD: Final = re.compile(r"[\w.:/-]{1,100}")
@@ -94,6 +95,13 @@ def _lease_seconds(value: object) -> float:
     seconds = _seconds(value)
     if not MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS:
         raise ValueError(f"must be between {MIN_LEASE_SECONDS} and {MAX_LEASE_SECONDS:.0f} seconds")
+    return seconds
+
+
+def _abandon_seconds(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < MIN_ABANDON_SECONDS:
+        raise ValueError(f"must be at least {MIN_ABANDON_SECONDS:.0f} seconds: a quiet page says rarely that it watches")
     return seconds
 
 
@@ -172,7 +180,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
     "undeliverable_after": _seconds,
     "cancel_grace": _seconds,
-    "abandon_after": _or_none(_seconds),
+    "abandon_after": _or_none(_abandon_seconds),
     "lease": _or_none(_lease_seconds),
     "stages": _or_none(_stages),
     "submittable": _flag,

@@ -51,6 +51,11 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     owner: str | None = None
     tags: Sequence[str] = ()
 
+    @property
+    def are_usual(self) -> bool:
+        """Whether nothing is wished for that another answer than the usual one could matter to."""
+        return self is NO_WISHES or self == Wishes(owner=self.owner)
+
 
 NO_WISHES = Wishes()
 
@@ -94,7 +99,7 @@ def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: 
     arguments, checked = spec.checked(job)
     key = spec.key_of(checked)
     return Submission(
-        id=new_run_id(0 if partitions == 1 else _partition(spec, key, partitions)),
+        id=new_run_id(0 if partitions == 1 else partition_of_key(spec, key, partitions)),
         conditions=conditions,
         key=key or "",
         limits=" ".join([f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]),
@@ -120,6 +125,7 @@ class Batch(Generic[R]):
                 shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
+        self.queues = {shared.queue for shared in conditions.values()}
         self.chunks = _chunks(self.submissions)
 
     def operations(self, operations: Operations) -> list[Operation[tuple[Admitted | Full, ...]]]:
@@ -218,7 +224,7 @@ def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
     )
 
 
-def _partition(spec: JobSpec, key: str | None, partitions: int) -> int:
+def partition_of_key(spec: JobSpec, key: str | None, partitions: int) -> int:
     """Where equal submissions meet, and where a limit is kept: one partition; all other runs spread."""
     if spec.limits:
         return zlib.crc32(spec.name.encode()) % partitions

@@ -79,6 +79,12 @@ class Server:
         self.stop()
         self.start()
 
+    def come_back_empty(self) -> None:
+        """As a crash without persistence."""
+        self.kill()
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+        self.start()
+
     @contextmanager
     def rolled_back(self) -> Iterator[None]:
         """What is written inside is lost at its end, by a crash."""

@@ -150,6 +150,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The name of the stake that this submission makes."""
         return self.conditions.interest or ticket_of(self.id)
 
+    @property
+    def arguments(self) -> bytes:
+        return self.work.split(b"\n", 2)[2]
+
 
 class Operations:
     """Builds the operations of one namespace."""
@@ -171,6 +175,10 @@ class Operations:
     def worker_channel(self, worker: str, partition: int = 0) -> str:
         """Where a worker hears which of its runs of a partition to stop, as `slot run token`."""
         return f"{self.prefix(f'{partition}-')}worker:{worker}"
+
+    def invalidations_channel(self) -> str:
+        """Where the whole namespace hears what was invalidated: `key:DIGEST`, `job:NAME` or `tag:TAG`."""
+        return f"{{{self.namespace}}}:invalidated"
 
     def bell(self, queue: str, partition: int = 0) -> str:
         return f"{self.prefix(f'{partition}-')}bell:{queue}"
@@ -252,11 +260,14 @@ class Operations:
             failure, traceback, int(delay * 1000), reason, read=replies.verdict,
         )  # fmt: skip
 
-    def reassert(self, lease: Lease, slot: str, progress: bytes) -> Operation[Verdict]:
-        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it."""
+    def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
+        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it.
+
+        `slot` is where; empty for a run that has come to its end there, and is only to be settled.
+        """
         return self._operation(
             "reassert", lease.run_id, slot, lease.run_id, lease.token, lease.incarnation, lease.start, lease.failures,
-            int(lease.duration * 1000), progress, *lease.kept, read=replies.verdict,
+            int(lease.duration * 1000), *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
     def release(

@@ -41,7 +41,11 @@ _log = logging.getLogger("jobkit.worker")
 
 
 class Heartbeat:
-    """The heartbeat of one worker. `slots` says which serve now; `stop` is told (slot, run, token, reason)."""
+    """The heartbeat of one worker.
+
+    `slots` says which serve now; `stop` is told (slot, run, token, reason); `recount` is called when the store has lost
+    data, and so may know nothing of what is being performed.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Heartbeat:
         queues: Sequence[str],
         slots: Callable[[], Sequence[str]],
         stop: Callable[[str, str, str, StopReason], None],
+        recount: Callable[[], None],
     ) -> None:
         self.queues = queues
         """The queues it is counted as serving; none while it shuts down."""
@@ -57,6 +62,8 @@ class Heartbeat:
         self._worker = worker
         self._slots = slots
         self._stop = stop
+        self._recount = recount
+        self._incarnations: dict[int, str] = {}
         self._shortest_lease = LONGEST_RENEWAL * 3
         self._changed = asyncio.Event()
         self._troubled: set[int] = set()
@@ -105,7 +112,11 @@ class Heartbeat:
     async def _renew(self, partitions: Sequence[int]) -> None:
         renew, slots = self._store.operations.renew, self._slots()
         asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
-        for renewals in (await self._answers(asked)).values():
+        for partition, renewals in (await self._answers(asked)).items():
+            if self._incarnations.setdefault(partition, renewals.incarnation) != renewals.incarnation:
+                self._incarnations[partition] = renewals.incarnation
+                _log.warning("The store has lost data: what is being performed is asserted anew.")
+                self._recount()
             for row in renewals.slots:
                 match row.verdict:
                     case Verdict.CANCEL:

@@ -72,6 +72,7 @@ def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, dur
         ("public_result", "yes"),
         ("cache_version", 1.5),
         ("stale_ttl", 0),
+        ("abandon_after", 59),
         ("failure_ttl", "1h"),
         ("refresh", 1),
         ("max_queued", 0),
