@@ -101,7 +101,9 @@ def _lease_seconds(value: object) -> float:
 def _abandon_seconds(value: object) -> float:
     seconds = _seconds(value)
     if seconds < MIN_ABANDON_SECONDS:
-        raise ValueError(f"must be at least {MIN_ABANDON_SECONDS:.0f} seconds: a quiet page says rarely that it watches")
+        raise ValueError(
+            f"must be at least {MIN_ABANDON_SECONDS:.0f} seconds: a quiet page says rarely that it watches"
+        )
     return seconds
 
 

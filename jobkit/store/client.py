@@ -13,7 +13,7 @@ from jobkit.errors import StoreUnavailable
 from jobkit.store.bells import first_ring
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
 from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
-from jobkit.store.location import ClusterLocation, TcpLocation
+from jobkit.store.location import TcpLocation
 from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
@@ -39,7 +39,7 @@ class Store:
     def __init__(self, location: Location, operations: Operations, patience: float = 10.0) -> None:
         self.location = location
         self.operations = operations
-        self.known = Partitions(operations, location.partitions, str(location))
+        self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self._patience = patience
         self._routes = Routes(location, operations, self.known, _Connections)
@@ -129,7 +129,7 @@ class Store:
     def _first_ring(self, bells: Mapping[str, int], timeout: str) -> list[bytes] | Exception | None:
         """Over one connection, unless keys of different partitions cannot share a command."""
         shares = [list(bells)]
-        if isinstance(self.location, ClusterLocation):
+        if self.known.clustered:
             shares = [[bell for bell in bells if bells[bell] == partition] for partition in set(bells.values())]
         calls = []
         for share in shares:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from jobkit import State
+from jobkit.store.operations import partition_of
 from tests.fleets import ask
 from tests.life.jobs import LEASE, Add, CountUntilGo, HoldsTheInterpreter
 from tests.life.test_partitions import submit
@@ -47,6 +49,17 @@ def test_a_frozen_node_costs_no_lease_on_the_others(
             left.append(int(ask(here, "ZSCORE", leases, run.id)) / 1000 - time.time())
     assert min(left) > 0, "it was renewed in time"
     assert run.result(timeout=20) == 1
+
+
+def test_what_a_kit_submits_is_spread_performed_and_heard_of(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    start_worker("--concurrency", "2")
+    runs = kit.submit_many(Add(a=number, b=1) for number in range(40))
+    assert len({partition_of(run.id) for run in runs}) > PARTITIONS / 2
+    assert [run.result(timeout=20) for run in runs] == list(range(1, 41))
+    last = [list(run.watch())[-1] for run in kit.submit_many(Add(a=number, b=2) for number in range(8))]
+    assert {snapshot.state for snapshot in last} == {State.SUCCEEDED}
 
 
 def test_a_run_goes_on_while_its_partition_moves_and_is_performed_once(

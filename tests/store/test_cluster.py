@@ -308,6 +308,13 @@ def test_a_server_that_is_no_cluster_is_told_apart(connect: Connect, valkey: ser
         connect(f"redis+cluster://127.0.0.1:{valkey.port}", patience=0.0).partitions()
 
 
+def test_a_node_that_is_named_as_a_single_server_is_refused_with_advice(connect: Connect, cluster: Cluster) -> None:
+    clients = [connect(f"{node.tcp_url}?partitions={PARTITIONS}") for node in cluster.nodes]
+    for client in clients:
+        with pytest.raises(StoreMisconfigured, match=r"is a node of a cluster: name it with redis\+cluster://"):
+            client.execute_all(submissions(client))
+
+
 def another_node(cluster: Cluster, key: str) -> servers.Server:
     return cluster.nodes[(cluster.nodes.index(cluster.node_of(key)) + 1) % 3]
 
