@@ -118,7 +118,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own.
+    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
+    is the limit by which owners take turns, '' for none.
     """
 
     job: str
@@ -130,13 +131,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     start: str = ""
     interest: str = ""
+    share: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All the store needs to admit a run.
 
     `key` is its cache key, or ''. `limits` are pairs `NAME NUMBER`: `m:…` with the most that may run, `r:…` with the µs
-    between two starts. `work` is what a worker gets with its lease (`work_of`).
+    between two starts, `s:…` with 1. `work` is what a worker gets with its lease (`work_of`).
     """
 
     id: str
