@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jobkit.store.operations import Operation, Script
-
 if TYPE_CHECKING:
     from jobkit import JobKit
 
 NOTHING = "return 1"
 
 
-class BareGet:
-    """A GET in the form of an operation: the store's client neither knows nor cares."""
+class Bare:
+    """A command in the form of an operation: the store's client neither knows nor cares."""
 
-    def __init__(self, key: str) -> None:
-        self._command = ("GET", key)
+    def __init__(self, *command: str | int) -> None:
+        self._command = command
 
-    def by_digest(self) -> tuple[str, str]:
+    def command(self) -> tuple[str | int, ...]:
         return self._command
 
-    def by_source(self) -> tuple[str, str]:
-        return self._command
+    by_digest = by_source = command
 
     def read(self, reply: object) -> object:
         return reply
@@ -30,13 +27,9 @@ class BareGet:
 
 def bare_get(kit: JobKit) -> Any:
     """A GET of nothing, in the partition where runs are kept."""
-    return BareGet(f"{kit.operations.prefix()}nothing")
+    return Bare("GET", f"{kit.operations.prefix()}nothing")
 
 
-def bare_script(kit: JobKit, sha: str) -> Operation[object]:
+def bare_script(kit: JobKit, sha: str) -> Any:
     """The script `NOTHING`, under the digest that the server gave it."""
-    return Operation(Script("nothing", NOTHING, sha), f"{kit.operations.prefix()}partition", ("x",), read=_as_it_is)
-
-
-def _as_it_is(reply: object) -> object:
-    return reply
+    return Bare("EVALSHA", sha, 1, f"{kit.operations.prefix()}partition", "x")
