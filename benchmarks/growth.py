@@ -68,7 +68,13 @@ SEED: Final = 20_261_125
 
 
 class Live(ProgressJob[int]):
+    """Arguments of a usual size, as they decide how a server stores the record."""
+
     number: int
+    month: str = "2026-07"
+    region: str = "EU"
+    dpi: float = 150.0
+    pages: int = 20
     job_name = "growth.Live"
     cache_key = ALL
     queue = "live"
