@@ -19,8 +19,6 @@ class Bare:
     def command(self) -> tuple[str | int, ...]:
         return self._command
 
-    by_digest = by_source = command
-
     def read(self, reply: object) -> object:
         return reply
 

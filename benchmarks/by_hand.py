@@ -35,10 +35,10 @@ class Hands:
         return self._operations.take(self._slot(slot), str(next(self._numbers)), [queue], LEASE)
 
     def reporting(self, lease: Lease) -> Operation[Reported]:
-        return self._operations.report(lease.run_id, lease.token, next(self._numbers), self._progress)
+        return self._operations.report(lease, next(self._numbers), self._progress)
 
     def settling(self, lease: Lease, result: bytes) -> Operation[Verdict]:
-        return self._operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED, result=result)
+        return self._operations.settle(lease, Outcome.SUCCEEDED, result=result)
 
     def renewing(self, queue: str, slots: Sequence[int]) -> Operation[tuple[Renewed, ...]]:
         return self._operations.renew(self._worker, [queue], [self._slot(slot) for slot in slots])

@@ -17,7 +17,6 @@ that of log n over the same sizes. `--quick` ends at 10,000: a look in a minute.
 from __future__ import annotations
 
 import argparse
-import inspect
 import itertools
 import json
 import math
@@ -40,7 +39,6 @@ from benchmarks.rounds import served
 from benchmarks.server import valkey
 from jobkit import ALL, JobKit, Progress, ProgressJob, State
 from jobkit.job import spec_of
-from jobkit.options import BUILT_OPTIONS
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Lease
 from jobkit.submission import Wishes, submission_of
@@ -90,11 +88,9 @@ class Remembered(Live):
     queue = "remembered"
 
 
-if "max_running" in BUILT_OPTIONS:
-
-    class Limited(Live):
-        job_name = "growth.Limited"
-        max_running = CALLS
+class Limited(Live):
+    job_name = "growth.Limited"
+    max_running = CALLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,11 +174,7 @@ def _chunks(first: int, count: int) -> list[range]:
 def submitted(kit: JobKit, jobs: Sequence[Live]) -> list[str]:
     """The ids of their runs, all submitted by one of some owners."""
     owner = f"user-{jobs[0].number // CHUNK % OWNERS}"
-    if hasattr(kit, "submit_many"):
-        return [run.id for run in kit.submit_many(jobs, owner=owner)]
-    submissions = [submission_of(job, Wishes(owner=owner)) for job in jobs]
-    kit.store().execute_all([kit.operations.submit(submission) for submission in submissions])
-    return [submission.id for submission in submissions]
+    return [run.id for run in kit.submit_many(jobs, owner=owner)]
 
 
 class Rounds:
@@ -252,8 +244,7 @@ class Rounds:
         self._time("list 20, newest", [page(limit=PAGE) for _ in range(CALLS)])
         self._time("list 20, anywhere", [page(limit=PAGE, cursor=cursor) for cursor in cursors])
         self._time("list 20, queued", [page(State.QUEUED, PAGE, cursor) for cursor in cursors])
-        if "owner" in inspect.signature(page).parameters:
-            self._time("list 20, an owner's", [page(limit=PAGE, owner="user-0") for _ in range(CALLS)])
+        self._time("list 20, an owner's", [page(limit=PAGE, owner="user-0") for _ in range(CALLS)])
 
     def _stop(self) -> None:
         ids = {self._holdings.ids[self._holdings.any_live()] for _ in range(CALLS)}
@@ -262,8 +253,6 @@ class Rounds:
 
     def _maintain(self) -> None:
         self._time("sweep", [self._operations.sweep(0, failure_head("lost")) for _ in range(CALLS)])
-        if not hasattr(self._operations, "invalidate"):
-            return
         numbers = {self._holdings.any_live() for _ in range(CALLS)}
         keys = [spec_of(self._holdings.live).cache_key(self._holdings.live(number=number)) for number in numbers]
         self._time("invalidate a key", [self._operations.invalidate(key=key) for key in keys])
@@ -346,15 +335,14 @@ def main() -> int:
     chosen = parser.parse_args()
     largest = QUICK if chosen.quick else chosen.largest
     sizes = [SMALLEST * 10**power for power in range(round(math.log10(largest / SMALLEST)) + 1)]
-    report = {"without limits": judged(grown(Live, sizes, remembering=True))}
-    if "max_running" in BUILT_OPTIONS:
-        report["with max_running"] = judged(grown(Limited, sizes, remembering=False))
+    report = {
+        "without limits": judged(grown(Live, sizes, remembering=True)),
+        "with max_running": judged(grown(Limited, sizes, remembering=False)),
+    }
     for title, part in report.items():
         say(f"\n{table(f'µs in the server, {title}', part)}")
     slow = [f"{name} ({title})" for title, part in report.items() for name in part["slow"]]
     say(f"\nNo operation slower than logarithmic: {'MISSED by ' + ', '.join(slow) if slow else 'met'}")
-    if "max_running" not in BUILT_OPTIONS:
-        say("With limits: not there yet.")
     if chosen.json:
         machine = {"python": platform.python_version(), "machine": platform.machine()}
         chosen.json.write_text(json.dumps({"benchmark": "growth", **machine, **report}, indent=1) + "\n")

@@ -18,8 +18,6 @@ from benchmarks.rounds import each
 from jobkit import ALL, JobKit, Progress, ProgressJob
 from jobkit.cache_key import cache_key
 from jobkit.job import spec_of
-from jobkit.options import BUILT_OPTIONS
-from jobkit.submission import Wishes, submission_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +30,8 @@ GET_ASYNC = "GET, jobkit's async client"
 HIT = "jobkit, submit + result"
 JOIN = "jobkit, submit"
 NEW = "jobkit, submit"
-BULK_BY_KIT = "jobkit, submit_many"
-BULK_BY_HAND = "jobkit, a pipeline of submissions"
+BULK = "jobkit, submit_many"
 L1_HIT = "jobkit, l1_ttl, submit + result"
-_AT_ONCE = 50
 
 
 class Report(ProgressJob[dict[str, float]]):
@@ -51,11 +47,9 @@ class Report(ProgressJob[dict[str, float]]):
         return RESULT
 
 
-if "l1_ttl" in BUILT_OPTIONS:
-
-    class NearReport(Report):
-        job_name = "memo.NearReport"
-        l1_ttl = HOUR
+class NearReport(Report):
+    job_name = "memo.NearReport"
+    l1_ttl = HOUR
 
 
 @contextmanager
@@ -97,8 +91,6 @@ def remember(kit: JobKit, job: ProgressJob[Any]) -> None:
 
 
 def _near(kit: JobKit) -> list[Act]:
-    if "l1_ttl" not in BUILT_OPTIONS:
-        return []
     near = NearReport(month=MONTH, region=REGION, dpi=DPI, pages=PAGES)
     remember(kit, near)
     return [
@@ -112,32 +104,25 @@ def _near(kit: JobKit) -> list[Act]:
 
 
 def _bulk(kit: JobKit, numbers: Iterator[int]) -> Act:
-    def by_kit(times: int) -> None:
+    def bulk(times: int) -> None:
         for size in bulks(times):
             kit.submit_many([job(next(numbers)) for _ in range(size)])
 
-    def by_hand(times: int) -> None:
-        for first in range(0, times, _AT_ONCE):
-            jobs = [job(next(numbers)) for _ in range(min(_AT_ONCE, times - first))]
-            kit.store().execute_all([kit.operations.submit(submission_of(job, Wishes())) for job in jobs])
-
-    if hasattr(kit, "submit_many"):
-        return Act(kind="bulk", name=BULK_BY_KIT, do=by_kit)
-    return Act(kind="bulk", name=BULK_BY_HAND, do=by_hand)
+    return Act(kind="bulk", name=BULK, do=bulk)
 
 
 def _keys() -> list[Act]:
+    """Of a job that is valid, of one whose values may have been changed since it was made, and of arguments."""
     spec, made = spec_of(Report), job()
-    arguments = {"month": MONTH, "region": REGION, "dpi": DPI, "pages": PAGES}
     return [
-        Act(kind="key", name="jobkit, arguments in hand", do=each(lambda: cache_key("memo.Report", 1, arguments))),
-        Act(kind="key", name="jobkit, of a job (validated again)", do=each(lambda: spec.cache_key(made))),
-        Act(kind="key", name="jobkit, job made and validated", do=each(lambda: spec.cache_key(job()))),
+        Act(kind="key", name="jobkit, of a job", do=each(lambda: spec.key_of(made))),
+        Act(kind="key", name="jobkit, of a job, validated again", do=each(lambda: spec.cache_key(made))),
+        Act(kind="key", name="jobkit, job made, validated twice", do=each(lambda: spec.cache_key(job()))),
     ]
 
 
 def _key_of_any(*arguments: object) -> str:
-    return cache_key("memo.Report", 1, dict(enumerate(arguments)))  # type: ignore[arg-type]  # names do not matter here
+    return cache_key("memo.Report", 1, dict(zip(Report.__struct_fields__, arguments, strict=True)))
 
 
 def _each_awaited_hit(kit: JobKit, runner: asyncio.Runner) -> Batch:
