@@ -62,6 +62,8 @@ PAGE: Final = 20
 NOISE: Final = 0.04
 """What an exponent may be above that of log n."""
 WEEK: Final = 7 * 24 * 3600
+PATIENCE: Final = 600.0
+"""Seconds for a server that a busy machine keeps from answering: an hour of filling is not to end there."""
 SEED: Final = 20_261_125
 
 
@@ -288,7 +290,7 @@ def grown(live: type[Live], sizes: Sequence[int], *, remembering: bool) -> list[
 def _filled(stack: ExitStack, live: type[Live], runs: int, *, remembering: bool) -> tuple[Size, Rounds]:
     """A server that holds so many of each kind."""
     server = stack.enter_context(valkey())
-    kit = stack.enter_context(JobKit(server.url))
+    kit = stack.enter_context(JobKit(server.url, patience=PATIENCE))
     client = stack.enter_context(redis.Redis(unix_socket_path=str(server.socket)))
     kit.store().open()
     begun = time.monotonic()
