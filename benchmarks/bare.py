@@ -13,6 +13,8 @@ NOTHING = "return 1"
 class Bare:
     """A command in the form of an operation: the store's client neither knows nor cares."""
 
+    partition = 0
+
     def __init__(self, *command: str | int) -> None:
         self._command = command
 
