@@ -28,7 +28,7 @@ async def report(month: str, region: str, dpi: float, pages: int) -> dict[str, f
 
 @contextmanager
 def opened(place: Place) -> Iterator[Peer]:
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, asyncio.Runner() as for_memory:  # it looks for what has expired once a second
         redis, memory = Cache(), Cache()
         redis.setup(place.url(DATABASE))
         memory.setup("mem://", size=100_000)
@@ -43,7 +43,7 @@ def opened(place: Place) -> Iterator[Peer]:
             version=version("cashews"),
             acts=[
                 *_acts(runner, redis, "cashews, redis (async)", "GET, redis.asyncio"),
-                *_acts(runner, memory, "cashews, memory (async)", ""),
+                *_acts(for_memory, memory, "cashews, memory (async)", ""),
                 Act(kind="key", name="cashews", do=each(lambda: key(MONTH, REGION, DPI, PAGES))),
             ],
             make_key=key,
@@ -55,6 +55,7 @@ def opened(place: Place) -> Iterator[Peer]:
             },
         )
         runner.run(redis.close())
+        for_memory.run(memory.close())
 
 
 def _acts(runner: asyncio.Runner, cache: Any, name: str, beside: str) -> list[Act]:
