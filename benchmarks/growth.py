@@ -6,8 +6,8 @@
 For every power of ten there is a server that holds so many queued runs, each the live one of its cache key, and so many
 ended ones, each the memo of its own. Rounds go over all servers in turn, so that the machine's noise hits all sizes
 alike, and visit runs at random. Told are the µs that each operation takes in the server (`INFO commandstats`; the
-median round) and the bytes that a run takes (`INFO memory`). Once without limits and once, queued runs only, under a
-`max_running` that lets next to none of them start.
+median round) and the bytes that a run takes (`INFO memory`). Once without limits, and then, queued runs only, under a
+`max_running` that lets next to none of them start, and with a `fair_share` for up to 2,000 owners.
 
 An operation is no slower than logarithmic if the exponent x of its growth (µs ~ n^x, fitted to all sizes) is not above
 that of log n over the same sizes. `--quick` ends at 10,000: a look in a minute.
@@ -57,7 +57,6 @@ ROUNDS: Final = 25
 FILLERS: Final = 2
 """Threads that fill the store: one encodes while the other's runs are admitted."""
 CHUNK: Final = 500
-OWNERS: Final = 10
 PAGE: Final = 20
 NOISE: Final = 0.04
 """What an exponent may be above that of log n."""
@@ -76,6 +75,7 @@ class Live(ProgressJob[int]):
     dpi: float = 150.0
     pages: int = 20
     job_name = "growth.Live"
+    OWNERS = 10
     cache_key = ALL
     queue = "live"
 
@@ -93,6 +93,12 @@ class Remembered(Live):
 class Limited(Live):
     job_name = "growth.Limited"
     max_running = CALLS
+
+
+class Fair(Live):
+    job_name = "growth.Fair"
+    OWNERS = LARGEST
+    fair_share = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +181,7 @@ def _chunks(first: int, count: int) -> list[range]:
 
 def submitted(kit: JobKit, jobs: Sequence[Live]) -> list[str]:
     """The ids of their runs, all submitted by one of some owners."""
-    owner = f"user-{jobs[0].number // CHUNK % OWNERS}"
+    owner = f"user-{jobs[0].number // CHUNK % jobs[0].OWNERS}"
     return [run.id for run in kit.submit_many(jobs, owner=owner)]
 
 
@@ -340,6 +346,7 @@ def main() -> int:
     report = {
         "without limits": judged(grown(Live, sizes, remembering=True)),
         "with max_running": judged(grown(Limited, sizes, remembering=False)),
+        "with fair_share": judged(grown(Fair, sizes, remembering=False)),
     }
     for title, part in report.items():
         say(f"\n{table(f'µs in the server, {title}', part)}")
