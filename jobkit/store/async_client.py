@@ -64,6 +64,10 @@ class AsyncStore:
         values: list[T | StoreError] = await self._carry_out(conversation(operations, self.known, patience))
         return values
 
+    async def find(self, partitions: Collection[int]) -> None:
+        """Learn where these are; whoever uses them without that learns it then."""
+        await self._found(partitions)
+
     def by_server(self, partitions: Iterable[int]) -> list[list[int]]:
         """The partitions that one round trip reaches together, as far as is known; asks nobody."""
         return self._routes.grouped(partitions)

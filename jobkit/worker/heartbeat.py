@@ -71,6 +71,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """For ever."""
         partitions = range(await self._store.partitions())
+        await self._store.find(partitions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever(self._renew, partitions, lambda: self._interval(3, LONGEST_RENEWAL)))
             tasks.create_task(self._for_ever(self._sweep, partitions, lambda: self._interval(6, LONGEST_SWEEP)))
