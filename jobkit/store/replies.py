@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
+
+import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
 from jobkit.snapshot import Snapshot
@@ -24,8 +26,7 @@ class Admission(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a submission: the run that answers it, and its result when it has one.
 
     `refresh_id` is the run that makes a memo anew, if one does. `seconds` is for how long a cached result is still
@@ -39,15 +40,13 @@ class Admitted:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
+class Full(msgspec.Struct, frozen=True, gc=False):
     """The reply to a submission that was not admitted: the queue may have room after `retry_after` seconds."""
 
     retry_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """The right to perform one start of a run.
 
     `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
@@ -66,11 +65,10 @@ class Lease:
     max_attempts: int
     watched: bool
     checkpoint: bytes | None = None
-    kept: tuple[bytes, ...] = field(default=(), repr=False)
+    kept: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NoWork:
+class NoWork(msgspec.Struct, frozen=True, gc=False):
     """Nothing to take. `next_due` is in seconds from now; None when nothing is scheduled."""
 
     next_due: float | None
@@ -110,8 +108,7 @@ class Renewals:
     slots: tuple[Renewed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True, gc=False):
     """The answer to a report; `watched` says whether anybody reads it, and so how soon the next one is worth it."""
 
     verdict: Verdict
@@ -258,11 +255,14 @@ def nothing(_reply: object) -> None:
 
 
 def reported(reply: list[Any]) -> Reported:
-    return Reported(Verdict(reply[0].decode()), bool(reply[1]))
+    return Reported(_VERDICTS[reply[0]], bool(reply[1]))
 
 
 def verdict(reply: bytes) -> Verdict:
-    return Verdict(reply.decode())
+    return _VERDICTS[reply]
+
+
+_VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 
 
 def released(reply: list[bytes]) -> tuple[Verdict, str]:
