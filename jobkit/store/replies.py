@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
 from jobkit.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = "2"
 FORMAT_BEFORE = "1"
@@ -154,6 +157,14 @@ class Stored:
 
     snapshot: bytes
     result: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One partition's part of a page: snapshots with their scores, and whether it has more."""
+
+    more: bool
+    rows: tuple[tuple[str, Snapshot], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,8 +313,23 @@ def owned(reply: int | None, run_id: str) -> bool:
     return bool(reply)
 
 
-def page(reply: list[bytes]) -> Page:
-    return Page(tuple(Snapshot.from_json(text) for text in reply[1:]), reply[0].decode())
+def listed(reply: list[Any]) -> Listed:
+    rows = zip(reply[1::2], reply[2::2], strict=True)
+    return Listed(bool(reply[0]), tuple([(score.decode(), Snapshot.from_json(text)) for score, text in rows]))
+
+
+def page(parts: Sequence[Listed], limit: int) -> Page:
+    """The first of these lists together, each of which is in order."""
+    rows = sorted([row for part in parts for row in part.rows], key=_place, reverse=True)
+    taken = rows[:limit]
+    more = len(rows) > limit or any(part.more for part in parts)
+    cursor = f"{taken[-1][0]} {taken[-1][1].id}" if taken and more else ""
+    return Page(tuple(snapshot for _, snapshot in taken), cursor)
+
+
+def _place(row: tuple[str, Snapshot]) -> tuple[float, str]:
+    score, snapshot = row
+    return float(score), snapshot.id
 
 
 def _seconds(milliseconds: int) -> float | None:
