@@ -481,6 +481,7 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     priority: ClassVar[int] = 0
     max_running: ClassVar[int | Mapping[Any, int] | None] = None
     rate: ClassVar[str | Mapping[Any, str] | None] = None
+    fair_share: ClassVar[bool] = False
     max_queued: ClassVar[int | None] = None
     max_attempts: ClassVar[int] = 1
     max_crashes: ClassVar[int] = 3

@@ -22,7 +22,7 @@ from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full
+from jobkit.store.replies import Admission, Full, page
 from jobkit.submission import (
     NO_WISHES,
     Batch,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Page
+    from jobkit.store.replies import Admitted, Listed, Page
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -269,14 +269,22 @@ class JobKit:
     def runs(self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None) -> Page:
         """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page."""
         self.warn_if_blocking("runs")
-        return self.store().execute(self.operations.list(state, limit, cursor, owner))
+        operations = self._lists(state, limit, cursor, owner, self.store().partitions())
+        return page(self.store().execute_all(operations), limit)
 
     async def aruns(
         self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None
     ) -> Page:
-        return await self.async_store().execute(self.operations.list(state, limit, cursor, owner))
+        operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
+        return page(await self.async_store().execute_all(operations), limit)
 
     # Within -----------------------------------------------------------------------------------------------------------
+
+    def _lists(
+        self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
+    ) -> list[Operation[Listed]]:
+        places = range(partitions)
+        return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
         submission = submission_of(job, wishes, partitions)

@@ -57,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     max_running: tuple[Limit, ...] = ()
     rate: tuple[Limit, ...] = ()
+    fair_share: bool = False
     max_queued: int | None = None
     max_attempts: int = 1
     max_crashes: int = 3
@@ -177,6 +178,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
     "max_running": _no_limit_or(limits.max_running),
     "rate": _no_limit_or(limits.rate),
+    "fair_share": _flag,
     "max_queued": _or_none(partial(_whole_number, lowest=1, highest=2**53)),
     "max_attempts": _one_attempt,
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
@@ -190,7 +192,6 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "fair_share": "fair shares among owners",
     "expires": "giving up on runs that waited too long",
     "schedule": "starting jobs by the clock",
     "backoff": "retrying failures",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
 
+from jobkit.codec import mentions_files
 from jobkit.errors import RunCancelled, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
 from jobkit.following import Listen, following
 from jobkit.lifecycle import State
@@ -111,9 +112,9 @@ class Run(Generic[R]):
             RunTimeout: it has not ended yet; the run itself goes on.
             RunNotFound: no such run is kept.
         """
-        self.kit.warn_if_blocking("result")
         if self._answered is not None:
             return self._decoded(self._answered)
+        self.kit.warn_if_blocking("result")
         deadline = None if timeout is None else time.monotonic() + timeout
         if any(snapshot.state.terminal for snapshot in self._follow(deadline)):
             return self._value(self._load(result=True))
@@ -218,12 +219,15 @@ class Run(Generic[R]):
                 raise self._failure(loaded)
 
     def _decoded(self, result: bytes) -> R:
-        value: R = self._spec.decode_result(result, storage=self._files) if self._spec else json.decode(result)
+        if self._spec is None:
+            value: R = json.decode(result)
+        else:
+            value = self._spec.decode_result(result, storage=self._files if mentions_files(result) else None)
         return value
 
     @property
     def _files(self) -> FileStorage | None:
-        """None where result files have no place: most results hold none, and one that does says so for its path."""
+        """None where result files have no place; a result that holds one says so when its path is asked for."""
         try:
             return self.kit.files
         except StoreMisconfigured:

@@ -17,11 +17,11 @@ import random
 import re
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
+import msgspec
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
@@ -57,15 +57,13 @@ Answer = list[Any] | Exception
 """The replies to some commands, or the error that broke the connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send each partition its commands, in one round trip a server; answer with what each partition answered."""
 
     commands: Mapping[int, list[Command]]
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """Wait `seconds`, then look anew for the servers of these partitions."""
 
     seconds: float

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
         Cancelling,
         Full,
         Lease,
+        Listed,
         Loaded,
         NoWork,
         Opened,
-        Page,
         Renewals,
         Reported,
         Stored,
@@ -118,7 +118,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own.
+    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
+    is the limit by which owners take turns, '' for none.
     """
 
     job: str
@@ -130,13 +131,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     start: str = ""
     interest: str = ""
+    share: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All the store needs to admit a run.
 
     `key` is its cache key, or ''. `limits` are pairs `NAME NUMBER`: `m:…` with the most that may run, `r:…` with the µs
-    between two starts. `work` is what a worker gets with its lease (`work_of`).
+    between two starts, `s:…` with 1. `work` is what a worker gets with its lease (`work_of`).
     """
 
     id: str
@@ -328,8 +330,8 @@ class Operations:
         cursor: str = "",
         owner: str | None = None,
         partition: int = 0,
-    ) -> Operation[Page]:
-        """A page of snapshots, newest first, of one state or one owner; `cursor` is that of the page before.
+    ) -> Operation[Listed]:
+        """Snapshots of a partition, newest first, of one state or one owner, after the `cursor` of an earlier page.
 
         Raises:
             ValueError: no page gave this cursor, or both a state and an owner were named.
@@ -339,7 +341,7 @@ class Operations:
         if state is not None and owner is not None:
             raise ValueError("Give a state or an owner, not both.")
         index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
-        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.page)
+        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common, first = submissions[0].conditions, submissions[0].id

@@ -115,6 +115,7 @@ def test_every_built_option_is_accepted() -> None:
         max_queued=100,
         max_running={(): 10, "month": 1},
         rate="30/m",
+        fair_share=True,
         keep_for=timedelta(days=2),
         queue="reports",
         priority=5,
