@@ -107,6 +107,14 @@ def test_a_waiting_worker_hears_the_bells_of_all_nodes_and_which_one_rang(
     store.close()
 
 
+def test_a_waiting_worker_hears_more_bells_than_a_pool_has_connections(cluster: Cluster, namespace: str) -> None:
+    store = Store(locate(f"{cluster.url}?partitions=300"), Operations(namespace))
+    assert store.wait(["default"], timeout=0.05) is None
+    store.execute(store.operations.submit(submission(id=new_run_id(299))))
+    assert store.wait(["default"], timeout=5.0) == 299
+    store.close()
+
+
 def test_waiting_for_a_bell_ends_all_its_calls_as_soon_as_one_rang(cluster: Cluster, namespace: str) -> None:
     """A call that stayed would pop the next marker for nobody."""
     store = Store(locate(f"{cluster.url}?partitions={PARTITIONS}"), Operations(namespace))
