@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from jobkit.clients import Clients
 from jobkit.engines.inline import Inline
-from jobkit.errors import BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
+from jobkit.errors import BadArguments, BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
 from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
+from jobkit.performing import performed
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
-from jobkit.store.operations import Operations, checked_run_id, partition_of
+from jobkit.store.operations import Operations, Reuse, checked_run_id, partition_of
 from jobkit.store.replies import Admission, Full, page
 from jobkit.submission import (
     NO_WISHES,
@@ -289,12 +290,15 @@ class JobKit:
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
         submission = submission_of(job, wishes, partitions)
         self._refuse_unknown(type(job))
+        _refuse_itself(submission)
         return submission
 
     def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
         batch = Batch(jobs, wishes, partitions)
         for job_class in batch.classes:
             self._refuse_unknown(job_class)
+        for submission in batch.submissions:
+            _refuse_itself(submission)
         return batch
 
     def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
@@ -454,6 +458,15 @@ class JobKit:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+def _refuse_itself(submission: Submission) -> None:
+    within = performed()
+    if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
+        raise BadArguments(
+            f"Run {within.run_id} submits the very job that it performs, and would join itself: give it other "
+            'arguments, or reuse="none".'
+        )
 
 
 def _wishes(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from msgspec import json
 
 from jobkit.codec import mentions_files
-from jobkit.errors import RunCancelled, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
+from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
 from jobkit.following import Listen, following
 from jobkit.lifecycle import State
+from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
 from jobkit.store.replies import Admission, Cancelling, Loaded
@@ -182,6 +183,7 @@ class Run(Generic[R]):
                     case Snapshot():
                         yield step
                     case Listen(seconds):
+                        self._refuse_to_wait()
                         answer = feed.next(seconds)
                     case Operation():
                         try:
@@ -199,6 +201,7 @@ class Run(Generic[R]):
                     case Snapshot():
                         yield step
                     case Listen(seconds):
+                        self._refuse_to_wait()
                         answer = await feed.next(seconds)
                     case Operation():
                         try:
@@ -208,6 +211,16 @@ class Run(Generic[R]):
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
+
+    def _refuse_to_wait(self) -> None:
+        """A pool whose workers all wait for runs in its queue would wait for ever."""
+        within = performed()
+        if within is not None:
+            raise RunError(
+                f"Run {within.run_id} waits for run {self.id} while it is performed, and so keeps a worker from it: "
+                "submit it and return, or look without waiting, by snapshot() or result(timeout=0).",
+                run_id=self.id,
+            )
 
     def _value(self, loaded: Loaded) -> R:
         match loaded.snapshot.state:

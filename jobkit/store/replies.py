@@ -69,6 +69,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     watched: bool
     checkpoint: bytes | None = None
     kept: tuple[bytes, ...] = ()
+    key: str = ""
 
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
@@ -250,6 +251,7 @@ def _lease(fields: list[Any]) -> Lease:
         watched=bool(watched),
         checkpoint=checkpoint,
         kept=tuple(kept),
+        key=kept[2].decode(),
     )
 
 
