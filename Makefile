@@ -1,10 +1,11 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
+# chaos: long campaigns against the promises, half an hour (docs/reliability.md); SEED=N repeats one.
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench chaos setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -18,6 +19,9 @@ check: .venv/.dev js-client/node_modules/.installed
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks
+
+chaos: .venv/.dev
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
 setup: .venv/.dev js-client/node_modules/.installed
 	$(SETUP) servers
