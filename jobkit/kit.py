@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -322,7 +323,9 @@ class JobKit:
             interest=submission.interest if admission in _WITH_A_STAKE else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=Origin(submission, known.incarnations[partition_of(admitted.id)]),
+            origin=Origin(
+                submission, known.incarnations[partition_of(admitted.id)], time.monotonic(), spec.options.keep_for
+            ),
         )
         if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 0.5
 
 _PASSING = (
     redis_errors.ConnectionError,
