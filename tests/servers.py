@@ -80,8 +80,9 @@ class Server:
         self.start()
 
     def come_back_empty(self) -> None:
-        """As a crash without persistence."""
-        self.kill()
+        """As a crash without persistence; or a start without what was written, where it is down."""
+        if self.alive:
+            self.kill()
         shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
         self.start()
 

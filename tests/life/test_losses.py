@@ -77,7 +77,6 @@ def test_a_job_that_ends_just_after_the_loss_is_settled(
     server.stop()
     folder.go()
     wait_until(lambda: "succeeded after" in worker.text, "the job has ended")
-    server.start()
     server.come_back_empty()
     wait_until(lambda: _state(run) is State.SUCCEEDED, "it is settled in the emptied store", timeout=15)
     assert run.result(timeout=5) == 1
