@@ -1,10 +1,11 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
+# fuzz: a million random steps of the store against its model.
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench fuzz setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -18,6 +19,9 @@ check: .venv/.dev js-client/node_modules/.installed
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks
+
+fuzz: .venv/.dev
+	$(BIN)/python -m tests.fuzz --steps 1000000 --jobs 2
 
 setup: .venv/.dev js-client/node_modules/.installed
 	$(SETUP) servers

@@ -1,0 +1,133 @@
+"""Where queued runs stand in the model: ready to be taken, or parked under a limit that has no room for them.
+
+A limit is `m:…` (so many runs at once: its holders are the running ones) or `r:…` (so many µs between starts: `free_at`
+is the moment before which none may start). A run that becomes queued is parked under the first of its limits that
+blocks it. Taking never skips over a blocked run: it parks it and looks on. Whenever a limit may have room again it is
+*offered*: of each queue the best parked runs become ready, as many as there is room for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tests.fuzz.runs import Run
+
+AT_ONCE = 32
+"""How many runs one take parks, and one offer moves; then the rest waits for the next who looks."""
+
+
+class Places:
+    """The queues of one partition. `runs` is the model's own dict, and is looked into, not written."""
+
+    def __init__(self, runs: dict[str, Run]) -> None:
+        self.runs = runs
+        self.free_at: dict[str, int] = {}
+        self.paced: dict[str, int] = {}
+        self.rung: set[str] = set()
+
+    # What there is ----------------------------------------------------------------------------------------------------
+
+    def ready(self, queue: str) -> list[Run]:
+        """Best first; equal scores by id."""
+        return self._best_first(run for run in self._queued(queue) if run.parked is None)
+
+    def parked(self, limit: str, queue: str) -> list[Run]:
+        return self._best_first(run for run in self._queued(queue) if run.parked == limit)
+
+    def holders(self, limit: str) -> list[str]:
+        return [run.id for run in self.runs.values() if run.state == "running" and limit in dict(run.kind.limits)]
+
+    def length(self, queue: str) -> int:
+        """What `max_queued` bounds: parked runs count too."""
+        return sum(1 for _ in self._queued(queue))
+
+    def blocking(self, run: Run, now_us: int) -> str | None:
+        """The first of the run's limits that lets it not start now."""
+        return next((name for name, number in run.kind.limits if self._room(name, number, now_us) < 1), None)
+
+    # What happens -----------------------------------------------------------------------------------------------------
+
+    def enter(self, run: Run, now_us: int) -> None:
+        """The run has become queued."""
+        self._place(run, self.blocking(run, now_us))
+
+    def left_running(self, run: Run, now_us: int) -> None:
+        """The run holds none of its limits any more."""
+        self._offer_all([name for name, _ in run.kind.limits if name.startswith("m:")], now_us)
+
+    def left_ready_untaken(self, run: Run, now_us: int) -> None:
+        """The run was ready, and what it might have used is free for others."""
+        self._offer_all([name for name, _ in run.kind.limits], now_us)
+
+    def started(self, run: Run, now_us: int) -> None:
+        """The run was taken: its rates allow the next start one interval later, and parked runs wait for that."""
+        for name, number in run.kind.limits:
+            if name.startswith("r:"):
+                self.free_at[name] = max(self.free_at.get(name, 0), now_us) + number
+                self._pace(name)
+
+    def serve(self, now_us: int) -> None:
+        """Offer what was to be offered by now."""
+        for name, when in sorted(self.paced.items(), key=lambda item: (item[1], item[0])):
+            if when <= now_us // 1000:
+                del self.paced[name]
+                self._offer(name, now_us)
+
+    def best(self, queues: Sequence[str], now_us: int) -> Run | None:
+        """The best run that may start now; blocked ones that stood before it are parked."""
+        for _ in range(AT_ONCE):
+            heads = [(run.score, place, run) for place, queue in enumerate(queues) for run in self.ready(queue)[:1]]
+            if not heads:
+                return None
+            run = min(heads, key=lambda head: head[:2])[2]
+            blocking = None if run.evicted else self.blocking(run, now_us)
+            if blocking is None:
+                return run
+            self._place(run, blocking)
+            self._offer_all([name for name, _ in run.kind.limits if name != blocking], now_us)
+        raise AssertionError(f"more than {AT_ONCE} blocked runs: the walk is to keep its queues shorter")
+
+    # Steps of these ---------------------------------------------------------------------------------------------------
+
+    def _queued(self, queue: str) -> Iterator[Run]:
+        return (run for run in self.runs.values() if run.state == "queued" and run.kind.queue == queue)
+
+    @staticmethod
+    def _best_first(runs: Iterator[Run]) -> list[Run]:
+        return sorted(runs, key=lambda run: (run.score, run.id))
+
+    def _room(self, name: str, number: int, now_us: int) -> int:
+        if name.startswith("m:"):
+            return number - len(self.holders(name))
+        return int(self.free_at.get(name, 0) <= now_us)
+
+    def _place(self, run: Run, limit: str | None) -> None:
+        run.parked = limit
+        if limit is None:
+            self.rung.add(run.kind.queue)
+        elif limit.startswith("r:"):
+            self._pace(limit)
+
+    def _pace(self, name: str) -> None:
+        """At the first ms in which the rate lets one start."""
+        if any(run.parked == name for run in self.runs.values()):
+            self.paced[name] = -(-self.free_at[name] // 1000)
+
+    def _offer_all(self, names: Sequence[str], now_us: int) -> None:
+        for name in names:
+            self._offer(name, now_us)
+
+    def _offer(self, name: str, now_us: int) -> None:
+        queues = sorted({run.kind.queue for run in self.runs.values() if run.parked == name})
+        for queue in queues:
+            moved = 0
+            for run in self.parked(name, queue):
+                if moved >= self._room(name, dict(run.kind.limits)[name], now_us):
+                    break
+                self._place(run, self.blocking(run, now_us))
+                moved += run.parked is None
+        if name.startswith("r:") and self.free_at.get(name, 0) > now_us:
+            self._pace(name)
