@@ -1,4 +1,4 @@
-"""What redis-py is told about a location, for the sync and the async client alike.
+"""What redis-py is told about a server, for the sync and the async client alike.
 
 Every kind of connection names its own timeout, and none retries by itself (`conversation` says why). The wire speaks
 RESP2: replies are then the same on every server jobkit supports.
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, assert_never
 from hiredis import pack_command
 from redis import exceptions as redis_errors
 
-from jobkit.store.embedded import ensure_server
-from jobkit.store.location import Credentials, EmbeddedLocation, Location, TcpLocation, Tls, UnixLocation
+from jobkit.store.location import TcpLocation, UnixLocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jobkit.store.location import Credentials, Tls
 
 CONNECTIONS = 64
 """A pool's size; a thread that finds all in use waits for one."""
@@ -30,21 +31,6 @@ class Purpose(Enum):
     COMMANDS = 5.0
     BELLS = 10.0
     SUBSCRIPTIONS = None
-
-
-def server_of(location: Location) -> TcpLocation | UnixLocation:
-    """Where to connect to now; an embedded server is started if nobody did.
-
-    Raises:
-        StoreUnavailable: the embedded server does not start.
-    """
-    match location:
-        case EmbeddedLocation():
-            return UnixLocation(path=ensure_server(location.directory))
-        case TcpLocation() | UnixLocation():
-            return location
-        case _:
-            assert_never(location)
 
 
 def options(server: TcpLocation | UnixLocation, purpose: Purpose) -> dict[str, Any]:

@@ -5,6 +5,8 @@
     unix://[user:password@]/path[?db=0]         UnixLocation
     embedded:PATH                               EmbeddedLocation
 
+All but the last take `?partitions=N`: how many partitions a namespace has that is founded there.
+
 `str()` and `repr()` of a location never show a password, so a location may be logged.
 """
 
@@ -19,6 +21,7 @@ from jobkit.errors import StoreMisconfigured
 
 URL_VARIABLE = "JOBKIT_URL"
 DEFAULT_DIRECTORY = ".jobkit"
+MOST_PARTITIONS = 1024
 
 _FORMS = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or embedded:PATH"
 _NOT_YET = {
@@ -63,11 +66,13 @@ class TcpLocation:
     db: int = 0
     credentials: Credentials = Credentials()
     tls: Tls | None = None
+    partitions: int | None = None
 
     def __str__(self) -> str:
         scheme = "rediss" if self.tls else "redis"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{self.credentials}{host}:{self.port}/{self.db}"
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{host}:{self.port}/{self.db}{partitions}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +82,11 @@ class UnixLocation:
     path: Path
     db: int = 0
     credentials: Credentials = Credentials()
+    partitions: int | None = None
 
     def __str__(self) -> str:
-        return f"unix://{self.credentials}{self.path}?db={self.db}"
+        partitions = f"&partitions={self.partitions}" if self.partitions else ""
+        return f"unix://{self.credentials}{self.path}?db={self.db}{partitions}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +94,11 @@ class EmbeddedLocation:
     """A directory whose processes share one server; `embedded.ensure_server(directory)` says its socket."""
 
     directory: Path
+
+    @property
+    def partitions(self) -> int | None:
+        """As the namespace has them; a new one has one."""
+        return None
 
     def __str__(self) -> str:
         return f"embedded:{self.directory}"
@@ -156,12 +168,17 @@ def _parse_unix(parts: SplitResult) -> UnixLocation:
     path = unquote(parts.path)
     if parts.hostname or not path.startswith("/"):
         raise StoreMisconfigured("A unix:// store needs an absolute path with three slashes: unix:///run/valkey.sock.")
-    options = _options(parts, ("db",))
-    return UnixLocation(path=Path(path), db=_database(options.get("db", "")), credentials=_credentials(parts))
+    options = _options(parts, ("db", "partitions"))
+    return UnixLocation(
+        path=Path(path),
+        db=_database(options.get("db", "")),
+        credentials=_credentials(parts),
+        partitions=_partitions(options),
+    )
 
 
 def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
-    names = ("db", *_TLS_OPTIONS) if encrypted else ("db",)
+    names = ("db", "partitions", *_TLS_OPTIONS) if encrypted else ("db", "partitions")
     options = _options(parts, names)
     return TcpLocation(
         host=_host(parts),
@@ -169,6 +186,7 @@ def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
         db=_database(options.pop("db", "") or parts.path.strip("/")),
         credentials=_credentials(parts),
         tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
     )
 
 
@@ -194,6 +212,15 @@ def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdecimal()):
         raise StoreMisconfigured("The store's URL names its database by something else than a number, like /0.")
     return int(text or 0)
+
+
+def _partitions(options: Mapping[str, str]) -> int | None:
+    text = options.get("partitions")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_PARTITIONS):
+        raise StoreMisconfigured(f"partitions={text[:20]!r} must be a whole number, 1 to {MOST_PARTITIONS}.")
+    return int(text)
 
 
 def _credentials(parts: SplitResult) -> Credentials:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 from jobkit.execution import Execution
@@ -32,10 +32,14 @@ from jobkit.worker.reporter import Reporter
 from jobkit.worker.target import BadTarget, load_kit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.kit import JobKit
     from jobkit.progress import Progress
     from jobkit.store.operations import Operation
+
+T = TypeVar("T")
 
 LONGEST_WAIT = 2.0
 SHORTEST_WAIT = 0.005
@@ -50,7 +54,6 @@ class Child:
 
     def __init__(self, kit: JobKit, link: Link, interruption: Interruption, begin: Begin) -> None:
         self._begin = begin
-        self._bells = [kit.operations.bell(queue) for queue in begin.queues]
         self._kit = kit
         self._link = link
         self._interruption = interruption
@@ -60,14 +63,18 @@ class Child:
             kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
         )
         self._nonces = count()
+        self._partitions = 1
+        self._turn = 0
+        """The partition to be asked first."""
 
     def serve(self) -> None:
         """Take and perform runs until there is nothing more to take."""
         self._reporter.start()
         settling: Operation[Verdict] | None = None
         try:
+            self._partitions = self._count_partitions()
             while not self._interruption.draining:
-                work = self._take() if settling is None else self._settle_and_take(settling)
+                work = self._next(settling)
                 settling = None
                 if isinstance(work, Lease):
                     settling = self._execution.execute(work)
@@ -87,35 +94,66 @@ class Child:
         finally:
             self._reporter.leave()
 
-    def _take(self) -> Lease | NoWork:
+    def _count_partitions(self) -> int:
         with self._interruption.waiting():
-            work: Lease | NoWork = self._ask([self._taking()])[0]
+            return self._persist(self._store.partitions)
+
+    def _next(self, settling: Operation[Verdict] | None) -> Lease | NoWork:
+        """Settle the last run and take the next, of the partition whose turn it is, else of the one after it.
+
+        One is asked after the other: who asks two at once may get a run of each.
+        """
+        dues: list[float] = []
+        for _ in range(self._partitions):
+            partition = self._turn % self._partitions
+            self._turn = partition + 1
+            work = self._take(partition) if settling is None else self._settle_and_take(settling, partition)
+            settling = None
+            if isinstance(work, Lease):
+                return work
+            if work.next_due is not None:
+                dues.append(work.next_due)
+        return NoWork(min(dues, default=None))
+
+    def _take(self, partition: int) -> Lease | NoWork:
+        with self._interruption.waiting():
+            work: Lease | NoWork = self._ask([self._taking(partition)])[0]
             return work
 
-    def _settle_and_take(self, settling: Operation[Verdict]) -> Lease | NoWork:
-        verdict, work = self._ask([settling, self._taking()])
+    def _settle_and_take(self, settling: Operation[Verdict], partition: int) -> Lease | NoWork:
+        """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
+        if settling.partition != partition and not self._store.together({settling.partition, partition}):
+            self._heed(settling, self._ask([settling])[0])
+            return self._take(partition)
+        verdict, work = self._ask([settling, self._taking(partition)])
         self._heed(settling, verdict)
         taken: Lease | NoWork = work
         return taken
 
-    def _taking(self) -> Operation[Lease | NoWork]:
+    def _taking(self, partition: int) -> Operation[Lease | NoWork]:
         begin = self._begin
-        return self._kit.operations.take(begin.slot, str(next(self._nonces)), begin.queues, begin.lease)
+        nonce = str(next(self._nonces))
+        return self._kit.operations.take(begin.slot, nonce, begin.queues, begin.lease, partition)
 
     def _wait(self, idle: NoWork) -> None:
         due = LONGEST_WAIT if idle.next_due is None else idle.next_due
         with self._interruption.waiting():
             try:
-                self._store.wait(self._bells, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
+                rang = self._store.wait(self._begin.queues, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
             except StoreUnavailable:
                 return  # the next take waits until it is back
+        if rang is not None:
+            self._turn = rang
 
     def _ask(self, operations: list[Operation[Any]]) -> list[Any]:
+        return self._persist(lambda: self._store.execute_all(operations))
+
+    def _persist(self, ask: Callable[[], T]) -> T:
         """Ask until there is an answer: what was performed is not thrown away because the store is in trouble."""
         said = ""
         for pause in backoff():
             try:
-                return self._store.execute_all(operations)
+                return ask()
             except StoreError as error:
                 if str(error) != said:
                     said = str(error)

@@ -127,7 +127,7 @@ def test_a_partition_that_another_process_founded_anew_is_opened_again(
     store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The data is lost; another process comes first and founds the partition; so ours is never told to open it."""
-    monkeypatch.setattr("jobkit.store.client.OPEN_FOR", 0.0)
+    monkeypatch.setattr("jobkit.store.partitions.OPEN_FOR", 0.0)
     with JobKit(store_url, namespace=namespace) as kit, JobKit(store_url, namespace=namespace) as other:
         kit.runs()
         lost = kit.secret()

@@ -65,6 +65,17 @@ class CountUntilGo(ProgressJob[int]):
         return len(Path(self.folder, "starts").read_text().splitlines())
 
 
+class Notes(ProgressJob[None]):
+    """Writes a line, so that a test sees in which order runs were performed."""
+
+    folder: str
+    line: str
+
+    def perform(self, progress: Progress) -> None:
+        with Path(self.folder, "notes").open("a") as notes:
+            notes.write(f"{self.line}\n")
+
+
 class OnlyAdvances(ProgressJob[None]):
     """Never looks whether it is to stop."""
 
@@ -291,6 +302,7 @@ kit = JobKit(
         KillsItsProcess,
         LeavesAProgramBehind,
         Misbehaves,
+        Notes,
         OnlyAdvances,
         Sleeps,
         SleepsOnALoop,

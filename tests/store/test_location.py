@@ -25,6 +25,9 @@ from jobkit.store.location import (
         ("redis://localhost/", TcpLocation(host="localhost")),
         (" REDIS://localhost:7000/3\n", TcpLocation(host="localhost", port=7000, db=3)),
         ("redis://localhost?db=4", TcpLocation(host="localhost", db=4)),
+        ("redis://localhost/4?partitions=16", TcpLocation(host="localhost", db=4, partitions=16)),
+        ("rediss://h?partitions=1024", TcpLocation(host="h", tls=Tls(), partitions=1024)),
+        ("unix:///v.sock?partitions=2", UnixLocation(path=Path("/v.sock"), partitions=2)),
         ("redis://[::1]:7000", TcpLocation(host="::1", port=7000)),
         (
             "redis://ann:p%40ss%2F@h/0",
@@ -74,6 +77,11 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
         ("redis://localhost/one", "something else than a number"),
         ("redis://localhost/-1", "something else than a number"),
         ("redis://localhost/٣", "something else than a number"),
+        ("redis://localhost?partitions=0", "partitions='0' must be a whole number, 1 to 1024"),
+        ("redis://localhost?partitions=1025", "1 to 1024"),
+        ("redis://localhost?partitions=", "1 to 1024"),
+        ("unix:///v.sock?partitions=two", "1 to 1024"),
+        ("redis://localhost?partition=2", "Did you mean 'partitions'"),
         ("redis://localhost?socket_timeout=5", "leave it out, jobkit sets its own"),
         ("redis://localhost?ssl_ca_certs=x", "write rediss:// instead"),
         ("rediss://localhost?ssl_ca_cert=x", "Did you mean 'ssl_ca_certs'"),
@@ -129,7 +137,16 @@ def test_password_is_in_no_refusal(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:1/2", "rediss://ann@h:6379/0", "redis://[::1]:6379/0", "unix:///v.sock?db=1", "embedded:/x"]
+    "url",
+    [
+        "redis://h:1/2",
+        "rediss://ann@h:6379/0",
+        "redis://[::1]:6379/0",
+        "redis://h:1/2?partitions=4",
+        "unix:///v.sock?db=1",
+        "unix:///v.sock?db=1&partitions=4",
+        "embedded:/x",
+    ],
 )
 def test_text_of_a_location_without_password_names_it_again(url: str) -> None:
     assert str(parse(url)) == url

@@ -117,7 +117,7 @@ def test_an_id_without_a_record_is_passed_over_and_forgotten(world: World) -> No
 
 
 def test_a_due_id_without_a_record_is_passed_over_and_forgotten(world: World) -> None:
-    ghost = world.submit(delay=60_000)
+    ghost = world.submit(start="+60000")
     world.raw.delete(world.record_key(ghost.id))
     world.ripen(ghost.id)
     assert world.look() == NoWork(None)
@@ -137,12 +137,12 @@ def test_work_rings_the_bell_and_no_work_silences_it(world: World) -> None:
 
 def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
     world.submit()
-    world.store.wait([world.operations.bell("default")], timeout=5.0)
+    world.store.wait(["default"], timeout=5.0)
     assert world.take() is not None
 
 
 def test_waiting_ends_by_itself(world: World) -> None:
-    world.store.wait([world.operations.bell("default")], timeout=0.01)
+    world.store.wait(["default"], timeout=0.01)
 
 
 def test_runs_submitted_within_one_millisecond_are_taken_in_the_order_they_came(world: World) -> None:
