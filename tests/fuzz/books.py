@@ -7,11 +7,12 @@ may; did whoever listens hear of it. The I-numbers are those of the design's tab
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.fuzz.calls import Cancel, Event, Invalidate, Submit
+from tests.fuzz.calls import Cancel, Event, Invalidate, Submit, SubmitMany
 from tests.fuzz.runs import ENDED, REFRESH
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ FROZEN = ("state", "token", "start", "progress", "result", "error", "version", "
 VISIBLE = ("state", "start", "progress", "result", "error", "cancelling", "finished")
 """What a watcher sees: it changes under a new version only."""
 MOST_MARKERS = 64
+HOUR = 3_600_000
 
 
 def check(model: Model, stored: Stored, event: Event, published: Iterable[tuple[str, str]]) -> None:
@@ -55,17 +57,22 @@ def check(model: Model, stored: Stored, event: Event, published: Iterable[tuple[
 
 def _agree(model: Model, stored: Stored) -> None:
     partition = stored.hashes["partition"]
+    assert int(partition.get("stamped", "0")) == max(model.stamps.values(), default=0), f"stamped: {partition}"
     assert int(partition.get("clock", "0")) == model.clock, f"the clock is {partition.get('clock')}, not {model.clock}"
     kept = {run_id for run_id, run in model.runs.items() if not run.evicted}
     assert stored.runs.keys() == kept, f"records: {_difference(stored.runs, kept)}"
     for run_id, record in stored.runs.items():
         said, stands = _said(model.runs[run_id]), record.facts
+        if said["state"] in ENDED and run_id in stored.before and stored.before[run_id]["state"] not in ENDED:
+            end = (model.runs[run_id].forget_at or 0) - model.now + HOUR
+            assert stored.ttl[f"run:{run_id}"] == end, f"{run_id} ends in {stored.ttl[f'run:{run_id}']} ms, not {end}"
         assert said == stands, f"{run_id}: the record says {_unlike(stands, said)}, the model {_unlike(said, stands)}"
     sets = {name: members for name, members in stored.sets.items() if name.partition(":")[0] in COMPARED}
     expected = _sets(model)
     for name in sets.keys() | expected.keys():
         one, other = sets.get(name, {}), expected.get(name, {})
         assert one == other, f"{name} holds {_unlike(one, other)}, the model says {_unlike(other, one)}"
+    _counts_agree(model, stored)
     _pointers_agree(model, stored)
     _slots_agree(model, stored)
 
@@ -73,17 +80,24 @@ def _agree(model: Model, stored: Stored) -> None:
 def _said(run: Run) -> dict[str, Any]:
     """What the model says of a run, as `Record.facts` says it of a record."""
     facts: dict[str, Any] = {
-        "state": run.state, "queue": run.kind.queue, "key": run.key, "start": run.start, "score": run.score,
+        "state": run.state, "queue": run.kind.queue, "key": run.key if run.shared else "", "start": run.start, "score": run.score,
         "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling, "result": run.result,
         "interests": run.interests, "owners": set(run.owners), "done": run.done, "lost": run.lost,
         "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
+        "parked": run.parked, "priority": run.priority, "stale_until": run.stale_until,
+        "refresh_at": run.refresh_at, "refuse_until": run.refuse_until,
     }  # fmt: skip
     if run.state == "running":
         facts |= {"slot": run.slot, "sequence": run.sequence, "lease": run.lease, "started": run.started}
     return facts
 
 
-COMPARED = frozenset({"ready", "due", "leases", "state", "runs", "forget", "workers"})
+COMPARED = frozenset(
+    {
+        "ready", "parked", "due", "leases", "state", "runs", "forget", "workers", "abandon", "owner", "holders",
+        "parking", "stamps",
+    }
+)  # fmt: skip
 
 
 def _sets(model: Model) -> dict[str, dict[str, float]]:
@@ -99,15 +113,40 @@ def _sets(model: Model) -> dict[str, dict[str, float]]:
         match run.state:
             case "scheduled":
                 stands(run, "due", run.due)
+            case "queued" if run.parked:
+                stands(run, f"parked:{run.parked}:{run.kind.queue}", run.score / 1000)
+                sets.setdefault(f"parking:{run.parked}", {})[run.kind.queue] = 0.0
             case "queued":
                 stands(run, f"ready:{run.kind.queue}", run.score / 1000)
             case "running":
                 stands(run, "leases", run.lease_end)
+                for limit, _ in run.kind.limits:
+                    if limit.startswith("m:"):
+                        stands(run, f"holders:{limit}", 0.0)
             case _:
                 stands(run, "forget", run.forget_at)
+        if run.abandon_at is not None:
+            stands(run, "abandon", run.abandon_at)
+        for owner, when in run.owners.items():
+            stands(run, f"owner:{owner}", when)
+    if model.strays:
+        sets.setdefault("abandon", {}).update(model.strays)
+    if model.stamps:
+        sets["stamps"] = {label: float(stamp) for label, stamp in model.stamps.items()}
     for queue, serving in model.workers.items():
         sets[f"workers:{queue}"] = {worker: float(seen) for worker, seen in serving.items()}
     return sets
+
+
+def _counts_agree(model: Model, stored: Stored) -> None:
+    """What the scripts count rather than look up."""
+    parked = Counter(run.kind.queue for run in model.runs.values() if run.parked)
+    counted = {queue: int(count) for queue, count in stored.hashes.get("parked", {}).items() if count != "0"}
+    assert counted == parked, f"parked runs are counted as {counted}, not {dict(parked)}"
+    for name, moment in stored.numbers.items():
+        if name.startswith("tat:"):
+            free_at = model.places.free_at.get(name.removeprefix("tat:"), 0)
+            assert moment == free_at or max(moment, free_at) <= model.now_us, f"{name} is {moment}, not {free_at}"
 
 
 def _pointers_agree(model: Model, stored: Stored) -> None:
@@ -115,6 +154,11 @@ def _pointers_agree(model: Model, stored: Stored) -> None:
         names = stored.hashes.get(f"key:{key}", {})
         in_force = model.in_force(pointer)
         assert names.get("live") == pointer.live, f"live of {key} is {names.get('live')}, not {pointer.live}"
+        until = _number(names.get("until"))
+        assert not names or (until or 0) == pointer.until, f"{key} is remembered until {until}, not {pointer.until}"
+        if names and not pointer.live and stored.has_changed(f"key:{key}"):
+            left = stored.ttl[f"key:{key}"]
+            assert left == pointer.until - model.now, f"{key} ends in {left} ms, and is to be remembered until {until}"
         for name, what in in_force.items():
             assert names.get(name) == what, f"{name} of {key} is {names.get(name)}, not {what}"
     unknown = {name for name in stored.hashes if name.startswith("key:")} - {f"key:{key}" for key in model.pointers}
@@ -123,8 +167,9 @@ def _pointers_agree(model: Model, stored: Stored) -> None:
 
 def _slots_agree(model: Model, stored: Stored) -> None:
     held = {name.partition(":")[2]: holds for name, holds in stored.hashes.items() if name.startswith("slot:")}
-    assert held.keys() == model.slots.keys(), f"slots: {_difference(held, model.slots)}"
-    for name, slot in model.slots.items():
+    slots = {name: slot for name, slot in model.slots.items() if slot.says_anything}
+    assert held.keys() == slots.keys(), f"slots: {_difference(held, slots)}"
+    for name, slot in slots.items():
         holds = held[name]
         found = (holds.get("run"), _number(holds.get("token")), holds.get("nonce"), holds.get("dead") == "1")
         assert found == (slot.run, slot.token, slot.nonce, slot.dead), (
@@ -136,7 +181,7 @@ def _slots_agree(model: Model, stored: Stored) -> None:
 
 
 def _obey(model: Model, stored: Stored) -> None:
-    gone = {run_id for run_id, run in model.runs.items() if run.evicted}
+    gone = {run_id for run_id, run in model.runs.items() if run.evicted} | model.strays.keys()
     standing = _standing(stored, gone)
     for run_id, record in stored.runs.items():
         _stands_as_its_state_says(run_id, record, standing[run_id])
@@ -148,6 +193,9 @@ def _obey(model: Model, stored: Stored) -> None:
             _points_rightly(name, holds, stored)
         elif name.startswith("slot:"):
             _holds_rightly(name, holds, stored)
+    for name in stored.sets:
+        if name.startswith("parked:"):
+            _moves_on(name, stored)
     for name, end in stored.ttl.items():
         _is_owned(name, end)
 
@@ -164,6 +212,23 @@ def _standing(stored: Stored, gone: set[str]) -> dict[str, list[str]]:
             else:
                 assert member in gone, f"{name} lists {member}, which is not kept"
     return standing
+
+
+def _moves_on(line: str, stored: Stored) -> None:
+    """A limit that has room has offered it to a run that is ready, or will be offered."""
+    kind, name, queue = line.removeprefix("parked:").split(":")
+    limit = f"{kind}:{name}"
+    numbers = [_limits(stored.runs[run_id])[limit] for run_id in stored.sets[line] if run_id in stored.runs]
+    is_full = kind == "m" and len(stored.sets.get(f"holders:{limit}", {})) >= min(numbers, default=0)
+    ready = [run_id for run_id in stored.sets.get(f"ready:{queue}", {}) if run_id in stored.runs]
+    is_offered = any(limit in _limits(stored.runs[run_id]) for run_id in ready)
+    will_be = limit in stored.sets.get("paced", {})
+    assert is_full or is_offered or will_be, f"runs are parked in {line}, and nothing brings them up"
+
+
+def _limits(record: Record) -> dict[str, int]:
+    words = record.get("limits", "").split()
+    return dict(zip(words[0::2], map(int, words[1::2]), strict=True))
 
 
 def _stands_as_its_state_says(run_id: str, record: Pairs, places: list[str]) -> None:
@@ -183,7 +248,7 @@ def _is_counted_and_ends(run_id: str, record: Record, stored: Stored) -> None:
     assert int(record.get("token", "0")) <= int(stored.hashes["partition"].get("clock", "0")), "I2: above the clock"
     ended = record["state"] in ENDED
     assert (stored.ttl[f"run:{run_id}"] > 0) == ended, f"{run_id} is {record['state']}, which its record's end belies"
-    if record["state"] == "running":
+    if record["state"] == "running" and record["slot"]:
         slot = f"slot:{record['slot']}"
         holds = stored.hashes.get(slot, {})
         assert (holds.get("run"), holds.get("token")) == (run_id, record["token"]), f"I6: {run_id} is not in its slot"
@@ -200,10 +265,8 @@ def _points_rightly(name: str, names: Pairs, stored: Stored) -> None:
             assert live.get("cancelling") != "1", f"{name} names {names['live']}, which is being cancelled"
         return
     assert stored.ttl[name] > 0, f"{name} has no end"
-    memo = names.get("memo")
-    if memo and memo in stored.runs:
-        assert "result" in stored.runs[memo], f"I8: {name} names a memo without a value"
-        assert stored.ttl[name] <= stored.ttl[f"run:{memo}"] + 1, f"I8: {name} outlives its memo"
+    memo = stored.runs.get(names.get("memo", ""))
+    assert not memo or "result" in memo, f"I8: {name} names a memo without a value"
 
 
 def _holds_rightly(name: str, holds: Pairs, stored: Stored) -> None:
@@ -227,7 +290,7 @@ def _is_owned(name: str, end: int) -> None:
         case "parked" | "parking" | "holders" | "paced" | "abandon" | "stamps" | "owner":
             pass  # live runs', or trimmed with what they list
         case "bell" | "workers" | "tat":
-            assert end > 0, f"{name} never ends"
+            assert end >= 0, f"{name} never ends"
         case _:
             raise AssertionError(f"a key that nobody owns: {name}")
 
@@ -253,7 +316,7 @@ def _kept_its_interests(run_id: str, before: Record, after: Record, event: Event
     for name, counted in before.interests.items():
         assert name in after.interests, f"I4: {run_id} forgot the interest of {name}"
         own = isinstance(event, Cancel) and (event.id, event.interest) == (run_id, name)
-        systems = name == REFRESH and isinstance(event, Submit | Invalidate)
+        systems = name == REFRESH and isinstance(event, Submit | SubmitMany | Invalidate)
         assert after.interests[name] or not counted or own or systems, f"I4: {run_id} lost the interest of {name}"
     lost_owners = before.facts["owners"] - after.facts["owners"]
     assert not lost_owners, f"I4: {run_id} lost its owners {lost_owners}"

@@ -6,7 +6,7 @@ written down in a trace that is performed again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # What a job class says -----------------------------------------------------------------------------------------------
 
@@ -27,6 +27,7 @@ class Kind:
     refresh: bool = False
     throttle: int = 0
     debounce: int = 0
+    longest_debounce: int = 0
     abandon_after: int | None = None
     max_queued: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
@@ -56,6 +57,13 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitMany:
+    """Of one class, under the same wishes, admitted in this order."""
+
+    each: tuple[Submit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Take:
     slot: str
     nonce: str
@@ -65,19 +73,14 @@ class Take:
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """An empty `checkpoint` leaves the last one as it is."""
+
     id: str
     token: int
-    incarnation: str
+    incarnation: int
     sequence: int
     done: int
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    id: str
-    token: int
-    incarnation: str
-    checkpoint: str
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,12 +89,29 @@ class Settle:
 
     id: str
     token: int
-    incarnation: str
+    incarnation: int
     outcome: str
     done: int | None = None
     result: str = "null"
     delay: int = 0
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reassert:
+    """`lease` is what the holder was told when it took the run."""
+
+    slot: str
+    lease: Leased
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A client connects, and tells the newest token it knows; `elsewhere`: another server gave it that."""
+
+    elsewhere: bool
+    token: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +216,8 @@ class Flush:
 
 
 Call = (
-    Submit | Take | Report | Checkpoint | Settle | Release | Renew | Retire | Cancel | Sweep | Invalidate | Load | Owned
-    | ListRuns
+    Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
+    | Invalidate | Load | Owned | ListRuns
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident
@@ -207,13 +227,16 @@ Event = Call | Accident
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """`refresh` names the run that will bring a newer value, '' for none; `retry_at` is of a refusal."""
+    """`refresh` names the run that will bring a newer value, '' for none.
+
+    `ms` is for how long a cached value is still fresh, or the moment until which a failure refuses.
+    """
 
     admission: str
     id: str
     result: str | None
     refresh: str = ""
-    retry_at: int | None = None
+    ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,14 +246,32 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
+    """`kept` is what the lease carries for a store that loses the run; the walk passes it on, and compares it there."""
+
     id: str
     token: int
-    incarnation: str
+    incarnation: int
     start: int
     duration: int
     work: str
     watched: bool
     restored: str | None = None
+    kept: Kept | None = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a run can be made of anew; `shared` if others could join it."""
+
+    kind: Kind
+    key: str
+    shared: bool
+    labels: tuple[str, ...]
+    priority: int
+    score: int
+    created: int
+    owner: str
+    work: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +307,12 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewals:
+    incarnation: int
+    slots: tuple[Renewed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Swept:
     swept: bool
     expired: int
@@ -289,9 +336,10 @@ class Loaded:
     cancellable: bool
     result: str | None
     lost: bool
+    refuse_until: int | None
 
 
 Answer = (
-    Admitted | Full | Leased | NoWork | Dead | Reported | Released | tuple[Renewed, ...] | Swept | Missing | Loaded
-    | bool | str | tuple[str, ...] | None
+    Admitted | Full | tuple[Admitted | Full, ...] | Leased | NoWork | Dead | Reported | Released | Renewals | Swept
+    | Missing | Loaded | bool | str | int | tuple[str, ...] | None
 )  # fmt: skip

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from tests.fuzz.calls import (
     Admitted,
     Cancel,
-    Checkpoint,
     Dead,
     Event,
     Full,
@@ -18,7 +17,8 @@ from tests.fuzz.calls import (
     Missing,
     NoWork,
     Released,
-    Renew,
+    Reassert,
+    Renewals,
     Report,
     Reported,
     Settle,
@@ -29,16 +29,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.fuzz.calls import Answer
-    from tests.fuzz.features import Feature
 
 FLOOR = 0.01
 """The least share of each answer among the calls of its kind."""
 
 ANSWERS = {
-    "Submit": ("new", "joined", "cached"),
+    "Submit": (
+        "new",
+        "joined",
+        "cached",
+        "cached and refreshing",
+        "stale",
+        "stale and refreshing",
+        "refused",
+        "full",
+    ),
     "Take": ("lease", "none", "dead"),
-    "Report": ("ok", "cancel", "ended", "lost"),
-    "Settle": ("succeeded ok", "failed ok", "cancelled ok", "released ok", "ended", "lost"),
+    "Report": ("ok", "cancel", "ended", "lost", "unknown"),
+    "Settle": ("succeeded ok", "failed ok", "cancelled ok", "released ok", "ended", "lost", "unknown"),
+    "Reassert": ("ok", "lost", "ended"),
     "Release": ("ok", "idle", "lost"),
     "Renew": ("idle", "ok", "cancel", "ended", "lost"),
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
@@ -48,9 +57,10 @@ ANSWERS = {
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
 HOSTILE = {
-    "lost_reply": 0.03, "late_duplicate": 0.02, "reordered_report": 0.004, "zombie": 0.01, "silent_death": 0.005, "freeze": 0.005,
-    "release_then_late_report": 0.003, "evict": 0.002, "expire": 0.003, "copy": 0.001, "rollback": 0.0003,
-    "flush": 0.0001, "outage": 0.001, "clock back": 0.001, "clock forward": 0.001, "on_the_dot": 0.01,
+    "lost_reply": 0.03, "late_duplicate": 0.02, "reordered_report": 0.004, "zombie": 0.01, "silent_death": 0.004,
+    "freeze": 0.005, "release_then_late_report": 0.003, "fresh_during_refresh": 0.002, "evict": 0.002,
+    "invalidate_with_checkpoint": 0.003, "copy": 0.004, "rollback": 0.001, "flush": 0.0003, "open": 0.002,
+    "outage": 0.0007, "clock back": 0.0007, "clock forward": 0.0007, "on_the_dot": 0.02,
 }  # fmt: skip
 """By hostile step: its least share among all events."""
 
@@ -58,8 +68,7 @@ HOSTILE = {
 class Coverage:
     """Counts what happened in any number of walks."""
 
-    def __init__(self, features: frozenset[Feature] = frozenset()) -> None:
-        self.features = features
+    def __init__(self) -> None:
         self.answers: dict[str, Counter[str]] = {name: Counter() for name in ANSWERS}
         self.calls: Counter[str] = Counter()
         self.hostile: Counter[str] = Counter()
@@ -109,12 +118,12 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
                 yield f"{answer.admission} and refreshing"
         case Settle(), str():
             yield f"{event.outcome} ok" if answer == "ok" else answer
-        case ((Report() | Cancel() | Checkpoint()), str()):
+        case ((Report() | Cancel() | Reassert()), str()):
             yield answer
         case _, Reported() | Released():
             yield answer.verdict
-        case Renew(), tuple():
-            yield from {slot.verdict for slot in answer if not isinstance(slot, str)}
+        case _, Renewals():
+            yield from {slot.verdict for slot in answer.slots}
         case _, Swept():
             yield "swept" if answer.swept else "shut"
             if answer.expired:

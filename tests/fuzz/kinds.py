@@ -1,20 +1,27 @@
-"""The job classes of a walk: few, so that their runs meet, and each with the options that pull at one another."""
+"""The job classes of a walk: few, so that their runs meet, and each with options that pull at one another."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from tests.fuzz.calls import Kind
 
-if TYPE_CHECKING:
-    from tests.fuzz.features import Feature
+ONE = ("m:one", 1)
+TWO = ("m:two", 2)
+PACE = ("r:pace", 400_000)
 
-PLAIN = Kind(name="plain")
-MEMO = Kind(name="memo", cache_ttl=4_000, lease=9_000, max_crashes=1)
-SLOW = Kind(name="slow", queue="slow", cache_ttl=2_000, keep=1_000, max_crashes=0)
+MEMO = Kind(
+    name="memo", lease=9_000, max_crashes=1, cache_ttl=4_000, stale_ttl=3_000, failure_ttl=2_000, refresh=True
+)  # fmt: skip
+LONELY = Kind(name="lonely", queue="slow", max_crashes=0, cache_ttl=1_500, stale_ttl=2_000, limits=(ONE,))
+THROTTLED = Kind(name="throttled", throttle=3_000, cache_ttl=1_000, failure_ttl=4_000, limits=(PACE,))
+DEBOUNCED = Kind(
+    name="debounced", debounce=700, longest_debounce=2_000, abandon_after=5_000, stale_ttl=1, cache_ttl=500
+)
+PLAIN = Kind(name="plain", max_queued=4)
+PAIRED = Kind(name="paired", limits=(TWO, PACE), abandon_after=4_000)
+BOTH = Kind(name="both", limits=(ONE, TWO), keep=1)
 
-
-def kinds(features: frozenset[Feature]) -> dict[str, Kind]:
-    """By cache key; the empty one is for runs that are never shared."""
-    assert not features, "classes with newer options come with the scripts that heed them"
-    return {"red": MEMO, "blue": SLOW, "green": PLAIN, "": PLAIN}
+SHARED = {"red": MEMO, "blue": LONELY, "green": THROTTLED, "grey": DEBOUNCED}
+"""By cache key."""
+UNSHARED = (PLAIN, PLAIN, PAIRED, BOTH)
+"""Of no cache key."""
+TAGS = ("eu", "us")

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING
 
 from tests.fuzz.calls import (
     Admitted,
-    Checkpoint,
     Evict,
     Flush,
     Invalidate,
     Leased,
+    Reassert,
+    Released,
     Reported,
     Rollback,
     Settle,
     Submit,
+    SubmitMany,
     Take,
 )
 from tests.fuzz.runs import ENDED
@@ -51,8 +53,14 @@ class Ledger:
                 self._taken(answer)
             case Settle(), str():
                 self._settled(asked, answer)
-            case Checkpoint(), str():
-                self._spoke(answer)
+            case _, Released(verdict="ok"):
+                self._began.pop(answer.id, None)
+            case Reassert(), str():
+                self._reasserted(asked, answer)
+            case SubmitMany(), tuple():
+                for each, one in zip(asked.each, answer, strict=True):
+                    if isinstance(one, Admitted):
+                        self._submitted(each, one, is_new=each.id in stored.runs and each.id not in stored.before)
             case _, Reported():
                 self._spoke(answer.verdict)
             case Invalidate(), _:
@@ -79,7 +87,7 @@ class Ledger:
             self._is_not_from_before(answer)
 
     def _is_not_from_before(self, answer: Admitted) -> None:
-        """I3: what began before an invalidation answers nobody after it."""
+        """I3: what began before an invalidation answers nobody after it; what was given back is to begin anew."""
         first = self._submissions.get(answer.id)
         began = self._began.get(answer.id)
         if first is None or began is None:
@@ -101,10 +109,23 @@ class Ledger:
 
     def _settled(self, asked: Settle, verdict: str) -> None:
         self._spoke(verdict)
+        if verdict == "ok" and asked.outcome == "released":
+            self._began.pop(asked.id, None)
         if verdict == "ok" and asked.outcome != "released":
             self.counts["ended twice"] += asked.id in self._accepted
             assert asked.id not in self._accepted, f"I2: {asked} was accepted, and an outcome was accepted before"
             self._accepted.add(asked.id)
+
+    def _reasserted(self, asked: Reassert, verdict: str) -> None:
+        lease = asked.lease
+        self._spoke(verdict)
+        if verdict == "ok":
+            assert lease.id not in self._accepted, f"I2: {asked} raised a run that has ended"
+            self.counts["reasserted"] += 1
+            self._open.add(lease.id)
+            self._tokens[lease.token] = lease.id
+            self._newest = max(self._newest, lease.token)
+            self._began.setdefault(lease.id, 0)
 
     def _spoke(self, verdict: str) -> None:
         self.counts["refused stale writes"] += verdict in {"lost", "ended", "unknown"}
@@ -127,4 +148,14 @@ class Ledger:
         self._newest = 0
 
 
-BOOKS = ("steps", "submissions", "runs", "takes", "takeovers", "refused stale writes", "lost", "ended twice")
+BOOKS = (
+    "steps",
+    "submissions",
+    "runs",
+    "takes",
+    "takeovers",
+    "refused stale writes",
+    "reasserted",
+    "lost",
+    "ended twice",
+)

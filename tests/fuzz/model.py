@@ -7,8 +7,8 @@ with every change), the estimate of a full queue, when exactly a TTL ends a key 
 
 Where the texts are silent, this is what was decided:
 
+* The position of a parked run is its place among those parked with it.
 * Two runs of one score: the one with the lower id; in two queues: the queue that the take names first.
-* The next due time that `take` and `sweep` answer is that of schedules, not of rates.
 * A class whose rate and number both block a run: it is parked under the one it names first.
 * A limit that is offered passes over parked runs that another limit blocks (they are parked there): they use no room.
 * `throttle` holds for whoever joins: a run is never pulled forward, nor pushed, before its throttle lets it start.
@@ -18,8 +18,10 @@ Where the texts are silent, this is what was decided:
 * A submission of no key, or that reuses nothing, is bounded by `max_queued` as any other.
 * The key of a run that is cancelled keeps `began`: what was admitted counts for the throttle, whatever became of it.
 * To invalidate a key unpoints also a run that has not begun.
-* An abandoned run is stopped as by a forced cancel; `abandon_after` holds for every run of its class, refreshes included,
-  and is counted anew by every submission that finds the run, a resend too.
+* An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too, and
+  is counted anew by who joins it, not by a resend.
+* Of those who own a run, the last to submit has the stake in it that is made anew after a loss.
+* A submission that began a refresh and is sent again decides anew, but makes no second run.
 * To take a second run is to leave the first: a slot writes to one run only.
 """
 
@@ -31,7 +33,6 @@ from tests.fuzz.calls import (
     Admitted,
     Answer,
     Cancel,
-    Checkpoint,
     Copy,
     Dead,
     Event,
@@ -40,17 +41,21 @@ from tests.fuzz.calls import (
     Flush,
     Full,
     Invalidate,
+    Kept,
     Leased,
     ListRuns,
     Load,
     Loaded,
     Missing,
     NoWork,
+    Open,
     Owned,
     PopMarker,
+    Reassert,
     Release,
     Released,
     Renew,
+    Renewals,
     Renewed,
     Report,
     Reported,
@@ -58,6 +63,7 @@ from tests.fuzz.calls import (
     Rollback,
     Settle,
     Submit,
+    SubmitMany,
     Sweep,
     Swept,
     Take,
@@ -77,19 +83,23 @@ SLOT_LIFE = 3_000
 
 
 class Model:
-    """One partition. `told` and `places.rung` are what the last event let workers hear."""
+    """One partition. `told`, `invalidated` and `places.rung` are what the last event let others hear."""
 
-    def __init__(self, incarnation: int = 0, *, second_format: bool = False) -> None:
+    def __init__(self, incarnation: int = 0) -> None:
         self.incarnation = incarnation
-        self.second_format = second_format
+        self.incarnations = incarnation + 1
         self.now_us = 0
         self.clock = 0
+        self.found = 0
         self.swept = 0
+        self.moved = False
         self.runs: dict[str, Run] = {}
         self.pointers: dict[str, Pointer] = {}
         self.slots: dict[str, Slot] = {}
         self.workers: dict[str, dict[str, int]] = {}
         self.stamps: dict[str, int] = {}
+        self.strays: dict[str, int] = {}
+        self.forgotten: set[str] = set()
         self.places = Places(self.runs)
         self.told: list[tuple[str, str]] = []
 
@@ -103,49 +113,49 @@ class Model:
         self.told.clear()
         self.places.rung.clear()
         performers: dict[type[Event], Callable[..., Answer]] = {
-            Submit: self.submit, Take: self.take, Report: self.report, Checkpoint: self.checkpoint,
-            Settle: self.settle, Release: self.release, Renew: self.renew, Retire: self.retire, Cancel: self.cancel,
-            Sweep: self.sweep, Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list,
-            Evict: self.evict, Expire: self.expire, PopMarker: self.nothing, Copy: self.nothing,
-            Rollback: self.nothing, Flush: self.nothing,
+            Submit: self.submit, SubmitMany: self.submit_many, Take: self.take, Report: self.report,
+            Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release, Renew: self.renew,
+            Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep, Invalidate: self.invalidate, Load: self.load,
+            Owned: self.owned, ListRuns: self.list, Evict: self.evict, Expire: self.expire, PopMarker: self.nothing,
+            Copy: self.nothing, Rollback: self.rollback, Flush: self.nothing,
         }  # fmt: skip
         return performers[type(event)](event)
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
     def submit(self, asked: Submit) -> Admitted | Full:
-        sent_again = self.kept(asked.id)
-        if sent_again:
-            if self.second_format:
-                self._own(sent_again, asked)
-                self._stake(sent_again, asked)
-            return _admitted("new", sent_again)
-        if not asked.key or asked.reuse == "none":
-            return self._new(asked, Pointer())
-        pointer = self.pointers.setdefault(asked.key, Pointer())
-        return self._found(asked, pointer) or self._new(asked, pointer)
+        made = self.kept(asked.id)
+        is_shared = asked.key != "" and asked.reuse != "none"
+        if is_shared and not (made and REFRESH not in made.interests):
+            found = self._found(asked, self.pointers.setdefault(asked.key, Pointer()), made)
+            if found:
+                return found
+        if made:
+            self._own(made, asked)
+            self._stake(made, asked)
+            return _admitted("new", made)
+        if self._is_full(asked):
+            return Full()
+        return _admitted("new", self._admit(asked, asked.interest))
 
-    def _found(self, asked: Submit, pointer: Pointer) -> Admitted | None:
+    def submit_many(self, asked: SubmitMany) -> tuple[Admitted | Full, ...]:
+        return tuple(self.submit(each) for each in asked.each)
+
+    def _found(self, asked: Submit, pointer: Pointer, made: Run | None) -> Admitted | None:
         """The run that answers, if there is one: its memo, a live one to join, a failure not long ago."""
-        searches = [self._cached, self._stale, self._joined, self._refused]
-        if not self.second_format:
-            searches = [self._joined, self._cached]
-        return next((answer for search in searches if (answer := search(asked, pointer))), None)
+        return self._remembered(asked, pointer, made) or self._joined(asked, pointer) or self._refused(asked, pointer)
 
-    def _cached(self, asked: Submit, pointer: Pointer) -> Admitted | None:
+    def _remembered(self, asked: Submit, pointer: Pointer, made: Run | None) -> Admitted | None:
+        """Fresh, or stale; stale, or near the end of its best time, it is also made anew."""
         memo = self._memo(asked, pointer)
-        if not memo or (memo.fresh_until or 0) <= self.now:
+        if not memo or memo.stale_until is None or memo.fresh_until is None or memo.stale_until <= self.now:
             return None
         self._own(memo, asked)
-        early = memo.refresh_at is not None and memo.refresh_at <= self.now
-        return _admitted("cached", memo, refresh=self._refresh(asked, pointer) if early else "")
-
-    def _stale(self, asked: Submit, pointer: Pointer) -> Admitted | None:
-        memo = self._memo(asked, pointer)
-        if not memo or (memo.stale_until or 0) <= self.now:
-            return None
-        self._own(memo, asked)
-        return _admitted("stale", memo, refresh=self._refresh(asked, pointer))
+        best_until = memo.fresh_until if memo.refresh_at is None else memo.refresh_at
+        refresh = self._refresh(asked, pointer, made) if best_until <= self.now else ""
+        if memo.fresh_until > self.now:
+            return _admitted("cached", memo, refresh, memo.fresh_until - self.now)
+        return _admitted("stale", memo, refresh)
 
     def _joined(self, asked: Submit, pointer: Pointer) -> Admitted | None:
         live = self._live(pointer)
@@ -154,32 +164,27 @@ class Model:
             return None
         self._own(live, asked)
         self._stake(live, asked)
-        if self.second_format:
-            self._raise_priority(live, asked.priority)
-            self._move_start(live, asked)
+        self._renew_abandonment(live)
+        self._raise_priority(live, asked.priority)
+        self._move_start(live, asked)
         return _admitted("joined", live)
 
     def _refused(self, asked: Submit, pointer: Pointer) -> Admitted | None:
-        failed = self._closed(pointer) if asked.reuse == "any" else None
+        failed = self._closed(asked, pointer)
         if not failed:
             return None
         self._own(failed, asked)
-        return _admitted("refused", failed, retry_at=failed.refuse_until)
+        return _admitted("refused", failed, ms=failed.refuse_until or 0)
 
-    def _new(self, asked: Submit, pointer: Pointer) -> Admitted | Full:
-        if self._is_full(asked):
-            return Full()
-        return _admitted("new", self._admit(asked, pointer, asked.interest))
-
-    def _refresh(self, asked: Submit, pointer: Pointer) -> str:
-        """The run that will bring a newer value: at most one at a time, and none that a failure or the queue forbids."""
+    def _refresh(self, asked: Submit, pointer: Pointer, made: Run | None) -> str:
+        """The run that will bring a newer value: one at a time, and none that a failure or the queue forbids."""
         live = self._live(pointer)
         if live:
             self._own(live, asked)
             return live.id
-        if self._closed(pointer) or self._is_full(asked):
+        if made or self._closed(asked, pointer) or self._is_full(asked):
             return ""
-        return self._admit(asked, pointer, REFRESH).id
+        return self._admit(asked, REFRESH).id
 
     def _memo(self, asked: Submit, pointer: Pointer) -> Run | None:
         memo = self.kept(pointer.memo) if asked.reuse == "any" else None
@@ -189,43 +194,51 @@ class Model:
         live = self.kept(pointer.live)
         return live if live and not live.ended and not live.cancelling and self._valid(live) else None
 
-    def _closed(self, pointer: Pointer) -> Run | None:
+    def _closed(self, asked: Submit, pointer: Pointer) -> Run | None:
         """The run whose failure lets nobody try again yet."""
-        failed = self.kept(pointer.failed)
+        failed = self.kept(pointer.failed) if asked.reuse == "any" else None
         return failed if failed and self._valid(failed) and (failed.refuse_until or 0) > self.now else None
 
     def _is_full(self, asked: Submit) -> bool:
         most = asked.kind.max_queued
         return most is not None and self.places.length(asked.kind.queue) >= most
 
-    def _admit(self, asked: Submit, pointer: Pointer, interest: str) -> Run:
+    def _admit(self, asked: Submit, interest: str) -> Run:
         """A new run. With a cache key it is the one to join from now on, and whatever was so before is superseded."""
         shared = asked.key != "" and asked.reuse != "none"
         labels = (f"job:{asked.kind.name}", *(f"tag:{tag}" for tag in asked.tags))
-        run = Run(asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, created=self.now)
+        run = Run(asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared)
         run.interests[interest] = True
         self.runs[run.id] = run
         self._own(run, asked)
         starts = [_asked_start(asked, self.now)]
         if shared:
-            self._supersede(pointer)
+            self._supersede(asked.key)
+            pointer = self.pointers.setdefault(asked.key, Pointer())
             if pointer.began is not None and asked.kind.throttle:
                 run.earliest = pointer.began + asked.kind.throttle
                 starts.append(run.earliest)
             if asked.kind.debounce:
-                run.debounce_until = self.now + 10 * asked.kind.debounce
+                run.debounce_until = self.now + asked.kind.longest_debounce
                 starts.append(self.now + asked.kind.debounce)
-            pointer.live, pointer.began, pointer.throttle = run.id, max(*starts, self.now), asked.kind.throttle
+            self._point(pointer, run, max(*starts, self.now))
         self._renew_abandonment(run)
         self._start_at(run, max(starts))
         return run
+
+    def _point(self, pointer: Pointer, run: Run, began: int) -> None:
+        pointer.live = run.id
+        if run.kind.throttle:
+            pointer.began, pointer.throttle = began, run.kind.throttle
+            pointer.until = max(pointer.until, began + run.kind.throttle)
 
     def _start_at(self, run: Run, start: int) -> None:
         """Wait until this moment (ms); what was to start by now stands in the queue by the µs in which it came."""
         later = start > self.now
         run.score = (start * 1000 if later else self.now_us) - run.priority * HEAD_START
         run.due = start if later else None
-        self._enter(run, "scheduled" if later else "queued")
+        if not later or run.state != "scheduled":
+            self._enter(run, "scheduled" if later else "queued")
 
     def _raise_priority(self, run: Run, priority: int) -> None:
         if priority > run.priority:
@@ -248,14 +261,13 @@ class Model:
 
     def _own(self, run: Run, asked: Submit) -> None:
         if asked.owner:
-            run.owners[asked.owner] = self.now
-        self._renew_abandonment(run)
+            run.owner, run.owners[asked.owner] = asked.owner, self.now
 
     def _stake(self, run: Run, asked: Submit) -> None:
         run.interests[asked.interest] = True
 
     def _renew_abandonment(self, run: Run) -> None:
-        if run.kind.abandon_after is not None and not run.ended:
+        if run.kind.abandon_after is not None and not run.ended and not run.cancelling:
             run.abandon_at = self.now + run.kind.abandon_after
 
     # Performing -------------------------------------------------------------------------------------------------------
@@ -294,19 +306,26 @@ class Model:
         run.start += 1
         run.started = self.now
         run.done = 0
-        self._enter(run, "running")
+        self._enter(run, "running", taken=True)
         self.places.started(run, self.now_us)
 
     def _lease(self, run: Run) -> Leased:
         assert run.token is not None
         watched = run.watched is not None and run.watched > self.now
-        return Leased(run.id, run.token, self.incarnation, run.start, run.lease, run.work, watched, self._restored(run))
+        kept = Kept(
+            kind=run.kind, key=run.key, shared=run.shared, labels=run.labels, priority=run.priority, score=run.score,
+            created=run.created, owner=run.owner, work=run.work,
+        )  # fmt: skip
+        restored = self._restored(run)
+        return Leased(run.id, run.token, self.incarnation, run.start, run.lease, run.work, watched, restored, kept)
 
     def _restored(self, run: Run) -> str | None:
-        """The checkpoint, unless what wrote it began before an invalidation that applies."""
-        if run.checkpoint is None or run.checkpoint[1] <= max(run.barred, self._stamp(run)):
-            return None
-        return run.checkpoint[0]
+        """What an earlier start left, unless that began before an invalidation that applies.
+
+        (A copy of a take that comes late may find what its own start left: nobody reads that answer.)
+        """
+        checkpoint, token = run.checkpoint or ("", 0)
+        return checkpoint if run.start > 1 and token > max(run.barred, self._stamp(run)) else None
 
     def report(self, asked: Report) -> Reported:
         run, refused = self._guarded(asked.id, asked.token, asked.incarnation)
@@ -314,16 +333,10 @@ class Model:
             return Reported(refused, watched=False)
         if asked.sequence > run.sequence:
             run.sequence, run.done = asked.sequence, asked.done
+            if asked.checkpoint:
+                run.checkpoint = (asked.checkpoint, asked.token)
         self._extend(run)
         return Reported(_go_on(run), run.watched is not None and run.watched > self.now)
-
-    def checkpoint(self, asked: Checkpoint) -> str:
-        run, refused = self._guarded(asked.id, asked.token, asked.incarnation)
-        if not run:
-            return refused
-        run.checkpoint = (asked.checkpoint, asked.token)
-        self._extend(run)
-        return _go_on(run)
 
     def settle(self, asked: Settle) -> str:
         known = self.kept(asked.id)
@@ -359,13 +372,13 @@ class Model:
         run.due = self.now + asked.delay if asked.delay else None
         return self._enter(run, "scheduled" if asked.delay else "queued")
 
-    def renew(self, asked: Renew) -> tuple[Renewed, ...]:
+    def renew(self, asked: Renew) -> Renewals:
         for queue in asked.queues:
             serving = self.workers.setdefault(queue, {})
             for worker in [worker for worker, seen in serving.items() if seen <= self.now - SILENCE]:
                 del serving[worker]
             serving[asked.worker] = self.now
-        return tuple(self._renewed(name) for name in asked.slots)
+        return Renewals(self.incarnation, tuple(self._renewed(name) for name in asked.slots))
 
     def _renewed(self, name: str) -> Renewed:
         slot = self.slots.get(name, Slot())
@@ -402,6 +415,56 @@ class Model:
             self._enter(run, "cancelled" if run.cancelling else "queued")
         return Released("ok", held)
 
+    # Losing data ------------------------------------------------------------------------------------------------------
+
+    def open(self, asked: Open) -> int:
+        """The incarnation. A token that another server gave, and that is above what this one came up with: data is lost."""
+        if self.moved:
+            self.moved, self.found = False, self.clock
+        if asked.elsewhere and asked.token > self.found:
+            self.incarnation, self.incarnations = self.incarnations, self.incarnations + 1
+            self.clock = self.found = max(self.clock, asked.token)
+        return self.incarnation
+
+    def reassert(self, asked: Reassert) -> str:
+        """The holder of a run that the store lost, or has an older copy of, goes on; unless somebody newer has it."""
+        lease, run = asked.lease, self.kept(asked.lease.id)
+        if self.slots.get(asked.slot, Slot()).dead:
+            return "lost"
+        if not run and lease.incarnation == self.incarnation:
+            return "lost"
+        if run and (run.ended or (run.token or 0) > lease.token):
+            return "ended" if run.token == lease.token else "lost"
+        run = run or self._made_anew(lease)
+        if run.token != lease.token or run.state != "running":
+            self._take_back(run, asked)
+        return "ok"
+
+    def _made_anew(self, lease: Leased) -> Run:
+        assert lease.kept is not None
+        kept = lease.kept
+        run = Run(
+            lease.id, kept.kind, kept.key, kept.labels, kept.priority, kept.work, kept.created, kept.owner, kept.shared
+        )
+        run.score = kept.score
+        run.interests[f"owner:{kept.owner}" if kept.owner else f"ticket:{lease.id}"] = True
+        if kept.owner:
+            run.owners[kept.owner] = kept.created
+        self.runs[run.id] = run
+        self._renew_abandonment(run)
+        pointer = self.pointers.setdefault(run.key, Pointer()) if run.shared else None
+        if pointer and not self.kept(pointer.live):
+            pointer.live = run.id
+        return run
+
+    def _take_back(self, run: Run, asked: Reassert) -> None:
+        lease = asked.lease
+        self.clock = max(self.clock, lease.token)
+        run.token, run.slot, run.start, run.lease = lease.token, asked.slot, lease.start, lease.duration
+        run.started, run.sequence, run.done = self.now, 0, asked.done
+        self.slots[asked.slot] = Slot(run.id, run.token, self.slots.get(asked.slot, Slot()).nonce)
+        self._enter(run, "running")
+
     # Ending, cancelling, invalidating ---------------------------------------------------------------------------------
 
     def cancel(self, asked: Cancel) -> str | Missing:
@@ -424,6 +487,7 @@ class Model:
         if run.cancelling:
             return
         run.cancelling = True
+        run.abandon_at = None
         if run.state == "running":
             assert run.slot is not None
             self._unpoint(run)
@@ -436,40 +500,38 @@ class Model:
         if asked.label:
             self.stamps[asked.label] = stamp
             return
-        pointer = self.pointers.pop(asked.key, Pointer())
-        live = self.kept(pointer.live)
+        live = self.kept(self.pointers.get(asked.key, Pointer()).live)
         if live:
             live.barred = stamp
             live.checkpoint = None
-        self._supersede(pointer)
+        self._supersede(asked.key)
+        self.pointers.pop(asked.key, None)
 
-    def _supersede(self, pointer: Pointer) -> None:
+    def _supersede(self, key: str) -> None:
         """The run that was live goes on for who holds it, and is stopped when nobody does."""
+        pointer = self.pointers.get(key, Pointer())
         live = self.kept(pointer.live)
-        pointer.live = None
         if live and not live.ended:
             if REFRESH in live.interests:
                 live.interests[REFRESH] = False
             if not live.stakes:
                 self._stop(live)
+        pointer.live = None
 
     # What time brings -------------------------------------------------------------------------------------------------
 
     def sweep(self, asked: Sweep) -> Swept:
-        if not self.lets_sweep(asked):
+        gap = self.now - self.swept
+        if 0 <= gap < asked.interval:
             return Swept(swept=False, expired=0, next_due=self._next_due())
-        gap, self.swept = self.now - self.swept, self.now
+        self.swept = self.now
         self._allow_for_outage(gap)
         expired = self._expire_leases()
+        self._abandon()
         self._promote_due()
         self.places.serve(self.now_us)
-        self._abandon()
         self._forget()
         return Swept(swept=True, expired=expired, next_due=self._next_due())
-
-    def lets_sweep(self, asked: Sweep) -> bool:
-        """One pass an interval, whoever asks; and at once when the clock went back."""
-        return not 0 <= self.now - self.swept < asked.interval
 
     def _allow_for_outage(self, gap: int) -> None:
         """An outage is not a death: who could not be heard, or whose time jumped, gets a whole lease."""
@@ -495,6 +557,7 @@ class Model:
                 self._enter(run, "queued")
 
     def _abandon(self) -> None:
+        self.strays = {name: at for name, at in self.strays.items() if at > self.now}
         late = [run for run in self.runs.values() if run.abandon_at is not None and run.abandon_at <= self.now]
         for run in sorted(late, key=lambda run: (run.abandon_at, run.id)):
             run.abandon_at = None
@@ -502,16 +565,14 @@ class Model:
                 self._stop(run)
 
     def _forget(self) -> None:
-        for run in self.forgotten():
+        for run in [run for run in self.runs.values() if run.forget_at is not None and run.forget_at <= self.now]:
             self._drop(run)
 
-    def forgotten(self) -> list[Run]:
-        """The ended runs that a sweep now would forget, record and all."""
-        return [run for run in self.runs.values() if run.forget_at is not None and run.forget_at <= self.now]
-
     def _next_due(self) -> int | None:
+        """When looking again is worth it: a schedule's time, or a rate's."""
         due = [run.due for run in self.runs.values() if run.state == "scheduled" and run.due is not None]
-        return max(0, min(due) - self.now) if due else None
+        times = [*due, *self.places.paced.values()]
+        return max(0, min(times) - self.now) if times else None
 
     def _running(self) -> list[Run]:
         return [run for run in self.runs.values() if run.state == "running"]
@@ -527,16 +588,16 @@ class Model:
                 run.watched = self.now + asked.watch
             if run.interests.get(asked.interest):
                 self._renew_abandonment(run)
-        ready = [other.id for other in self.places.ready(run.kind.queue)]
         return Loaded(
             state=run.state,
             start=run.start,
             done=run.done,
-            position=ready.index(run.id) + 1 if run.id in ready else None,
+            position=self.places.position(run),
             workers=None if run.ended else self._serving(run.kind.queue),
             cancellable=not run.ended and not run.cancelling,
             result=run.result,
             lost=run.lost,
+            refuse_until=run.refuse_until,
         )
 
     def _serving(self, queue: str) -> int:
@@ -570,7 +631,9 @@ class Model:
 
     def over(self) -> list[str]:
         """The keys whose end has come."""
-        pointers = [f"key:{key}" for key, pointer in self.pointers.items() if not self.in_force(pointer)]
+        pointers = [
+            f"key:{key}" for key, pointer in self.pointers.items() if pointer.live is None and pointer.until <= self.now
+        ]
         slots = [f"slot:{name}" for name, slot in self.slots.items() if self._is_forgettable(slot)]
         return pointers + slots
 
@@ -590,6 +653,10 @@ class Model:
         if pointer.throttle and pointer.began is not None and pointer.began + pointer.throttle > self.now:
             facts["began"] = str(pointer.began)
         return facts
+
+    def rollback(self, _asked: Rollback) -> None:
+        """The copy stands on another server than the one it was made on; `open` finds that out."""
+        self.moved = True
 
     def nothing(self, _asked: Event) -> None:
         return None
@@ -615,10 +682,10 @@ class Model:
         """The run, if this token may write to it; else why not. Who was only cut off has its run back by asking."""
         run = self.kept(run_id)
         if not run:
-            return None, "unknown" if self.second_format and incarnation != self.incarnation else "lost"
+            return None, "lost" if incarnation == self.incarnation else "unknown"
         if run.token != token:
-            rolled_back = self.second_format and not run.ended and (run.token or 0) < token
-            return None, "unknown" if rolled_back else "lost"
+            is_older_copy = not run.ended and (run.token or 0) < token
+            return None, "unknown" if is_older_copy else "lost"
         if run.ended:
             return None, "ended"
         if run.state == "queued":
@@ -652,7 +719,7 @@ class Model:
         self._vacate(run)
         run.voided, run.token = run.token, self._tick()
 
-    def _enter(self, run: Run, state: str) -> None:
+    def _enter(self, run: Run, state: str, *, taken: bool = False) -> None:
         """The one place where a state changes, and what follows from it."""
         before, was_parked = run.state, run.parked
         run.state, run.since, run.parked = state, self.now, None
@@ -662,7 +729,7 @@ class Model:
             self._end(run)
         if before == "running":
             self.places.left_running(run, self.now_us)
-        if before == "queued" and was_parked is None and state != "running":
+        if before == "queued" and was_parked is None and not taken:
             self.places.left_ready_untaken(run, self.now_us)
         if state == "queued":
             self.places.enter(run, self.now_us)
@@ -670,21 +737,29 @@ class Model:
     def _end(self, run: Run) -> None:
         run.finished = self.now
         run.abandon_at = None
-        match run.state:
-            case "succeeded":
-                self._remember(run)
-            case "failed":
-                self._close(run)
-            case _:
-                self._unpoint(run)
+        self._unpoint(run)
         keep = [run.kind.keep, 1, *(end - self.now for end in (run.stale_until, run.refuse_until) if end)]
         run.forget_at = self.now + max(keep)
 
-    def _remember(self, run: Run) -> None:
-        """Success moves `live` to `memo`, for as long as the value may answer; and no failure counts any more."""
-        pointer = self._unpoint(run)
-        if not pointer:
+    def _unpoint(self, run: Run) -> None:
+        """It is nobody's `live` any more. Only what was may be remembered, as a value or as a failure.
+
+        A pointer that says nothing then is gone: also should the clock go back.
+        """
+        pointer = self.pointers.get(run.key)
+        if not pointer or pointer.live != run.id:
             return
+        pointer.live = None
+        match run.state:
+            case "succeeded":
+                self._remember(run, pointer)
+            case "failed":
+                self._close(run, pointer)
+        if pointer.until <= self.now:
+            del self.pointers[run.key]
+
+    def _remember(self, run: Run, pointer: Pointer) -> None:
+        """Success moves `live` to `memo`, for as long as the value may answer; and no failure counts any more."""
         pointer.failed = None
         ttl = run.kind.cache_ttl
         if ttl is None:
@@ -693,25 +768,21 @@ class Model:
         pointer.memo = run.id
         run.fresh_until = self.now + ttl
         run.stale_until = run.fresh_until + run.kind.stale_ttl
+        pointer.until = max(pointer.until, run.stale_until)
         if run.kind.refresh:
-            run.refresh_at = run.fresh_until - int(min(1.2 * (self.now - run.started), 0.2 * ttl))
+            run.refresh_at = round(run.fresh_until - min(1.2 * (self.now - run.started), 0.2 * ttl))
 
-    def _close(self, run: Run) -> None:
+    def _close(self, run: Run, pointer: Pointer) -> None:
         """After a failure nobody tries again for a while."""
-        pointer = self._unpoint(run)
-        if pointer and run.kind.failure_ttl:
+        if run.kind.failure_ttl:
             pointer.failed = run.id
             run.refuse_until = self.now + run.kind.failure_ttl
-
-    def _unpoint(self, run: Run) -> Pointer | None:
-        """The pointer, if this run was its `live`; it is so no more."""
-        pointer = self.pointers.get(run.key)
-        if not pointer or pointer.live != run.id:
-            return None
-        pointer.live = None
-        return pointer
+            pointer.until = max(pointer.until, run.refuse_until)
 
     def _drop(self, run: Run) -> None:
+        if run.abandon_at is not None:
+            self.strays[run.id] = run.abandon_at
+        self.forgotten.add(run.id)
         del self.runs[run.id]
 
 
@@ -723,5 +794,5 @@ def _go_on(run: Run) -> str:
     return "cancel" if run.cancelling else "ok"
 
 
-def _admitted(admission: str, run: Run, refresh: str = "", retry_at: int | None = None) -> Admitted:
-    return Admitted(admission, run.id, run.result, refresh, retry_at)
+def _admitted(admission: str, run: Run, refresh: str = "", ms: int = 0) -> Admitted:
+    return Admitted(admission, run.id, run.result, refresh, ms)

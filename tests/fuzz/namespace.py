@@ -1,89 +1,63 @@
 """The real store, one event at a time: performs it at a given moment, and brings its answer and all that is stored.
 
 The one module that knows how `jobkit.store.operations` is asked and how its replies read. Each event is one round trip
-and one transaction: set the partition's clock, run the script, read every key. A transaction sees one server time, so
+and one transaction: set the partition's clock, call the script, read every key. A transaction sees one server time, so
 the script runs at exactly the µs that the model reckons with, and a walk is the same whenever it is repeated.
 """
 
 from __future__ import annotations
 
+import json
 from functools import partial
-from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jobkit.errors import RunNotFound
+import msgspec
+
+from jobkit.errors import QueueFull, RunNotFound
 from jobkit.lifecycle import Outcome, State
-from jobkit.store import operations as asking
-from jobkit.store.operations import Operation, Operations, Reuse, Script, Submission, failure_head
-from jobkit.store.replies import Lease, SlotDead
-from tests.fuzz.calls import (
-    Accident,
-    Admitted,
-    Answer,
-    Call,
-    Cancel,
-    Copy,
-    Dead,
-    Event,
-    Evict,
-    Expire,
-    Flush,
-    Leased,
-    ListRuns,
-    Load,
-    Loaded,
-    Missing,
-    NoWork,
-    Owned,
-    PopMarker,
-    Release,
-    Released,
-    Renew,
-    Renewed,
-    Report,
-    Reported,
-    Retire,
-    Rollback,
-    Settle,
-    Submit,
-    Sweep,
-    Swept,
-    Take,
-)
+from jobkit.store import replies as answered
+from jobkit.store.operations import Conditions, Operations, Reuse, Submission, Terms, Witness, failure_head, work_of
+from jobkit.store.replies import SlotDead
+from jobkit.store.script import LIBRARY, Library
+from tests.fuzz import calls
 from tests.fuzz.stored import Stored
 from tests.fuzz.wire import Command, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobkit.store.operations import Operation
+    from tests.fuzz.calls import Accident, Answer, Call, Event, Kind
+
 HERE = Path(__file__).parent
 SET_CLOCK = (HERE / "set_clock.lua").read_text("utf-8")
 READ_ALL = (HERE / "read_all.lua").read_text("utf-8")
 LOST = failure_head("Its worker was lost.")
-ENDING = ("run:", "key:", "slot:")
-SHORT = 60_000
-"""ms; what ends sooner is prolonged, so that a slow machine does not end it before the walk does."""
 FAILED = failure_head("It did not work.")
+ELSEWHERE = "another-server"
 
 
 class Namespace:
     """One namespace of a server that nobody else uses. `published` is what the last event published."""
 
-    def __init__(self, address: Path, name: str) -> None:
+    def __init__(self, address: Path, name: str, library: Library = LIBRARY) -> None:
         self._wire = Wire(address)
         self._operations = Operations(name)
         self._prefix = self._operations.prefix()
         self._partition = f"{self._prefix}partition"
-        self._clock, self._read = [reply.decode() for reply in self._wire.send(_loading(SET_CLOCK, READ_ALL))]
-        self._scripts = {name: _with_skew(script) for name, script in asking.SCRIPTS.items()}
-        for name, reply in zip(self._scripts, self._wire.send(_loading(*self._sources())), strict=True):
-            assert not isinstance(reply, Exception), f"{name}.lua: {reply}"
+        self._library = library
+        loading: list[Command] = [("SCRIPT", "LOAD", SET_CLOCK), ("SCRIPT", "LOAD", READ_ALL)]
+        clock, read, loaded = self._wire.send([*loading, ("FUNCTION", "LOAD", "REPLACE", library.source)])
+        assert not isinstance(loaded, Exception), f"the server refuses the library: {loaded}"
+        self._clock, self._read = clock.decode(), read.decode()
         self._wire.listen(f"{self._prefix}*")
         self._incarnations: list[str] = []
+        self._leases: dict[tuple[str, int], answered.Lease] = {}
         self._copy: list[tuple[bytes, bytes, int]] = []
+        self._server = ""
         self.stored = Stored()
-        self._open()
+        self._found()
 
     @property
     def published(self) -> list[tuple[str, str]]:
@@ -92,208 +66,262 @@ class Namespace:
     def perform(self, now_us: int, event: Event, over: Sequence[str]) -> Answer:
         """Let it happen at this moment; the keys named in `over` have come to their end by then."""
         self._wire.published.clear()
-        if isinstance(event, Flush | Rollback):
+        if isinstance(event, calls.Flush | calls.Rollback):
             self.stored = Stored()
-        clock = self._set_clock(now_us, over)
-        match event:
-            case Evict() | Expire() | PopMarker() | Copy() | Rollback() | Flush():
-                commands: list[Command] = self._commands(event)
-                read: Callable[[Any], Answer] = _nothing
-            case _:
-                operation, read = self._asked(event)
-                commands = [
-                    ("EVALSHA", self._scripts[operation.script.name].sha, 1, operation.key, *operation.arguments)
-                ]
-                read = partial(_answer, operation, read)
-        last = ("EVALSHA", self._read, 0, self._prefix)
-        replies = self._wire.send([("MULTI",), clock, *commands, last, ("EXEC",)])[-1]
+        if isinstance(event, calls.Accident):
+            commands, read = self._commands(event), _nothing
+        else:
+            operation, put = self._asked(event)
+            commands, read = [self._command(operation)], partial(_answer, operation, put)
+        clock = ("EVALSHA", self._clock, 1, self._partition, now_us, *(self._prefix + name for name in over))
+        reading = ("EVALSHA", self._read, 0, self._prefix)
+        replies = self._wire.send([("MULTI",), clock, *commands, reading, ("EXEC",)])[-1]
         trouble = next((reply for reply in (replies, *replies) if isinstance(reply, Exception)), None)
-        if trouble is not None:
-            raise AssertionError(f"The server answered {trouble}")
+        assert trouble is None, f"the server answered {trouble}"
         self.stored.read(replies[-1])
-        if isinstance(event, Copy):
+        if isinstance(event, calls.Copy):
             self._take_copy()
         return read(replies[1:-1])
 
     def close(self) -> None:
-        self._wire.send([("DEL", *keys)] if (keys := self._keys()) else [])
+        self._wire.send([("DEL", *self._keys()), ("FUNCTION", "DELETE", self._library.name)])
         self._wire.close()
 
-    def _sources(self) -> list[str]:
-        return [script.source for script in self._scripts.values()]
-
-    def _set_clock(self, now_us: int, over: Sequence[str]) -> Command:
-        short = [name for name, end in self.stored.ttl.items() if 0 < end < SHORT and name.startswith(ENDING)]
-        keys = [self._prefix + name for name in (*over, *short)]
-        return ("EVALSHA", self._clock, 1, self._partition, now_us, len(over), *keys)
+    def _command(self, operation: Operation[Any]) -> Command:
+        name = operation.function.replace(LIBRARY.name, self._library.name)
+        return ("FCALL", name, 1, operation.key, *operation.arguments)
 
     # Calls ------------------------------------------------------------------------------------------------------------
 
     def _asked(self, call: Call) -> tuple[Operation[Any], Callable[[Any], Answer]]:
         """The operation of a call, and how its reply is put as the model puts it."""
-        ask = self._operations
-        match call:
-            case Submit():
-                return ask.submit(_submission(call)), _admitted
-            case Take():
-                return ask.take(call.slot, call.nonce, call.queues, call.lease / 1000), self._taken
-            case Report():
-                progress = b'{"done":%d}' % call.done
-                return ask.report(call.id, str(call.token), call.sequence, progress), _reported
-            case Settle():
-                return self._settling(call), str
-            case Release():
-                token = "" if call.token is None else str(call.token)
-                return ask.release(call.slot, crashed=call.crashed, failure=LOST, token=token), _released
-            case Renew():
-                return ask.renew(call.worker, call.queues, call.slots), _renewed
-            case Retire():
-                return ask.retire(call.worker, call.queues), _nothing
-            case Cancel():
-                return ask.cancel(call.id, call.interest, force=call.force), str
-            case Sweep():
-                return ask.sweep(call.interval / 1000, LOST), _swept
-            case Load():
-                return ask.load(call.id, watch=call.watch / 1000, result=True), _loaded
-            case Owned():
-                return ask.owned(call.id, call.owner), bool
-            case ListRuns():
-                return ask.list(State(call.state) if call.state else None, call.limit), _listed
-            case _:
-                raise NotImplementedError(f"the store's scripts cannot do this yet: {call}")
+        asking = {
+            calls.Submit: self._submit, calls.SubmitMany: self._submit_many, calls.Take: self._take,
+            calls.Report: self._report, calls.Settle: self._settle, calls.Reassert: self._reassert,
+            calls.Open: self._open, calls.Release: self._release, calls.Renew: self._renew,
+            calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
+            calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
+            calls.ListRuns: self._list,
+        }  # fmt: skip
+        asked: tuple[Operation[Any], Callable[[Any], Answer]] = asking[type(call)](call)  # type: ignore[operator]
+        return asked
 
-    def _settling(self, call: Settle) -> Operation[Any]:
-        progress = b"" if call.done is None else b'{"done":%d}' % call.done
-        return self._operations.settle(
-            call.id, str(call.token), Outcome(call.outcome), progress=progress, result=call.result.encode(),
-            failure=FAILED, delay=call.delay / 1000, reason=call.reason,
-        )  # fmt: skip
+    def _submit(self, call: calls.Submit) -> Any:
+        return self._operations.submit(_submission(call)), _admitted
+
+    def _submit_many(self, call: calls.SubmitMany) -> Any:
+        first, *others = [_submission(each) for each in call.each]
+        same = [msgspec.structs.replace(each, conditions=first.conditions) for each in others]
+        return self._operations.submit_many([first, *same]), lambda answers: tuple(_admitted(each) for each in answers)
+
+    def _take(self, call: calls.Take) -> Any:
+        return self._operations.take(call.slot, call.nonce, call.queues, call.lease / 1000), self._taken
 
     def _taken(self, taken: Any) -> Answer:
-        if not isinstance(taken, Lease):
-            return NoWork(_milliseconds(taken.next_due))
-        return Leased(
-            taken.run_id, int(taken.token), self._incarnations.index(taken.incarnation), taken.start,
-            round(taken.duration * 1000), taken.arguments.decode(), taken.watched,
-        )  # fmt: skip
+        if not isinstance(taken, answered.Lease):
+            return calls.NoWork(_milliseconds(taken.next_due))
+        self._leases[taken.run_id, int(taken.token)] = taken
+        return calls.Leased(
+            id=taken.run_id,
+            token=int(taken.token),
+            incarnation=self._number(taken.incarnation),
+            start=taken.start,
+            duration=round(taken.duration * 1000),
+            work=taken.arguments.decode(),
+            watched=taken.watched,
+            restored=None if taken.checkpoint is None else taken.checkpoint.decode(),
+        )
+
+    def _report(self, call: calls.Report) -> Any:
+        lease = self._lease(call.id, call.token, call.incarnation)
+        progress, checkpoint = _progress(call.done), call.checkpoint.encode()
+        return self._operations.report(lease, call.sequence, progress, checkpoint), _reported
+
+    def _settle(self, call: calls.Settle) -> Any:
+        operation = self._operations.settle(
+            self._lease(call.id, call.token, call.incarnation),
+            Outcome(call.outcome),
+            progress=b"" if call.done is None else _progress(call.done),
+            result=call.result.encode(),
+            failure=FAILED,
+            delay=call.delay / 1000,
+            reason=call.reason,
+        )
+        return operation, str
+
+    def _reassert(self, call: calls.Reassert) -> Any:
+        lease = self._leases[call.lease.id, call.lease.token]
+        return self._operations.reassert(lease, call.slot, _progress(call.done)), str
+
+    def _open(self, call: calls.Open) -> Any:
+        witness = Witness(ELSEWHERE if call.elsewhere else self._server, str(call.token))
+        return self._operations.open(witnessed=witness), lambda opened: self._number(opened.incarnation)
+
+    def _release(self, call: calls.Release) -> Any:
+        token = "" if call.token is None else str(call.token)
+        return self._operations.release(call.slot, crashed=call.crashed, failure=LOST, token=token), _released
+
+    def _renew(self, call: calls.Renew) -> Any:
+        return self._operations.renew(call.worker, call.queues, call.slots), self._renewed
+
+    def _renewed(self, answers: Any) -> Answer:
+        slots = [(each.slot, str(each.verdict), each.run_id, each.token) for each in answers.slots]
+        renewed = [calls.Renewed(*each, int(token) if token else None) for *each, token in slots]
+        return calls.Renewals(self._number(answers.incarnation), tuple(renewed))
+
+    def _retire(self, call: calls.Retire) -> Any:
+        return self._operations.retire(call.worker, call.queues), _nothing
+
+    def _cancel(self, call: calls.Cancel) -> Any:
+        return self._operations.cancel(call.id, call.interest, force=call.force), str
+
+    def _sweep(self, call: calls.Sweep) -> Any:
+        return self._operations.sweep(call.interval / 1000, LOST), _swept
+
+    def _invalidate(self, call: calls.Invalidate) -> Any:
+        return self._operations.invalidate(key=call.key, label=call.label), _nothing
+
+    def _load(self, call: calls.Load) -> Any:
+        return self._operations.load(call.id, watch=call.watch / 1000, result=True, interest=call.interest), _loaded
+
+    def _owned(self, call: calls.Owned) -> Any:
+        return self._operations.owned(call.id, call.owner), bool
+
+    def _list(self, call: calls.ListRuns) -> Any:
+        state = State(call.state) if call.state else None
+        return self._operations.list(state, call.limit, owner=call.owner or None), _listed
+
+    def _lease(self, run_id: str, token: int, incarnation: int) -> answered.Lease:
+        """As its holder has it; of a lease only these are told."""
+        return answered.Lease(run_id, str(token), self._incarnations[incarnation], "", "", b"", 1, 0, 1.0, 1, False)
+
+    def _number(self, incarnation: str) -> int:
+        if incarnation not in self._incarnations:
+            self._incarnations.append(incarnation)
+        return self._incarnations.index(incarnation)
 
     # Accidents --------------------------------------------------------------------------------------------------------
 
     def _commands(self, accident: Accident) -> list[Command]:
         match accident:
-            case Evict():
+            case calls.Evict():
                 return [("DEL", f"{self._prefix}run:{accident.id}")]
-            case PopMarker():
+            case calls.PopMarker():
                 return [("LPOP", f"{self._prefix}bell:{accident.queue}")]
-            case Rollback():
-                return [("DEL", *self._keys()), *(("RESTORE", name, end, dump) for name, dump, end in self._copy)]
-            case Flush():
-                operation = self._operations.open()
-                founding = ("EVAL", operation.script.source, 1, operation.key, *operation.arguments)
-                self._incarnations.append(str(operation.arguments[1]))
-                return [("DEL", *self._keys()), founding]
+            case calls.Rollback():
+                restored = [("RESTORE", name, end, dump) for name, dump, end in self._copy]
+                return [("DEL", *self._keys()), *restored, ("HSET", self._partition, "server", ELSEWHERE)]
+            case calls.Flush():
+                founding = self._operations.open(founding=1)
+                self._number(str(founding.arguments[2]))
+                return [("DEL", *self._keys()), self._command(founding)]
             case _:
                 return []
 
-    def _open(self) -> None:
-        operation = self._operations.open()
-        reply = self._wire.send([("EVAL", operation.script.source, 1, operation.key, *operation.arguments)])[0]
-        self._incarnations.append(operation.read(reply).incarnation)
+    def _found(self) -> None:
+        operation = self._operations.open(founding=1)
+        opened = operation.read(self._wire.send([self._command(operation)])[0])
+        self._number(opened.incarnation)
+        self._server = opened.server
 
     def _take_copy(self) -> None:
         keys = self._keys()
         replies = self._wire.send([(command, key) for key in keys for command in ("DUMP", "PTTL")])
-        self._copy = [
-            (key, dump, max(end, 0)) for key, dump, end in zip(keys, replies[0::2], replies[1::2], strict=True)
-        ]
+        dumps = zip(keys, replies[0::2], replies[1::2], strict=True)
+        self._copy = [(key, dump, 0 if end < 0 else max(end, 1)) for key, dump, end in dumps]
 
     def _keys(self) -> list[bytes]:
         return list(self._wire.send([("KEYS", f"{self._prefix}*")])[0])
 
 
-def _loading(*sources: str) -> list[Command]:
-    return [("SCRIPT", "LOAD", source) for source in sources]
+# How calls are put as the store is asked ------------------------------------------------------------------------------
 
 
-def _with_skew(script: Script) -> Script:
-    """The script as it will be when the partition has a `skew`: until then that one line is put in."""
-    if "skew" in script.source or "now_us" not in script.source:
-        return script
-    plain = "local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])"
-    assert script.source.count(plain) == 1, "the prelude reads the clock in another way: teach tests/fuzz about it"
-    source = script.source.replace(plain, f"{plain} + tonumber(redis.call('HGET', KEYS[1], 'skew') or '0') * 1000")
-    return Script(script.name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
-
-
-def _submission(call: Submit) -> Submission:
+def _submission(call: calls.Submit) -> Submission:
     kind = call.kind
-    return Submission(
-        id=call.id,
-        head=b'{"id":"%s","job":"%s"' % (call.id.encode(), kind.name.encode()),
-        job=kind.name,
+    conditions = Conditions(
+        job=json.dumps(kind.name),
         queue=kind.queue,
-        key=call.key,
-        arguments=call.work.encode(),
-        priority=call.priority,
-        delay=call.delay,
-        at=call.at,
-        lease=kind.lease,
-        max_attempts=1,
-        max_crashes=kind.max_crashes,
-        keep=kind.keep,
-        cache_ttl=kind.cache_ttl,
-        undeliverable=kind.undeliverable,
-        public_result=True,
-        cache_version="1",
-        interest=call.interest,
+        terms=_terms(kind),
+        labels=" ".join([f"job:{kind.name}", *(f"tag:{tag}" for tag in call.tags)]),
         owner=call.owner,
         reuse=Reuse(call.reuse),
-        tags=b"[]",
+        priority=call.priority,
+        start=str(call.at) if call.at is not None else f"+{call.delay}" if call.delay else "",
+        interest=call.interest if call.owner else "",
+    )
+    limits = " ".join(f"{name} {number}" for name, number in kind.limits)
+    return Submission(
+        id=call.id, conditions=conditions, key=call.key, limits=limits, work=work_of(kind.name, "1", call.work.encode())
     )
 
 
-# How the store's answers are put as the model's ------------------------------------------------------------------------
+def _terms(kind: Kind) -> bytes:
+    terms = Terms(
+        max_attempts=1,
+        max_crashes=kind.max_crashes,
+        keep=kind.keep,
+        undeliverable=kind.undeliverable,
+        lease=kind.lease,
+        cache_ttl=kind.cache_ttl,
+        stale_ttl=kind.stale_ttl or None,
+        failure_ttl=kind.failure_ttl or None,
+        refresh=int(kind.refresh),
+        throttle=kind.throttle or None,
+        debounce=kind.debounce or None,
+        longest_debounce=kind.longest_debounce or None,
+        abandon_after=kind.abandon_after,
+        max_queued=kind.max_queued,
+        public_result=1,
+    )
+    return msgspec.json.encode(terms)
+
+
+def _progress(done: int) -> bytes:
+    return b'{"done":%d}' % done
+
+
+# How the store's answers are put as the model's -----------------------------------------------------------------------
 
 
 def _answer(operation: Operation[Any], put: Callable[[Any], Answer], replies: list[Any]) -> Answer:
     try:
         return put(operation.read(replies[0]))
     except RunNotFound:
-        return Missing()
+        return calls.Missing()
     except SlotDead:
-        return Dead()
+        return calls.Dead()
+    except QueueFull:
+        return calls.Full()
 
 
 def _nothing(_reply: object) -> None:
     return None
 
 
-def _admitted(admitted: Any) -> Answer:
+def _admitted(admitted: Any) -> Any:
+    if isinstance(admitted, answered.Full):
+        return calls.Full()
     result = None if admitted.result is None else admitted.result.decode()
-    return Admitted(str(admitted.admission), admitted.id, result)
+    ms = round(admitted.seconds * 1000)
+    return calls.Admitted(str(admitted.admission), admitted.id, result, admitted.refresh_id, ms)
 
 
 def _reported(reported: Any) -> Answer:
-    return Reported(str(reported.verdict), reported.watched)
+    return calls.Reported(str(reported.verdict), reported.watched)
 
 
 def _released(released: Any) -> Answer:
-    return Released(str(released[0]), released[1])
-
-
-def _renewed(answers: Any) -> Answer:
-    return tuple(
-        Renewed(slot.slot, str(slot.verdict), slot.run_id, int(slot.token) if slot.token else None) for slot in answers
-    )
+    return calls.Released(str(released[0]), released[1])
 
 
 def _swept(swept: Any) -> Answer:
-    return Swept(swept.swept, swept.expired, _milliseconds(swept.next_due))
+    return calls.Swept(swept.swept, swept.expired, _milliseconds(swept.next_due))
 
 
 def _loaded(loaded: Any) -> Answer:
     snapshot = loaded.snapshot
-    return Loaded(
+    return calls.Loaded(
         state=str(snapshot.state),
         start=snapshot.start,
         done=snapshot.progress.done,
@@ -302,6 +330,7 @@ def _loaded(loaded: Any) -> Answer:
         cancellable=snapshot.cancellable,
         result=None if loaded.result is None else loaded.result.decode(),
         lost=loaded.lost_worker,
+        refuse_until=_milliseconds(loaded.retry_at),
     )
 
 

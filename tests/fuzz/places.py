@@ -37,6 +37,14 @@ class Places:
     def parked(self, limit: str, queue: str) -> list[Run]:
         return self._best_first(run for run in self._queued(queue) if run.parked == limit)
 
+    def position(self, run: Run) -> int | None:
+        """The place in the line it stands in, 1 for the first."""
+        if run.state != "queued":
+            return None
+        queue = run.kind.queue
+        line = self.ready(queue) if run.parked is None else self.parked(run.parked, queue)
+        return line.index(run) + 1
+
     def holders(self, limit: str) -> list[str]:
         return [run.id for run in self.runs.values() if run.state == "running" and limit in dict(run.kind.limits)]
 
@@ -56,7 +64,7 @@ class Places:
 
     def left_running(self, run: Run, now_us: int) -> None:
         """The run holds none of its limits any more."""
-        self._offer_all([name for name, _ in run.kind.limits if name.startswith("m:")], now_us)
+        self._offer_all([name for name, _ in run.kind.limits], now_us)
 
     def left_ready_untaken(self, run: Run, now_us: int) -> None:
         """The run was ready, and what it might have used is free for others."""

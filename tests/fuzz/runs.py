@@ -24,6 +24,8 @@ class Run:
     priority: int
     work: str
     created: int
+    owner: str
+    shared: bool
     score: int = 0
     state: str = "unknown"
     since: int = 0
@@ -70,13 +72,17 @@ class Run:
 
 @dataclass(slots=True)
 class Pointer:
-    """What a cache key names. `began` is the start of the last admitted run, in ms; `throttle` is what it asks for."""
+    """What a cache key names. `began` is the start of the last admitted run, in ms; `throttle` is what it asks for.
+
+    `until` is when all that it remembers is over, in ms: without a `live` it is forgotten then, at the latest.
+    """
 
     live: str | None = None
     memo: str | None = None
     failed: str | None = None
     began: int | None = None
     throttle: int = 0
+    until: int = 0
 
 
 @dataclass(slots=True)
@@ -88,3 +94,7 @@ class Slot:
     nonce: str | None = None
     dead: bool = False
     idle_since: int = 0
+
+    @property
+    def says_anything(self) -> bool:
+        return bool(self.run or self.nonce or self.dead)

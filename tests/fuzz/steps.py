@@ -6,7 +6,8 @@ a cancel mostly names a stake that stands, a settlement mostly comes from who ho
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tests.fuzz.calls import (
     Cancel,
@@ -15,10 +16,13 @@ from tests.fuzz.calls import (
     Evict,
     Expire,
     Flush,
+    Invalidate,
     ListRuns,
     Load,
+    Open,
     Owned,
     PopMarker,
+    Reassert,
     Release,
     Renew,
     Report,
@@ -26,18 +30,19 @@ from tests.fuzz.calls import (
     Rollback,
     Settle,
     Submit,
+    SubmitMany,
     Sweep,
     Take,
 )
 from tests.fuzz.crowd import OWNERS, WORKERS, Held
-from tests.fuzz.kinds import kinds
+from tests.fuzz.kinds import SHARED, TAGS, UNSHARED
+from tests.fuzz.runs import REFRESH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
     from tests.fuzz.crowd import Crowd
-    from tests.fuzz.features import Feature
     from tests.fuzz.model import Model
     from tests.fuzz.runs import Run
 
@@ -51,6 +56,7 @@ SILENT = frozenset({"silent_death", "freeze"})
 MOMENTS = ("due", "lease_end", "fresh_until", "stale_until", "refresh_at", "refuse_until", "abandon_at", "forget_at")
 """What of a run ends or begins at a given ms."""
 
+T = TypeVar("T")
 Step = list[Event]
 
 
@@ -65,17 +71,20 @@ class Moment(NamedTuple):
 class Steps:
     """Chooses by `random` alone, so a seed is a walk."""
 
-    def __init__(self, random: Random, crowd: Crowd, features: frozenset[Feature]) -> None:
+    def __init__(self, random: Random, crowd: Crowd) -> None:
         self.random = random
         self.crowd = crowd
-        self.kinds = kinds(features)
+        self.newest = 0
+        self.lost_newest = 0
         self.numbers = 0
         self.weights: dict[Callable[[Model], Step], float] = {
             self.submit: 17, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
             self.cancel: 6, self.sweep: 12, self.load: 4, self.owned: 1, self.list: 1, self.retire: 0.3,
+            self.submit_many: 1, self.invalidate: 1, self.reassert: 5, self.open: 1,
+            self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7,
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3,
-            self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.evict: 0.5, self.expire: 4,
-            self.pop_marker: 2, self.copy: 0.3, self.rollback: 0.1, self.flush: 0.03,
+            self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.evict: 0.7, self.expire: 4,
+            self.pop_marker: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
         }  # fmt: skip
         self._steps = list(self.weights)
         self._weights = list(self.weights.values())
@@ -98,24 +107,36 @@ class Steps:
                 step = self.sweep(model)
         return "on_the_dot", step
 
+    def lose_sight(self) -> None:
+        """What was seen so far, another server gave."""
+        self.lost_newest, self.newest = max(self.lost_newest, self.newest), 0
+
     # Submitters -------------------------------------------------------------------------------------------------------
 
     def submit(self, model: Model) -> Step:
         reuse = self.random.choices(("any", "fresh", "none"), (8, 2, 1))[0]
-        return [self._submission(model, self.random.choice(list(self.kinds)), reuse)]
+        return [self._submission(model, self.random.choice((*SHARED, "")), reuse)]
+
+    def submit_many(self, model: Model) -> Step:
+        reuse = self.random.choice(("any", "fresh"))
+        first = self._submission(model, self.random.choice((*SHARED, "")), reuse)
+        names = [self._run_id() for _ in range(self.random.randrange(1, 4))]
+        interests = [first.interest if first.owner else f"ticket:{name}" for name in names]
+        return [SubmitMany((first, *(replace(first, id=n, interest=i) for n, i in zip(names, interests, strict=True))))]
 
     def _submission(self, model: Model, key: str, reuse: str) -> Submit:
         owner = self.random.choice(("", *OWNERS))
-        run_id = f"0-{self.random.randrange(10**20):020d}{self._number():06d}"
+        run_id = self._run_id()
         return Submit(
             id=run_id,
-            kind=self.kinds[key],
+            kind=SHARED[key] if key else self.random.choice(UNSHARED),
             key=key,
             interest=f"owner:{owner}" if owner else f"ticket:{run_id}",
             owner=owner,
             reuse=reuse,
             priority=self.random.choices((0, 1, -1), (8, 1, 1))[0],
             **self._start(model),
+            tags=(self.random.choice(TAGS),) if self.random.random() < 0.3 else (),
             work=f'{{"n":{self.numbers}}}',
         )
 
@@ -131,22 +152,33 @@ class Steps:
         run = self._some_run(model)
         if not run:
             return []
-        interests = [name for name, counted in run.interests.items() if counted] or list(run.interests)
+        stakes = [name for name, counted in run.interests.items() if counted and name != REFRESH]
         strangers = [f"owner:{owner}" for owner in OWNERS]
-        interest = self.random.choice(interests if self.random.random() < 0.7 else strangers)
+        interest = self.random.choice(stakes if stakes and self.random.random() < 0.7 else strangers)
         return [Cancel(run.id, interest, force=self.random.random() < 0.15)]
 
     def load(self, model: Model) -> Step:
         run_id = self._some_id(model)
         watch = self.random.choice((0, 0, 1_000, 5_000))
-        return [Load(run_id, watch)] if run_id else []
+        run = model.kept(run_id)
+        interests = ["", "stranger", *(run.interests if run else ())]
+        return [Load(run_id, watch, self.random.choice(interests))] if run_id else []
 
     def owned(self, model: Model) -> Step:
         run_id = self._some_id(model)
         return [Owned(run_id, self.random.choice(OWNERS))] if run_id else []
 
     def list(self, _model: Model) -> Step:
-        return [ListRuns(self.random.choice(STATES), limit=self.random.choice((2, 50)))]
+        limit = self.random.choice((2, 50))
+        if self.random.random() < 0.3:
+            return [ListRuns(owner=self.random.choice(OWNERS), limit=limit)]
+        return [ListRuns(self.random.choice(STATES), limit=limit)]
+
+    def invalidate(self, _model: Model) -> Step:
+        if self.random.random() < 0.5:
+            return [Invalidate(key=self.random.choice(list(SHARED)))]
+        labels = [*(f"tag:{tag}" for tag in TAGS), *(f"job:{kind.name}" for kind in SHARED.values())]
+        return [Invalidate(label=self.random.choice(labels))]
 
     # Workers ----------------------------------------------------------------------------------------------------------
 
@@ -165,6 +197,20 @@ class Steps:
 
     def settle(self, _model: Model) -> Step:
         return [self._settle(held) for held in self._some_holder()]
+
+    def reassert(self, model: Model) -> Step:
+        """Mostly who was told to; now and then one that was not, or a zombie."""
+        told = [held for held in self.crowd.holding() if held.unknown]
+        if not told and self.random.random() < 0.7:
+            return []
+        choice = told if told and self.random.random() < 0.9 else [*self.crowd.holding(), *self.crowd.old]
+        calls = [Reassert(held.slot, held.lease, held.done) for held in self._some(choice)]
+        return [call for call in calls if self._may_come(call, model)]
+
+    def open(self, _model: Model) -> Step:
+        """A client connects: it saw nothing, or what this server gave it, or the one before."""
+        lost = self.random.choice((self.lost_newest, self.lost_newest, self.lost_newest - 1_000_000))
+        return [self.random.choice((Open(False, 0), Open(False, self.newest), Open(True, max(lost, 0))))]
 
     def renew(self, _model: Model) -> Step:
         worker = self.random.choice(WORKERS)
@@ -196,11 +242,26 @@ class Steps:
         return call * 2
 
     def late_duplicate(self, model: Model) -> Step:
-        """A copy of an old message arrives; but never a submission whose run was evicted, and stands half there."""
-        call = self.random.choice(self.crowd.sent) if self.crowd.sent else None
-        if call is None or (isinstance(call, Submit) and call.id in model.runs and not model.kept(call.id)):
-            return []
-        return [call]
+        """A copy of an old message arrives."""
+        return [call for call in self._some(self.crowd.sent) if self._may_come(call, model)]
+
+    def _may_come(self, call: Event, model: Model) -> bool:
+        """Not what the store cannot tell from something right.
+
+        A submission whose run was evicted, and stands half there; an assertion whose run has meanwhile ended and been
+        forgotten, or whose slot holds another run; a report from before its run was asserted anew.
+        """
+        match call:
+            case Submit() | SubmitMany():
+                names = [call.id] if isinstance(call, Submit) else [each.id for each in call.each]
+                return all(name not in model.runs or model.kept(name) for name in names)
+            case Reassert(slot=slot, lease=lease):
+                held = model.slots[slot].run if slot in model.slots else None
+                is_gone = lease.id in model.forgotten or (lease.id in model.runs and not model.kept(lease.id))
+                return held in (None, lease.id) and not is_gone
+            case Report():
+                return all(call.token != token or call.sequence > last for token, last in self.crowd.reasserted)
+        return True
 
     def reordered_report(self, _model: Model) -> Step:
         """Two reports overtake each other."""
@@ -216,14 +277,29 @@ class Steps:
         held = self.random.choice(self.crowd.old)
         return [self.random.choice((self._report, self._settle))(held)]
 
+    def fresh_during_refresh(self, model: Model) -> Step:
+        """A memo is being made anew, and somebody wants an answer computed from now on."""
+        keys = [run.key for run in model.runs.values() if run.key and REFRESH in run.interests and not run.ended]
+        return [self._submission(model, key, "fresh") for key in self._some(keys)]
+
+    def invalidate_with_checkpoint(self, model: Model) -> Step:
+        """What a start wrote before an invalidation, and what it writes after, is not gone on from."""
+        for held in self._some(self.crowd.holding()):
+            run = model.kept(held.lease.id)
+            what = Invalidate(label=self.random.choice(run.labels)) if run else Invalidate(key="red")
+            if run and run.key and self.random.random() < 0.5:
+                what = Invalidate(key=run.key)
+            first = replace(self._report(held), checkpoint=f"c{self._number()}")
+            then = replace(first, sequence=first.sequence + 1, checkpoint=f"c{self._number()}")
+            return [first, what, *([then] if self.random.random() < 0.7 else []), Release(held.slot, crashed=False)]
+        return []
+
     def release_then_late_report(self, _model: Model) -> Step:
         """The child had sent a report when it died."""
-        if not self.crowd.holding():
-            return []
-        slot = self.random.choice(self.crowd.holding())
-        held = self.crowd.held[slot]
-        late = self.random.choice((self._report, self._settle))(held)
-        return [Release(slot, crashed=self.random.random() < 0.5), late]
+        for held in self._some_holder():
+            late = self.random.choice((self._report, self._settle))(held)
+            return [Release(held.slot, crashed=self.random.random() < 0.5), late]
+        return []
 
     def silent_death(self, _model: Model) -> Step:
         """A host is gone: nobody says so."""
@@ -233,14 +309,14 @@ class Steps:
 
     def freeze(self, model: Model) -> Step:
         """A child, or its whole host, stands still, and comes back when its lease is over, or nearly."""
-        if self.crowd.holding():
-            slot = self.random.choice(self.crowd.holding())
-            self.crowd.frozen[slot] = model.now + self.random.randrange(LEASE, 3 * LEASE)
+        for held in self._some_holder():
+            self.crowd.frozen[held.slot] = model.now + self.random.randrange(LEASE, 3 * LEASE)
         return []
 
     def evict(self, model: Model) -> Step:
-        run_id = self._some_id(model)
-        return [Evict(run_id)] if run_id and model.kept(run_id) else []
+        """Of a run without owners and places: what lists it by those can not be told that it is gone."""
+        runs = [run for run in model.runs.values() if not run.evicted and not run.owners]
+        return [Evict(run.id) for run in self._some([run for run in runs if run.ended or not run.kind.limits])]
 
     def expire(self, _model: Model) -> Step:
         return [Expire()]
@@ -252,10 +328,14 @@ class Steps:
         return [Copy()]
 
     def rollback(self, _model: Model) -> Step:
-        return [Rollback()]
+        return [Rollback(), *self._all_report()]
 
     def flush(self, _model: Model) -> Step:
-        return [Flush()]
+        return [Flush(), *self._all_report()]
+
+    def _all_report(self) -> Step:
+        """As supervisors tell them to when the store lost data."""
+        return [self._report(held) for held in self.crowd.holding()]
 
     # What they are made of --------------------------------------------------------------------------------------------
 
@@ -263,9 +343,15 @@ class Steps:
         self.numbers += 1
         return self.numbers
 
+    def _run_id(self) -> str:
+        return f"0-{self.random.randrange(10**20):020d}{self._number():06d}"
+
+    def _some(self, choice: Sequence[T]) -> Sequence[T]:
+        """One of them; none when there is none."""
+        return [self.random.choice(choice)] if choice else []
+
     def _some_holder(self) -> Sequence[Held]:
-        holding = self.crowd.holding()
-        return [self.crowd.held[self.random.choice(holding)]] if holding else []
+        return self._some(self.crowd.holding())
 
     def _some_run(self, model: Model) -> Run | None:
         """Mostly one that goes on, often one that somebody thinks they hold."""
@@ -286,7 +372,9 @@ class Steps:
 
     def _report(self, held: Held) -> Report:
         lease = held.lease
-        return Report(lease.id, lease.token, lease.incarnation, held.sequence + 1, held.done + self.random.randrange(3))
+        checkpoint = f"c{self._number()}" if self.random.random() < 0.3 else ""
+        done = held.done + self.random.randrange(3)
+        return Report(lease.id, lease.token, lease.incarnation, held.sequence + 1, done, checkpoint)
 
     def _settle(self, held: Held) -> Settle:
         lease = held.lease

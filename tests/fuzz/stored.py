@@ -21,6 +21,8 @@ class Record(Pairs):
             "score": round(float(self["score"]) * 1000), "token": self._number("token"),
             "crashes": int(self.get("crashes", "0")), "cancelling": self.get("cancelling") == "1",
             "result": self.get("result"), "interests": self.interests, "owners": set(self._named("owner:")),
+            "parked": self.get("parked") or None, "priority": int(self.get("priority", "0")),
+            **{name: self._number(name) for name in ("stale_until", "refresh_at", "refuse_until")},
             "done": self._done(), "lost": self.get("lost") == "1", "finished": self._number("finished"),
             "fresh_until": self._number("fresh_until"), "watched": self._number("watched"),
         }  # fmt: skip
@@ -53,7 +55,7 @@ class Record(Pairs):
         return int(text) if text else None
 
 
-HASHES = frozenset({"partition", "run", "key", "slot", "stamps"})
+HASHES = frozenset({"partition", "run", "key", "slot"})
 NUMBERS = frozenset({"bell", "tat"})
 MEMBERS = frozenset({"parking", "holders"})
 
@@ -84,11 +86,15 @@ class Stored:
             self.ttl[key.decode()] = end
         self._raw, self._read = raw, read
 
+    def has_changed(self, name: str) -> bool:
+        """Whether the last event wrote this hash: of all that stood there before, or newly, beside others that did."""
+        return bool(self.hashes_before) and self.hashes[name] is not self.hashes_before.get(name)
+
     def _file(self, name: str, value: Any) -> None:
         family, _, rest = name.partition(":")
         if family == "run":
             self.runs[rest] = value
-        elif family in HASHES:
+        elif family in HASHES or name == "parked":
             self.hashes[name] = value
         elif family in NUMBERS:
             self.numbers[name] = value
@@ -105,6 +111,6 @@ def _value(key: bytes, content: list[bytes]) -> Any:
         return dict.fromkeys(texts, 0.0)
     if family == "run":
         return Record(zip(texts[0::2], texts[1::2], strict=True))
-    if family in HASHES:
+    if family in HASHES or key == b"parked":
         return dict(zip(texts[0::2], texts[1::2], strict=True))
     return {member: float(score) for member, score in zip(texts[0::2], texts[1::2], strict=True)}

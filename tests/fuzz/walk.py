@@ -14,10 +14,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.fuzz import books
-from tests.fuzz.calls import Copy, Evict, Expire, Flush, Rollback, Sweep
+from tests.fuzz.calls import Copy, Expire, Flush, Rollback, Sweep
 from tests.fuzz.coverage import Coverage
 from tests.fuzz.crowd import Crowd
-from tests.fuzz.features import BUILT, Feature
 from tests.fuzz.ledger import Ledger
 from tests.fuzz.model import Model
 from tests.fuzz.steps import INTERVAL, LEASE, MOMENTS, SILENT, Moment, Steps
@@ -39,18 +38,16 @@ class WalkFailed(AssertionError):
 class Walk:
     """Goes on until somebody stops asking for the next step."""
 
-    def __init__(self, namespace: Namespace, seed: int, features: frozenset[Feature] = BUILT) -> None:
+    def __init__(self, namespace: Namespace, seed: int) -> None:
         self.seed = seed
         self.random = Random(seed)
         self.namespace = namespace
-        self.second_format = Feature.SECOND_FORMAT in features
-        self.model = Model(second_format=self.second_format)
+        self.model = Model()
         self.crowd = Crowd()
-        self.steps = Steps(self.random, self.crowd, features)
+        self.steps = Steps(self.random, self.crowd)
         self.ledger = Ledger()
-        self.coverage = Coverage(features)
+        self.coverage = Coverage()
         self.now_us = EPOCH
-        self._foundings = 0
         self._copy = pickle.dumps(self.model)
         self._lately: deque[tuple[int, int, str, Event, Answer]] = deque(maxlen=REMEMBERED)
         self.perform("copy", Copy())
@@ -82,9 +79,8 @@ class Walk:
                 self._story(f"{type(error).__name__}: {error}" if not isinstance(error, AssertionError) else str(error))
             ) from error
         self._remember(name, event, answer)
-        self.crowd.hear(event, answer)
-        if not isinstance(event, Copy | Rollback | Flush | Evict | Expire):
-            self.crowd.sent.append(event)
+        self.crowd.hear(event, expected)
+        self.steps.newest = max(self.steps.newest, self.model.clock)
         self.coverage.count(event, answer)
 
     def _apply(self, event: Event) -> Answer:
@@ -92,20 +88,19 @@ class Walk:
             case Copy():
                 self._copy = pickle.dumps(self.model)
             case Rollback():
+                incarnations = self.model.incarnations
                 self.model = pickle.loads(self._copy)
+                self.model.incarnations = incarnations
+                self.steps.lose_sight()
             case Flush():
-                self._foundings += 1
-                self.model = Model(self._foundings, second_format=self.second_format)
+                self.model = Model(self.model.incarnations)
+                self.steps.lose_sight()
         return self.model.apply(self.now_us, event)
 
     def _over(self, event: Event) -> list[str]:
         """The keys whose TTL is over when this event comes; key TTLs follow the server's time, not the walk's."""
         self.model.now_us = self.now_us
-        if isinstance(event, Expire):
-            return self.model.over()
-        if isinstance(event, Sweep) and not self.second_format and self.model.lets_sweep(event):
-            return [f"run:{run.id}" for run in self.model.forgotten()]
-        return []
+        return self.model.over() if isinstance(event, Expire) else []
 
     # Time -------------------------------------------------------------------------------------------------------------
 
