@@ -19,73 +19,86 @@ import msgspec
 from cachetools import TLRUCache
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobkit.job import JobSpec
+    from jobkit.job import JobSpec, ProgressJob
     from jobkit.run import Run
+    from jobkit.store.listening import Listening
+    from jobkit.store.operations import Submission
+    from jobkit.store.replies import Admitted
 
 MOST_BYTES = 64 * 1024**2
 ENTRY_BYTES = 1024
 """What an entry counts for beside its result and arguments; so there are at most `MOST_BYTES / ENTRY_BYTES` of them."""
 
-Key = tuple["JobSpec", bytes]
 
-
-class Kept(msgspec.Struct, frozen=True, gc=False):
-    """An answer: its run, until when it answers (s, monotonic), its size, and by what it may be invalidated."""
+class _Kept(msgspec.Struct, frozen=True, gc=False):
+    """An answer: its run, until when it answers (s, monotonic), and by what it may be invalidated."""
 
     run: Run[Any]
     until: float
     size: int
-    key: str
-    labels: frozenset[str]
+    names: frozenset[str]
     owners: set[str]
 
 
 class L1:
-    """The memory of one process. `hears` says whether invalidations are heard at this moment."""
+    """The memory of one process, which hears on `channel` what is invalidated."""
 
-    def __init__(self, hears: Callable[[], bool]) -> None:
-        self._hears = hears
+    def __init__(self, channel: str, listening: Listening) -> None:
         self._lock = threading.Lock()
         self._epoch = 0
-        self._kept: TLRUCache[Key, Kept] = TLRUCache(
+        self._kept: TLRUCache[tuple[JobSpec, bytes], _Kept] = TLRUCache(
             MOST_BYTES, ttu=lambda _key, kept, _now: kept.until, timer=time.monotonic, getsizeof=lambda kept: kept.size
         )
+        self._hears = listening.hear(channel, self._heed)
 
     @property
     def epoch(self) -> int:
-        """Rises with everything that is forgotten; what was asked for before that may not be kept after it."""
+        """Rises with everything that is forgotten; what was asked for before that is not kept after it."""
         return self._epoch
 
-    def get(self, key: Key, owner: str | None) -> Run[Any] | None:
-        """The run that answers, if it may; to an owner only once the store knows them as one."""
+    def get(self, spec: JobSpec, job: ProgressJob[Any], owner: str | None) -> Run[Any] | None:
+        """The run that answers, if it may; an owner must be known to the store as one, so asks there first."""
         if not self._hears():
             return None
+        key = (spec, spec.encoded(job))
         with self._lock:
-            kept = self._kept.get(key)
-        return None if kept is None or (owner is not None and owner not in kept.owners) else kept.run
+            try:
+                kept = self._kept[key]
+            except KeyError:
+                return None
+        return kept.run if owner is None or owner in kept.owners else None
 
-    def put(self, key: Key, kept: Kept, owner: str | None, epoch: int) -> None:
-        """Keep an answer that was asked for in this epoch."""
+    def put(self, spec: JobSpec, run: Run[Any], submission: Submission, admitted: Admitted, asked_at: int) -> None:
+        """Keep a fresh answer of the store, unless something was forgotten since it was asked for."""
+        if not self._hears() or admitted.result is None or spec.options.l1_ttl is None:
+            return
+        arguments = submission.arguments
+        kept = _Kept(
+            run=run,
+            until=time.monotonic() + min(spec.options.l1_ttl, admitted.seconds),
+            size=ENTRY_BYTES + len(arguments) + len(admitted.result),
+            names=frozenset([f"key:{submission.key}", *submission.conditions.labels.split()]),
+            owners={submission.conditions.owner},
+        )
         with self._lock:
-            if epoch == self._epoch and kept.size <= MOST_BYTES:
-                before = self._kept.get(key)
-                if before is not None and before.run.id == kept.run.id:
-                    kept.owners.update(before.owners)
-                if owner is not None:
-                    kept.owners.add(owner)
-                self._kept[key] = kept
+            before = self._kept.get((spec, arguments))
+            if before is not None and before.run.id == run.id:
+                kept.owners.update(before.owners)
+            if asked_at == self._epoch and kept.size <= MOST_BYTES:
+                self._kept[spec, arguments] = kept
 
-    def forget(self, what: str) -> None:
+    def forget(self, name: str) -> None:
         """What was invalidated: `key:DIGEST`, or a label."""
         with self._lock:
             self._epoch += 1
-            gone = [key for key, kept in self._kept.items() if what in kept.labels or what == f"key:{kept.key}"]
-            for key in gone:
+            for key in [key for key, kept in self._kept.items() if name in kept.names]:
                 self._kept.pop(key, None)
 
-    def flush(self) -> None:
+    def _heed(self, name: bytes | None) -> None:
+        """None: something may have been missed."""
+        if name is not None:
+            self.forget(name.decode())
+            return
         with self._lock:
             self._epoch += 1
             self._kept.clear()

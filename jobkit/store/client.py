@@ -10,9 +10,10 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
+from jobkit.store.bells import first_ring
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
-from jobkit.store.conversation import Pause, Send, checked, conversation, first_error, joined, opening, shared_out
-from jobkit.store.location import TcpLocation
+from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
+from jobkit.store.location import MOST_PARTITIONS, TcpLocation
 from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
@@ -38,7 +39,7 @@ class Store:
     def __init__(self, location: Location, operations: Operations, patience: float = 10.0) -> None:
         self.location = location
         self.operations = operations
-        self.known = Partitions(operations, location.partitions, str(location))
+        self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self._patience = patience
         self._routes = Routes(location, operations, self.known, _Connections)
@@ -65,20 +66,13 @@ class Store:
         Raises:
             StoreUnavailable: the connection broke.
         """
-        bells = {
-            self.operations.bell(queue, partition): partition
-            for partition in range(self.partitions())
-            for queue in queues
-        }
-        command = ("BLPOP", *bells, f"{timeout:.3f}")
-        (server,) = self._found([0])
-        answer = server if isinstance(server, Exception) else server.bells.exchange([command])
-        trouble = first_error(answer)
-        if trouble is not None:
-            self._routes.forget(range(self.partitions()))
-            raise StoreUnavailable(f"The store at {self.location} does not answer: {trouble}") from trouble
-        assert isinstance(answer, list)
-        return None if answer[0] is None else bells[answer[0][0].decode()]
+        partitions = range(self.partitions())
+        bells = {self.operations.bell(queue, partition): partition for partition in partitions for queue in queues}
+        answer = self._first_ring(bells, f"{timeout:.3f}")
+        if isinstance(answer, Exception):
+            self._routes.forget(partitions)
+            raise StoreUnavailable(f"The store at {self.location} does not answer: {answer}") from answer
+        return None if answer is None else bells[answer[0].decode()]
 
     def open(self, partition: int = 0) -> None:
         """Open a partition, checking that its server is fit; happens by itself, at first and once a minute."""
@@ -132,6 +126,19 @@ class Store:
             answers |= shared_out(answer, partitions, commands)
         return answers
 
+    def _first_ring(self, bells: Mapping[str, int], timeout: str) -> list[bytes] | Exception | None:
+        """Over one connection, unless keys of different partitions cannot share a command."""
+        shares = [list(bells)]
+        if self.known.clustered:
+            shares = [[bell for bell in bells if bells[bell] == partition] for partition in set(bells.values())]
+        calls = []
+        for share in shares:
+            (server,) = self._found([bells[share[0]]])
+            if isinstance(server, Exception):
+                return server
+            calls.append((server.bells, ("BLPOP", *share, timeout)))
+        return first_ring(calls, float(timeout))
+
     def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
         known = self._routes.known(partitions)
         return self._routes.find(partitions) if known is None else known
@@ -141,17 +148,17 @@ class _Connections:
     """Those to one server."""
 
     def __init__(self, server: Server) -> None:
-        self.commands = _new_pool(server, Purpose.COMMANDS)
-        self.bells = _new_pool(server, Purpose.BELLS)
+        self.commands = _new_pool(server, Purpose.COMMANDS, CONNECTIONS)
+        self.bells = _new_pool(server, Purpose.BELLS, MOST_PARTITIONS)  # one thread waits on that many at once
 
     def close(self) -> None:
         self.commands.disconnect()
         self.bells.disconnect()
 
 
-def _new_pool(server: Server, purpose: Purpose) -> Pool:
+def _new_pool(server: Server, purpose: Purpose, size: int) -> Pool:
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
     settings = options(server, purpose)
-    return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), CONNECTIONS, TURN)
+    return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), size, TURN)

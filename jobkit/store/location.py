@@ -1,9 +1,12 @@
 """Says where the store is: a URL, or the default directory, becomes one frozen value.
 
-    redis://[user:password@]host[:port][/db]    TcpLocation
-    rediss://…                                  TcpLocation with TLS
-    unix://[user:password@]/path[?db=0]         UnixLocation
-    embedded:PATH                               EmbeddedLocation
+    redis://[user:password@]host[:port][/db]                    TcpLocation
+    unix://[user:password@]/path[?db=0]                         UnixLocation
+    redis+sentinel://[user:password@]host[:port],…/service[/db] SentinelLocation
+    redis+cluster://[user:password@]host[:port],…               ClusterLocation
+    embedded:PATH                                               EmbeddedLocation
+
+`rediss` for `redis` is the same with TLS.
 
 All but the last take `?partitions=N`: how many partitions a namespace has that is founded there.
 
@@ -12,6 +15,7 @@ All but the last take `?partitions=N`: how many partitions a namespace has that 
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +27,20 @@ URL_VARIABLE = "JOBKIT_URL"
 DEFAULT_DIRECTORY = ".jobkit"
 MOST_PARTITIONS = 1024
 
-_FORMS = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or embedded:PATH"
-_NOT_YET = {
-    "redis+sentinel": "jobkit does not follow a failover yet; name the primary with redis://",
-    "redis+cluster": "jobkit does not spread its runs over shards yet; name one server with redis://",
+_FORMS = {
+    "redis": "redis://HOST:PORT/DB",
+    "rediss": "rediss://HOST:PORT/DB",
+    "unix": "unix:///PATH",
+    "redis+sentinel": "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
+    "rediss+sentinel": "rediss+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
+    "redis+cluster": "redis+cluster://HOST:PORT,HOST:PORT",
+    "rediss+cluster": "rediss+cluster://HOST:PORT,HOST:PORT",
+    "embedded": "embedded:PATH",
 }
+_ANY_FORM = ", ".join(list(_FORMS.values())[:-1]) + f" or {_FORMS['embedded']}"
 _ENCODE = "A password's special characters are percent-encoded: '/' is %2F, '@' %40, '#' %23, '?' %3F, ':' %3A."
 _PORT = 6379
+_SENTINELS_PORT = 26379
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CERTIFICATE_CHECKS = ("required", "optional", "none")
 
@@ -90,6 +101,51 @@ class UnixLocation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where somebody can be asked where the servers are."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentinelLocation:
+    """The primary of a service, which its sentinels tell. TLS is for servers and sentinels alike."""
+
+    sentinels: tuple[Address, ...]
+    service: str
+    db: int = 0
+    credentials: Credentials = Credentials()
+    sentinel_credentials: Credentials = Credentials()
+    tls: Tls | None = None
+    partitions: int | None = None
+
+    def __str__(self) -> str:
+        scheme = "rediss+sentinel" if self.tls else "redis+sentinel"
+        addresses = ",".join(map(str, self.sentinels))
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{addresses}/{quote(self.service)}/{self.db}{partitions}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterLocation:
+    """The shards of a cluster, which any of its nodes tells; some of them are named."""
+
+    nodes: tuple[Address, ...]
+    credentials: Credentials = Credentials()
+    tls: Tls | None = None
+    partitions: int | None = None
+
+    def __str__(self) -> str:
+        scheme = "rediss+cluster" if self.tls else "redis+cluster"
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{','.join(map(str, self.nodes))}{partitions}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddedLocation:
     """A directory whose processes share one server; `embedded.ensure_server(directory)` says its socket."""
 
@@ -104,7 +160,7 @@ class EmbeddedLocation:
         return f"embedded:{self.directory}"
 
 
-Location = TcpLocation | UnixLocation | EmbeddedLocation
+Location = TcpLocation | UnixLocation | SentinelLocation | ClusterLocation | EmbeddedLocation
 
 
 def locate(url: str | None = None, *, environment: Mapping[str, str] = os.environ) -> Location:
@@ -139,16 +195,17 @@ def parse(url: str) -> Location:
             return _parse_unix(_split(url))
         case "redis" | "rediss" as kind:
             return _parse_tcp(_split(url), encrypted=kind == "rediss")
-        case "redis+sentinel" | "redis+cluster" as kind:
-            raise StoreMisconfigured(f"A {kind}:// store is not available yet: {_NOT_YET[kind]}.")
+        case "redis+sentinel" | "rediss+sentinel" as kind:
+            return _parse_sentinel(_split_many(url), encrypted=kind == "rediss+sentinel")
+        case "redis+cluster" | "rediss+cluster" as kind:
+            return _parse_cluster(_split_many(url), encrypted=kind == "rediss+cluster")
         case other:
-            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_FORMS}.{_scheme_hint(other)}")
+            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_ANY_FORM}.{_scheme_hint(other)}")
 
 
 def _scheme_hint(scheme: str) -> str:
     """Quotes a scheme of ours, never the text itself: what is no URL could be a password."""
-    known = {"redis": "redis", "rediss": "rediss", "unix": "unix", "embedded": "embedded"}
-    known |= {"valkey": "redis", "valkeys": "rediss"}
+    known = {name: name for name in _FORMS} | {"valkey": "redis", "valkeys": "rediss"}
     close = difflib.get_close_matches(scheme, known, n=1)
     return f" Did you mean {known[close[0]]}:?" if close else ""
 
@@ -190,13 +247,63 @@ def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
     )
 
 
+def _parse_sentinel(parts: list[SplitResult], *, encrypted: bool) -> SentinelLocation:
+    whole = parts[0]
+    service, _, database = whole.path.strip("/").partition("/")
+    if not service:
+        raise StoreMisconfigured(
+            f"A {whole.scheme}:// store needs the service's name, as its sentinels know it: {_FORMS[whole.scheme]}."
+        )
+    own = ("sentinel_username", "sentinel_password", "partitions")
+    options = _options(whole, (*own, *_TLS_OPTIONS) if encrypted else own)
+    return SentinelLocation(
+        sentinels=_addresses(parts, _SENTINELS_PORT),
+        service=unquote(service),
+        db=_database(database),
+        credentials=_credentials(whole),
+        sentinel_credentials=Credentials(
+            username=options.get("sentinel_username") or None, password=options.get("sentinel_password") or None
+        ),
+        tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
+    )
+
+
+def _parse_cluster(parts: list[SplitResult], *, encrypted: bool) -> ClusterLocation:
+    whole = parts[0]
+    if whole.path.strip("/") not in ("", "0"):
+        raise StoreMisconfigured(f"A {whole.scheme}:// store has database 0 only: leave the path out.")
+    options = _options(whole, ("partitions", *_TLS_OPTIONS) if encrypted else ("partitions",))
+    return ClusterLocation(
+        nodes=_addresses(parts, _PORT),
+        credentials=_credentials(whole),
+        tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
+    )
+
+
+def _addresses(parts: list[SplitResult], port: int) -> tuple[Address, ...]:
+    return tuple(Address(host=_host(part), port=port if part.port is None else part.port) for part in parts)
+
+
+def _split_many(url: str) -> list[SplitResult]:
+    """The parts of a URL that names several hosts: the whole with the first of them, then each other one alone."""
+    scheme, _, rest = url.strip().partition(":")
+    rest = rest.removeprefix("//")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    login, at, hosts = authority.rpartition("@")
+    first, *others = hosts.split(",")
+    tail = rest[len(authority) :]
+    return [_split(f"{scheme}://{login}{at}{first}{tail}"), *(_split(f"{scheme}://{host}") for host in others)]
+
+
 def _split(url: str) -> SplitResult:
     """The URL's parts; errors quote none of them, since a misread URL has its password anywhere."""
     try:
         parts = urlsplit(url.strip())
         parts.port  # noqa: B018  raises ValueError
     except ValueError:
-        raise StoreMisconfigured(f"The store's URL cannot be read: write {_FORMS}. {_ENCODE}") from None
+        raise StoreMisconfigured(f"The store's URL cannot be read: write {_ANY_FORM}. {_ENCODE}") from None
     if "@" in parts.path + parts.query or parts.fragment:
         raise StoreMisconfigured(f"The store's URL has a '@' or '#' in an odd place. {_ENCODE}")
     return parts
@@ -204,7 +311,7 @@ def _split(url: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str:
     if not parts.hostname:
-        raise StoreMisconfigured(f"A {parts.scheme}:// store needs a host: {parts.scheme}://HOST:PORT/DB.")
+        raise StoreMisconfigured(f"A {parts.scheme}:// store needs a host: {_FORMS[parts.scheme]}.")
     return unquote(parts.hostname)
 
 
@@ -268,7 +375,8 @@ def _advice(name: str, known: tuple[str, ...], scheme: str) -> str:
     if "timeout" in name or "retry" in name or name == "max_connections":
         return f"The store's URL sets {name!r}: leave it out, jobkit sets its own for each kind of operation."
     if name in _TLS_OPTIONS:
-        return f"The store's URL sets {name!r}, which needs TLS: write rediss:// instead of {scheme}://."
+        encrypted = scheme.replace("redis", "rediss") if scheme.startswith("redis") else "rediss"
+        return f"The store's URL sets {name!r}, which needs TLS: write {encrypted}:// instead of {scheme}://."
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"The store's URL has an unknown option {name!r}; {scheme}:// takes {', '.join(known)}.{hint}"

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
         Cancelling,
         Full,
         Lease,
+        Listed,
         Loaded,
         NoWork,
         Opened,
-        Page,
         Renewals,
         Reported,
         Stored,
@@ -67,7 +67,12 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
     def command(self) -> tuple[Value, ...]:
-        return ("FCALL", self.function, 1, self.key, *self.arguments)
+        """With a second key, which never exists.
+
+        While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it
+        misses for ones that are not. A server refuses a call that declares such a key, before the script begins.
+        """
+        return ("FCALL", self.function, 2, self.key, f"{self.key}?", *self.arguments)
 
 
 class Reuse(StrEnum):
@@ -113,7 +118,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own.
+    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
+    is the limit by which owners take turns, '' for none.
     """
 
     job: str
@@ -125,13 +131,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     start: str = ""
     interest: str = ""
+    share: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All the store needs to admit a run.
 
     `key` is its cache key, or ''. `limits` are pairs `NAME NUMBER`: `m:…` with the most that may run, `r:…` with the µs
-    between two starts. `work` is what a worker gets with its lease (`work_of`).
+    between two starts, `s:…` with 1. `work` is what a worker gets with its lease (`work_of`).
     """
 
     id: str
@@ -144,6 +151,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def interest(self) -> str:
         """The name of the stake that this submission makes."""
         return self.conditions.interest or ticket_of(self.id)
+
+    @property
+    def arguments(self) -> bytes:
+        return self.work.split(b"\n", 2)[2]
 
 
 class Operations:
@@ -166,6 +177,10 @@ class Operations:
     def worker_channel(self, worker: str, partition: int = 0) -> str:
         """Where a worker hears which of its runs of a partition to stop, as `slot run token`."""
         return f"{self.prefix(f'{partition}-')}worker:{worker}"
+
+    def invalidations_channel(self) -> str:
+        """Where the whole namespace hears what was invalidated: `key:DIGEST`, `job:NAME` or `tag:TAG`."""
+        return f"{{{self.namespace}}}:invalidated"
 
     def bell(self, queue: str, partition: int = 0) -> str:
         return f"{self.prefix(f'{partition}-')}bell:{queue}"
@@ -247,11 +262,14 @@ class Operations:
             failure, traceback, int(delay * 1000), reason, read=replies.verdict,
         )  # fmt: skip
 
-    def reassert(self, lease: Lease, slot: str, progress: bytes) -> Operation[Verdict]:
-        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it."""
+    def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
+        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it.
+
+        `slot` is where; empty for a run that has come to its end there, and is only to be settled.
+        """
         return self._operation(
             "reassert", lease.run_id, slot, lease.run_id, lease.token, lease.incarnation, lease.start, lease.failures,
-            int(lease.duration * 1000), progress, *lease.kept, read=replies.verdict,
+            int(lease.duration * 1000), *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
     def release(
@@ -312,8 +330,8 @@ class Operations:
         cursor: str = "",
         owner: str | None = None,
         partition: int = 0,
-    ) -> Operation[Page]:
-        """A page of snapshots, newest first, of one state or one owner; `cursor` is that of the page before.
+    ) -> Operation[Listed]:
+        """Snapshots of a partition, newest first, of one state or one owner, after the `cursor` of an earlier page.
 
         Raises:
             ValueError: no page gave this cursor, or both a state and an owner were named.
@@ -323,7 +341,7 @@ class Operations:
         if state is not None and owner is not None:
             raise ValueError("Give a state or an owner, not both.")
         index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
-        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.page)
+        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common, first = submissions[0].conditions, submissions[0].id

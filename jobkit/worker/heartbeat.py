@@ -41,7 +41,11 @@ _log = logging.getLogger("jobkit.worker")
 
 
 class Heartbeat:
-    """The heartbeat of one worker. `slots` says which serve now; `stop` is told (slot, run, token, reason)."""
+    """The heartbeat of one worker.
+
+    `slots` says which serve now; `stop` is told (slot, run, token, reason); `recount` is called when the store has lost
+    data, and so may know nothing of what is being performed.
+    """
 
     def __init__(
         self,
@@ -50,6 +54,7 @@ class Heartbeat:
         queues: Sequence[str],
         slots: Callable[[], Sequence[str]],
         stop: Callable[[str, str, str, StopReason], None],
+        recount: Callable[[], None],
     ) -> None:
         self.queues = queues
         """The queues it is counted as serving; none while it shuts down."""
@@ -57,6 +62,8 @@ class Heartbeat:
         self._worker = worker
         self._slots = slots
         self._stop = stop
+        self._recount = recount
+        self._incarnations: dict[int, str] = {}
         self._shortest_lease = LONGEST_RENEWAL * 3
         self._changed = asyncio.Event()
         self._troubled: set[int] = set()
@@ -64,6 +71,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """For ever."""
         partitions = range(await self._store.partitions())
+        await self._store.find(partitions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever(self._renew, partitions, lambda: self._interval(3, LONGEST_RENEWAL)))
             tasks.create_task(self._for_ever(self._sweep, partitions, lambda: self._interval(6, LONGEST_SWEEP)))
@@ -104,13 +112,24 @@ class Heartbeat:
     async def _renew(self, partitions: Sequence[int]) -> None:
         renew, slots = self._store.operations.renew, self._slots()
         asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
-        for renewals in (await self._answers(asked)).values():
+        for partition, renewals in (await self._answers(asked)).items():
+            self._meet(partition, renewals.incarnation)
             for row in renewals.slots:
                 match row.verdict:
                     case Verdict.CANCEL:
                         self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
                     case Verdict.ENDED | Verdict.LOST:
                         self._stop(row.slot, row.run_id, row.token, StopReason.LOST)
+
+    def _meet(self, partition: int, incarnation: str) -> None:
+        """Who meets a partition for the first time cannot know whether it is the one that its children took runs of."""
+        before = self._incarnations.get(partition)
+        if before == incarnation:
+            return
+        self._incarnations[partition] = incarnation
+        if before is not None:
+            _log.warning("The store has lost data: what is being performed is asserted anew.")
+        self._recount()
 
     async def _sweep(self, partitions: Sequence[int]) -> None:
         interval, failure = self._interval(6, LONGEST_SWEEP), failure_head(LOST_WORKER)

@@ -33,7 +33,7 @@ from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
 from jobkit.worker.process import ChildProcess, Phase, ending
 
 if TYPE_CHECKING:
@@ -204,6 +204,10 @@ class Supervisor:
             _log.info("Run %s is to stop (%s).", run_id, reason)
             self._spawn(self._kill_unless_stopped(child, run_id, token))
 
+    def _recount(self) -> None:
+        for child in self._in(Phase.SERVING):
+            child.say(Recount())
+
     async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
         """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
         await asyncio.sleep(child.cancel_grace(token, USUAL_GRACE))
@@ -232,7 +236,9 @@ class Supervisor:
         )  # fmt: skip
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
-        self._heartbeat = Heartbeat(self._store, self._worker, self._queues, self._serving_slots, self._stop)
+        self._heartbeat = Heartbeat(
+            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+        )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))
 

@@ -7,8 +7,11 @@ import pytest
 
 from jobkit.errors import StoreMisconfigured
 from jobkit.store.location import (
+    Address,
+    ClusterLocation,
     Credentials,
     EmbeddedLocation,
+    SentinelLocation,
     TcpLocation,
     Tls,
     UnixLocation,
@@ -47,6 +50,41 @@ from jobkit.store.location import (
         (
             "unix://ann:secret@/run/a%20b.sock?db=2",
             UnixLocation(path=Path("/run/a b.sock"), db=2, credentials=Credentials(username="ann", password="secret")),
+        ),
+        (
+            "redis+sentinel://one,two:7000,[::1]/jobs",
+            SentinelLocation(
+                sentinels=(
+                    Address(host="one", port=26379),
+                    Address(host="two", port=7000),
+                    Address(host="::1", port=26379),
+                ),
+                service="jobs",
+            ),
+        ),
+        (
+            "rediss+sentinel://ann:p%2Cq@one/my%20jobs/3?partitions=2&sentinel_username=bob&sentinel_password=s%2Ft",
+            SentinelLocation(
+                sentinels=(Address(host="one", port=26379),),
+                service="my jobs",
+                db=3,
+                credentials=Credentials(username="ann", password="p,q"),
+                sentinel_credentials=Credentials(username="bob", password="s/t"),
+                tls=Tls(),
+                partitions=2,
+            ),
+        ),
+        (
+            "redis+cluster://one,two:7000?partitions=16",
+            ClusterLocation(nodes=(Address(host="one", port=6379), Address(host="two", port=7000)), partitions=16),
+        ),
+        (
+            "rediss+cluster://:secret@one/0?ssl_ca_certs=/etc/ca.pem",
+            ClusterLocation(
+                nodes=(Address(host="one", port=6379),),
+                credentials=Credentials(password="secret"),
+                tls=Tls(ca_certs="/etc/ca.pem"),
+            ),
         ),
         ("embedded:/var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
         ("embedded:///var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
@@ -93,8 +131,21 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
         ("embedded:", "names no directory: write embedded:PATH"),
         ("embedded:a\0b", "names no directory"),
         ("embedded://host/path", "takes no host"),
-        ("redis+sentinel://a,b,c/mymaster", "not available yet: jobkit does not follow a failover"),
-        ("redis+cluster://a", "not available yet: jobkit does not spread"),
+        ("redis+sentinel://", "needs the service's name"),
+        ("redis+sentinel://a,b,c", "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"),
+        ("redis+sentinel:///jobs", "needs a host"),
+        ("redis+sentinel://a,,b/jobs", "needs a host: redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"),
+        ("redis+sentinel://a:port/jobs", "cannot be read"),
+        ("redis+sentinel://a,b:99999/jobs", "cannot be read"),
+        ("redis+sentinel://a,b@c/jobs@d", "odd place"),
+        ("redis+sentinel://a/jobs/one", "something else than a number"),
+        ("redis+sentinel://a/jobs?ssl_ca_certs=x", "write rediss+sentinel:// instead of redis+sentinel://"),
+        ("redis+sentinel://a/jobs?password=x", "Did you mean 'sentinel_password'"),
+        ("redis+sentinal://a/jobs", "Did you mean redis+sentinel:"),
+        ("redis+cluster:", "needs a host: redis+cluster://HOST:PORT,HOST:PORT"),
+        ("redis+cluster://a,b/1", "has database 0 only"),
+        ("redis+cluster://a?db=1", "unknown option 'db'"),
+        ("redis+cluster://a?partitions=0", "1 to 1024"),
     ],
 )
 def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
@@ -105,7 +156,13 @@ def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://ann:s3cret@h/1", "rediss://:s3cret@h", "unix://ann:s3cret@/run/v.sock"],
+    [
+        "redis://ann:s3cret@h/1",
+        "rediss://:s3cret@h",
+        "unix://ann:s3cret@/run/v.sock",
+        "redis+sentinel://ann:s3cret@h,i/jobs?sentinel_password=s3cret",
+        "redis+cluster://ann:s3cret@h,i",
+    ],
 )
 def test_password_is_in_no_text_of_a_location(url: str) -> None:
     location = parse(url)
@@ -125,6 +182,10 @@ def test_password_is_in_no_text_of_a_location(url: str) -> None:
         "redis://ann:[s3cret@h",
         "reddis://ann:s3cret@h",
         "redis+sentinel://ann:s3cret@h",
+        "redis+sentinel://ann:s3cret/x@h,i/jobs",
+        "redis+sentinel://ann:s3cret@h,i/jobs?sentinel_pasword=s3cret",
+        "redis+cluster://ann:s3cret@h,i:port",
+        "redis+cluster://ann:s3cret@h/s3cret",
         "unix://ann:s3cret@host/run",
         "redis://ann:s3cret@h/db",
         "redis://ann:s3cret@h?tiemout=1",
@@ -145,6 +206,10 @@ def test_password_is_in_no_refusal(url: str) -> None:
         "redis://h:1/2?partitions=4",
         "unix:///v.sock?db=1",
         "unix:///v.sock?db=1&partitions=4",
+        "redis+sentinel://h:1,i:2/jobs/0",
+        "rediss+sentinel://ann@[::1]:1/jobs/3?partitions=2",
+        "redis+cluster://h:1,i:2",
+        "redis+cluster://h:1?partitions=2",
         "embedded:/x",
     ],
 )

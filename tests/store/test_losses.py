@@ -1,13 +1,11 @@
 """Lost data: a store that comes back empty, or older, is told from one in which a run merely ended."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness
 from jobkit.store.replies import Admission, Lease, NoWork, Verdict
 from tests.store.world import World
-
-PROGRESS = b'{"done":3}'
 
 
 class Copy:
@@ -36,7 +34,7 @@ def lose_all(world: World) -> None:
 
 
 def reassert(world: World, lease: Lease, slot: str = "w/1") -> Verdict:
-    return world.execute(world.operations.reassert(lease, slot, PROGRESS))
+    return world.execute(world.operations.reassert(lease, slot))
 
 
 # Emptied --------------------------------------------------------------------------------------------------------------
@@ -53,8 +51,8 @@ def test_a_holder_asserts_its_run_in_an_emptied_store_and_settles_it(world: Worl
     after = world.record(lease.run_id)
     same = ("job", "queue", "key", "terms", "labels", "work", "created", "priority", "score", "token", "start", "owner")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
-    assert world.load(lease.run_id).snapshot.done == 3
     assert world.report(lease, 1, done=4).verdict is Verdict.OK
+    assert world.load(lease.run_id).snapshot.done == 4
     assert world.submit("k", interest="owner:bob").id == lease.run_id
     assert world.cancel(lease.run_id, "owner:bob").value == "left"  # ann still has her stake
     assert world.settle(lease, result=b"7") is Verdict.OK

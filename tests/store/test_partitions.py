@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
 from jobkit.errors import RunNotFound, StoreMisconfigured
-from jobkit.store.async_client import AsyncStore
 from jobkit.store.client import Store
 from jobkit.store.location import locate
 from jobkit.store.operations import Operation, Operations, new_run_id
 from jobkit.store.replies import Admission
-from tests.store import test_cancel, test_leases, test_submit, test_take
+from tests.store import (
+    test_cancel,
+    test_joining,
+    test_leases,
+    test_limits,
+    test_memo,
+    test_submit,
+    test_take,
+)
+from tests.store.clients import Client
 from tests.store.proxy import Proxy
 from tests.store.world import World, submission
 from tests.waiting import wait_until
@@ -26,9 +33,10 @@ if TYPE_CHECKING:
     from tests import servers
 
 THIRD = 2
+MODULES = (test_cancel, test_joining, test_leases, test_limits, test_memo, test_submit, test_take)
 SCENARIOS = {
     f"{module.__name__.rpartition('.')[2]}-{name}": scenario
-    for module in (test_cancel, test_leases, test_submit, test_take)
+    for module in MODULES
     for name, scenario in vars(module).items()
     if name.startswith("test_") and list(inspect.signature(scenario).parameters) == ["world"]
 }
@@ -51,7 +59,7 @@ class OperationsOfThird(Operations):
 def third(valkey: servers.Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The third of three partitions, as the world of a test."""
     monkeypatch.setattr("tests.store.world.new_run_id", lambda: new_run_id(THIRD))
-    for module in (test_cancel, test_leases, test_submit, test_take):
+    for module in MODULES:
         monkeypatch.setattr(module, "new_run_id", lambda: new_run_id(THIRD), raising=False)
     store = Store(locate(f"{valkey.url}?partitions=3"), Operations(namespace))
     world = World(redis.Redis.from_url(valkey.url, protocol=2), store, OperationsOfThird(namespace))
@@ -71,52 +79,17 @@ def test_what_holds_in_the_first_partition_holds_in_the_third(scenario: Callable
 # How many there are, and who they are ---------------------------------------------------------------------------------
 
 
-class AsyncClient:
-    """The async store, driven from outside its loop."""
-
-    def __init__(self, url: str, operations: Operations) -> None:
-        self._runner = asyncio.Runner()
-        self._store = AsyncStore(locate(url), operations)
-        self.operations = operations
-
-    def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        return self._runner.run(self._store.execute_all(operations))
-
-    def partitions(self) -> int:
-        return self._runner.run(self._store.partitions())
-
-    def secret(self) -> bytes:
-        return self._runner.run(self._store.secret())
-
-    def incarnation(self, partition: int = 0) -> str:
-        return self._runner.run(self._store.incarnation(partition))
-
-    def close(self) -> None:
-        self._runner.run(self._store.close())
-        self._runner.close()
-
-
-def sync_client(url: str, operations: Operations) -> Store:
-    return Store(locate(url), operations)
-
-
-Client = Store | AsyncClient
 Connect = Callable[..., Client]
 
 
-@pytest.fixture(params=[sync_client, AsyncClient], ids=["sync", "async"])
-def connect(request: pytest.FixtureRequest, valkey: servers.Server, namespace: str) -> Iterator[Connect]:
-    """A client of the namespace, whose URL names so many partitions."""
-    made: list[Client] = []
+@pytest.fixture
+def found(connect: Connect, valkey: servers.Server) -> Connect:
+    """A client whose URL names so many partitions."""
 
-    def connect(partitions: int | None = None, url: str = valkey.tcp_url) -> Client:
-        named = "" if partitions is None else f"?partitions={partitions}"
-        made.append(request.param(f"{url}{named}", Operations(namespace)))
-        return made[-1]
+    def found(partitions: int | None = None, url: str = valkey.tcp_url) -> Client:
+        return connect(url if partitions is None else f"{url}?partitions={partitions}")
 
-    yield connect
-    for client in made:
-        client.close()
+    return found
 
 
 @pytest.fixture
@@ -125,46 +98,46 @@ def raw(valkey: servers.Server) -> Iterator[Any]:
         yield raw
 
 
-def test_a_namespace_has_as_many_partitions_as_the_url_of_its_founder_names(connect: Connect) -> None:
-    assert [connect(partitions).partitions() for partitions in (4, None, 4)] == [4, 4, 4]
+def test_a_namespace_has_as_many_partitions_as_the_url_of_its_founder_names(found: Connect) -> None:
+    assert [found(partitions).partitions() for partitions in (4, None, 4)] == [4, 4, 4]
 
 
-def test_a_namespace_has_one_partition_unless_its_founder_names_another_number(connect: Connect) -> None:
-    assert [connect(partitions).partitions() for partitions in (None, 1)] == [1, 1]
+def test_a_namespace_has_one_partition_unless_its_founder_names_another_number(found: Connect) -> None:
+    assert [found(partitions).partitions() for partitions in (None, 1)] == [1, 1]
 
 
-def test_a_url_that_names_another_number_is_refused_with_advice(connect: Connect) -> None:
-    assert connect(4).partitions() == 4
-    other = connect(2)
+def test_a_url_that_names_another_number_is_refused_with_advice(found: Connect) -> None:
+    assert found(4).partitions() == 4
+    other = found(2)
     with pytest.raises(StoreMisconfigured, match=r"in 4 partitions, and its URL says partitions=2.*write partitions=4"):
         other.execute_all([_submission(other, 1)])
-    assert connect().partitions() == 4
+    assert found().partitions() == 4
 
 
 def test_a_namespace_that_was_founded_anew_with_another_number_is_refused_until_the_process_begins_anew(
-    connect: Connect, raw: Any, namespace: str, monkeypatch: pytest.MonkeyPatch
+    found: Connect, raw: Any, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobkit.store.partitions.OPEN_FOR", 0.0)
-    client, founder = connect(), connect(2)
+    client, founder = found(), found(2)
     founder.execute_all([_submission(founder, 1)])
     client.execute_all([_submission(client, 1)])
     raw.delete(*_keys(raw, namespace))
-    connect(3).partitions()
+    found(3).partitions()
     with pytest.raises(StoreMisconfigured, match="in 3 partitions, and had 2 when this process began"):
         client.execute_all([client.operations.list()])
 
 
-def test_who_knew_an_emptied_namespace_founds_it_as_it_was(connect: Connect, raw: Any, namespace: str) -> None:
-    connect(3).partitions()
-    client = connect()
+def test_who_knew_an_emptied_namespace_founds_it_as_it_was(found: Connect, raw: Any, namespace: str) -> None:
+    found(3).partitions()
+    client = found()
     client.execute_all([_submission(client, 2)])
     raw.delete(*_keys(raw, namespace))
     client.execute_all([client.operations.list()])
-    assert connect().partitions() == 3
+    assert found().partitions() == 3
 
 
-def test_all_have_the_secret_of_the_first_and_each_an_incarnation_of_its_own(connect: Connect) -> None:
-    first, second = connect(3), connect()
+def test_all_have_the_secret_of_the_first_and_each_an_incarnation_of_its_own(found: Connect) -> None:
+    first, second = found(3), found()
     assert first.secret() == second.secret()
     incarnations = [first.incarnation(partition) for partition in range(3)]
     assert [second.incarnation(partition) for partition in range(3)] == incarnations
@@ -172,9 +145,9 @@ def test_all_have_the_secret_of_the_first_and_each_an_incarnation_of_its_own(con
 
 
 def test_a_partition_that_lost_its_data_comes_back_as_another_and_the_others_stay(
-    connect: Connect, raw: Any, namespace: str
+    found: Connect, raw: Any, namespace: str
 ) -> None:
-    client = connect(3)
+    client = found(3)
     before = [client.incarnation(partition) for partition in range(3)]
     secret = client.secret()
     raw.delete(f"{{{namespace}:1}}:partition")
@@ -187,8 +160,8 @@ def test_a_partition_that_lost_its_data_comes_back_as_another_and_the_others_sta
 # Which one a run belongs to ------------------------------------------------------------------------------------------
 
 
-def test_operations_of_several_partitions_are_answered_in_the_order_asked(connect: Connect) -> None:
-    client = connect(4)
+def test_operations_of_several_partitions_are_answered_in_the_order_asked(found: Connect) -> None:
+    client = found(4)
     ids = [new_run_id(partition) for partition in (2, 0, 3, 0, 2, 1)]
     admitted = client.execute_all([client.operations.submit(submission(id=each)) for each in ids])
     assert [each.id for each in admitted] == ids
@@ -197,11 +170,11 @@ def test_operations_of_several_partitions_are_answered_in_the_order_asked(connec
 
 
 def test_operations_of_several_partitions_of_one_server_take_one_round_trip(
-    connect: Connect, valkey: servers.Server, raw: Any
+    found: Connect, valkey: servers.Server, raw: Any
 ) -> None:
     """No reply is given until all have been applied."""
     proxy = Proxy(valkey.port)
-    client = connect(4, f"redis://127.0.0.1:{proxy.port}")
+    client = found(4, f"redis://127.0.0.1:{proxy.port}")
     client.execute_all([_submission(client, partition) for partition in range(4)])
     ids = [new_run_id(partition) for partition in range(4)]
     asking = threading.Thread(
@@ -216,9 +189,9 @@ def test_operations_of_several_partitions_of_one_server_take_one_round_trip(
 
 
 def test_a_run_of_a_partition_that_is_not_there_is_not_found_and_founds_nothing(
-    connect: Connect, raw: Any, namespace: str
+    found: Connect, raw: Any, namespace: str
 ) -> None:
-    client = connect(2)
+    client = found(2)
     stranger = new_run_id(2)
     operations = client.operations
     for operation in (

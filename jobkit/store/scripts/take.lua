@@ -52,11 +52,11 @@ end
 local function best_unblocked(ARGV)
   for _ = 1, PARKED_AT_ONCE do
     local run = best(ARGV)
-    local limit = run and blocking(run)
+    local limit = run and blocking(run, true)
     if not limit then
       return run
     end
-    redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
+    leave_queue(run)
     park(run, limit)
     note(run)
     offer_room_of(run)
@@ -76,11 +76,13 @@ local function nothing_to_take(ARGV, key, held)
   return {'none', next_due()}
 end
 
+-- Whoever takes a run rings for the next one, once.
 local function wake_another(ARGV)
+  local woken = false
   for i = FIRST_QUEUE, #ARGV do
-    if redis.call('EXISTS', P .. 'ready:' .. ARGV[i]) == 1 then
-      return ring(ARGV[i])
-    end
+    local queue = ARGV[i]
+    to_ring[queue] = not woken and redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
+    woken = woken or to_ring[queue]
   end
 end
 
@@ -91,12 +93,12 @@ local function start(run, slot, lease_ms)
   put(run, 'lease', integer(terms(run).lease or lease_ms))
   put(run, 'sequence', '0')
   put(run, 'start', integer(run.start + 1))
-  put(run, 'started', integer(now))
+  put(run, 'started', now_text)
   if run.start ~= '1' then
     put(run, 'progress', UNTOUCHED)
   end
-  move(run, 'take')
   pace(run)
+  move(run, 'take')
   commit(run)
 end
 
