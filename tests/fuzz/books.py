@@ -120,11 +120,11 @@ def _sets(model: Model) -> dict[str, dict[str, float]]:
                 stands(run, f"ready:{run.kind.queue}", run.score / 1000)
             case "running":
                 stands(run, "leases", run.lease_end)
-                for limit, _ in run.kind.limits:
-                    if limit.startswith("m:"):
-                        stands(run, f"holders:{limit}", 0.0)
             case _:
                 stands(run, "forget", run.forget_at)
+        for limit in run.limits:
+            if run.id in model.places.holders(limit):
+                stands(run, f"holders:{limit}", 0.0)
         if run.abandon_at is not None:
             stands(run, "abandon", run.abandon_at)
         for owner, when in run.owners.items():
@@ -219,7 +219,7 @@ def _moves_on(line: str, stored: Stored) -> None:
     kind, name, queue = line.removeprefix("parked:").split(":")
     limit = f"{kind}:{name}"
     numbers = [_limits(stored.runs[run_id])[limit] for run_id in stored.sets[line] if run_id in stored.runs]
-    is_full = kind == "m" and len(stored.sets.get(f"holders:{limit}", {})) >= min(numbers, default=0)
+    is_full = kind != "r" and len(stored.sets.get(f"holders:{limit}", {})) >= min(numbers, default=0)
     ready = [run_id for run_id in stored.sets.get(f"ready:{queue}", {}) if run_id in stored.runs]
     is_offered = any(limit in _limits(stored.runs[run_id]) for run_id in ready)
     will_be = limit in stored.sets.get("paced", {})
@@ -266,7 +266,7 @@ def _points_rightly(name: str, names: Pairs, stored: Stored) -> None:
         return
     assert stored.ttl[name] > 0, f"{name} has no end"
     memo = stored.runs.get(names.get("memo", ""))
-    assert not memo or "result" in memo, f"I8: {name} names a memo without a value"
+    assert not memo or memo["state"] != "succeeded" or "result" in memo, f"I8: {name} names a memo without a value"
 
 
 def _holds_rightly(name: str, holds: Pairs, stored: Stored) -> None:
@@ -340,7 +340,9 @@ def _heard(model: Model, stored: Stored, changed: list[str], published: list[tup
     assert sorted(told) == sorted((f"worker:{worker}", text) for worker, text in model.told), (
         f"workers were told {told}"
     )
-    for queue in model.places.rung:
+    invalidated = [text for channel, text in published if channel.endswith(":invalidated")]
+    assert invalidated == model.invalidated, f"invalidated is published as {invalidated}, not {model.invalidated}"
+    for queue in [queue for queue in model.places.rung if model.places.ready(queue)]:
         assert stored.numbers.get(f"bell:{queue}", 0) > 0, f"there is new work in {queue}, and no marker on its bell"
     for name, number in stored.numbers.items():
         assert not name.startswith("bell:") or number <= MOST_MARKERS, f"{name} holds {number} markers"

@@ -31,6 +31,7 @@ class Kind:
     abandon_after: int | None = None
     max_queued: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
+    fair_share: bool = False
 
     def __repr__(self) -> str:
         return self.name
@@ -54,6 +55,10 @@ class Submit:
     at: int | None = None
     tags: tuple[str, ...] = ()
     work: str = "{}"
+
+    @property
+    def limits(self) -> tuple[tuple[str, int], ...]:
+        return ((f"s:{self.owner}", 1), *self.kind.limits) if self.kind.fair_share else self.kind.limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +104,10 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Reassert:
-    """`lease` is what the holder was told when it took the run."""
+    """`lease` is what the holder was told when it took the run; no slot is named by who only has to settle it."""
 
     slot: str
     lease: Leased
-    done: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +270,7 @@ class Kept:
     kind: Kind
     key: str
     shared: bool
+    limits: tuple[tuple[str, int], ...]
     labels: tuple[str, ...]
     priority: int
     score: int

@@ -18,10 +18,12 @@ DEBOUNCED = Kind(
 )
 PLAIN = Kind(name="plain", max_queued=4)
 PAIRED = Kind(name="paired", limits=(TWO, PACE), abandon_after=4_000)
+FAIR = Kind(name="fair", fair_share=True)
+FAIR_TWO = Kind(name="fairer", fair_share=True, limits=(TWO,), queue="slow")
 BOTH = Kind(name="both", limits=(ONE, TWO), keep=1)
 
 SHARED = {"red": MEMO, "blue": LONELY, "green": THROTTLED, "grey": DEBOUNCED}
 """By cache key."""
-UNSHARED = (PLAIN, PLAIN, PAIRED, BOTH)
+UNSHARED = (PLAIN, PLAIN, PAIRED, BOTH, FAIR, FAIR_TWO)
 """Of no cache key."""
 TAGS = ("eu", "us")

@@ -17,10 +17,10 @@ Where the texts are silent, this is what was decided:
 * A refresh starts when its submission would have started: `at`, `after`, throttle and debounce are heeded.
 * A submission of no key, or that reuses nothing, is bounded by `max_queued` as any other.
 * The key of a run that is cancelled keeps `began`: what was admitted counts for the throttle, whatever became of it.
-* To invalidate a key unpoints also a run that has not begun.
 * An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too, and
   is counted anew by who joins it, not by a resend.
 * Of those who own a run, the last to submit has the stake in it that is made anew after a loss.
+* A run that is made anew after a loss is not joined if any key was invalidated since it began: it may have been its own.
 * A submission that began a refresh and is sent again decides anew, but makes no second run.
 * To take a second run is to leave the first: a slot writes to one run only.
 """
@@ -68,14 +68,12 @@ from tests.fuzz.calls import (
     Swept,
     Take,
 )
-from tests.fuzz.places import Places
+from tests.fuzz.places import HEAD_START, Places
 from tests.fuzz.runs import ENDED, REFRESH, Pointer, Run, Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAD_START = 60_000_000
-"""µs one step of priority is worth."""
 SILENCE = 30_000
 """ms without a heartbeat after which a worker is not counted."""
 SLOT_LIFE = 3_000
@@ -101,7 +99,9 @@ class Model:
         self.strays: dict[str, int] = {}
         self.forgotten: set[str] = set()
         self.places = Places(self.runs)
+        self.barred = 0
         self.told: list[tuple[str, str]] = []
+        self.invalidated: list[str] = []
 
     @property
     def now(self) -> int:
@@ -111,6 +111,7 @@ class Model:
         """What the store answers to this call at this moment; None to an accident. (Copies are the walk's affair.)"""
         self.now_us = now_us
         self.told.clear()
+        self.invalidated.clear()
         self.places.rung.clear()
         performers: dict[type[Event], Callable[..., Answer]] = {
             Submit: self.submit, SubmitMany: self.submit_many, Take: self.take, Report: self.report,
@@ -207,9 +208,13 @@ class Model:
         """A new run. With a cache key it is the one to join from now on, and whatever was so before is superseded."""
         shared = asked.key != "" and asked.reuse != "none"
         labels = (f"job:{asked.kind.name}", *(f"tag:{tag}" for tag in asked.tags))
-        run = Run(asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared)
+        run = Run(
+            asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared,
+            dict(asked.limits),
+        )  # fmt: skip
         run.interests[interest] = True
         self.runs[run.id] = run
+        self.strays.pop(run.id, None)
         self._own(run, asked)
         starts = [_asked_start(asked, self.now)]
         if shared:
@@ -306,15 +311,15 @@ class Model:
         run.start += 1
         run.started = self.now
         run.done = 0
-        self._enter(run, "running", taken=True)
         self.places.started(run, self.now_us)
+        self._enter(run, "running")
 
     def _lease(self, run: Run) -> Leased:
         assert run.token is not None
         watched = run.watched is not None and run.watched > self.now
         kept = Kept(
             kind=run.kind, key=run.key, shared=run.shared, labels=run.labels, priority=run.priority, score=run.score,
-            created=run.created, owner=run.owner, work=run.work,
+            created=run.created, owner=run.owner, work=run.work, limits=tuple(run.limits.items()),
         )  # fmt: skip
         restored = self._restored(run)
         return Leased(run.id, run.token, self.incarnation, run.start, run.lease, run.work, watched, restored, kept)
@@ -444,8 +449,9 @@ class Model:
         assert lease.kept is not None
         kept = lease.kept
         run = Run(
-            lease.id, kept.kind, kept.key, kept.labels, kept.priority, kept.work, kept.created, kept.owner, kept.shared
-        )
+            lease.id, kept.kind, kept.key, kept.labels, kept.priority, kept.work, kept.created, kept.owner,
+            kept.shared, dict(kept.limits),
+        )  # fmt: skip
         run.score = kept.score
         run.interests[f"owner:{kept.owner}" if kept.owner else f"ticket:{lease.id}"] = True
         if kept.owner:
@@ -453,7 +459,7 @@ class Model:
         self.runs[run.id] = run
         self._renew_abandonment(run)
         pointer = self.pointers.setdefault(run.key, Pointer()) if run.shared else None
-        if pointer and not self.kept(pointer.live):
+        if pointer and not self.kept(pointer.live) and lease.token > self.barred:
             pointer.live = run.id
         return run
 
@@ -461,8 +467,9 @@ class Model:
         lease = asked.lease
         self.clock = max(self.clock, lease.token)
         run.token, run.slot, run.start, run.lease = lease.token, asked.slot, lease.start, lease.duration
-        run.started, run.sequence, run.done = self.now, 0, asked.done
-        self.slots[asked.slot] = Slot(run.id, run.token, self.slots.get(asked.slot, Slot()).nonce)
+        run.started, run.sequence = self.now, 0
+        if asked.slot:
+            self.slots[asked.slot] = Slot(run.id, run.token, self.slots.get(asked.slot, Slot()).nonce)
         self._enter(run, "running")
 
     # Ending, cancelling, invalidating ---------------------------------------------------------------------------------
@@ -489,18 +496,24 @@ class Model:
         run.cancelling = True
         run.abandon_at = None
         if run.state == "running":
-            assert run.slot is not None
             self._unpoint(run)
-            self.told.append((run.slot.partition("/")[0], f"{run.slot} {run.id} {run.token}"))
+            if run.slot:
+                self.told.append((run.slot.partition("/")[0], f"{run.slot} {run.id} {run.token}"))
         else:
             self._enter(run, "cancelled")
 
     def invalidate(self, asked: Invalidate) -> None:
         stamp = self._tick()
+        self.invalidated.append(f"key:{asked.key}" if asked.key else asked.label)
         if asked.label:
             self.stamps[asked.label] = stamp
             return
-        live = self.kept(self.pointers.get(asked.key, Pointer()).live)
+        self.barred = stamp
+        pointer = self.pointers.get(asked.key, Pointer())
+        live = self.kept(pointer.live)
+        if live and live.start == 0:
+            pointer.memo = pointer.failed = None
+            return
         if live:
             live.barred = stamp
             live.checkpoint = None
@@ -719,7 +732,7 @@ class Model:
         self._vacate(run)
         run.voided, run.token = run.token, self._tick()
 
-    def _enter(self, run: Run, state: str, *, taken: bool = False) -> None:
+    def _enter(self, run: Run, state: str) -> None:
         """The one place where a state changes, and what follows from it."""
         before, was_parked = run.state, run.parked
         run.state, run.since, run.parked = state, self.now, None
@@ -727,12 +740,10 @@ class Model:
             self._extend(run)
         if state in ENDED:
             self._end(run)
-        if before == "running":
-            self.places.left_running(run, self.now_us)
-        if before == "queued" and was_parked is None and not taken:
-            self.places.left_ready_untaken(run, self.now_us)
         if state == "queued":
             self.places.enter(run, self.now_us)
+        if before == "running" or (before == "queued" and was_parked is None):
+            self.places.made_room(run, self.now_us)
 
     def _end(self, run: Run) -> None:
         run.finished = self.now

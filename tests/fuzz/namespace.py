@@ -52,6 +52,7 @@ class Namespace:
         assert not isinstance(loaded, Exception), f"the server refuses the library: {loaded}"
         self._clock, self._read = clock.decode(), read.decode()
         self._wire.listen(f"{self._prefix}*")
+        self._wire.listen(self._operations.invalidations_channel())
         self._incarnations: list[str] = []
         self._leases: dict[tuple[str, int], answered.Lease] = {}
         self._copy: list[tuple[bytes, bytes, int]] = []
@@ -89,7 +90,7 @@ class Namespace:
 
     def _command(self, operation: Operation[Any]) -> Command:
         name = operation.function.replace(LIBRARY.name, self._library.name)
-        return ("FCALL", name, 1, operation.key, *operation.arguments)
+        return ("FCALL", name, *operation.command()[2:])
 
     # Calls ------------------------------------------------------------------------------------------------------------
 
@@ -151,7 +152,7 @@ class Namespace:
 
     def _reassert(self, call: calls.Reassert) -> Any:
         lease = self._leases[call.lease.id, call.lease.token]
-        return self._operations.reassert(lease, call.slot, _progress(call.done)), str
+        return self._operations.reassert(lease, call.slot), str
 
     def _open(self, call: calls.Open) -> Any:
         witness = Witness(ELSEWHERE if call.elsewhere else self._server, str(call.token))
@@ -250,7 +251,7 @@ def _submission(call: calls.Submit) -> Submission:
         start=str(call.at) if call.at is not None else f"+{call.delay}" if call.delay else "",
         interest=call.interest if call.owner else "",
     )
-    limits = " ".join(f"{name} {number}" for name, number in kind.limits)
+    limits = " ".join(f"{name} {number}" for name, number in call.limits)
     return Submission(
         id=call.id, conditions=conditions, key=call.key, limits=limits, work=work_of(kind.name, "1", call.work.encode())
     )
@@ -335,7 +336,7 @@ def _loaded(loaded: Any) -> Answer:
 
 
 def _listed(page: Any) -> Answer:
-    return tuple(snapshot.id for snapshot in page.snapshots)
+    return tuple(snapshot.id for _, snapshot in page.rows)
 
 
 def _milliseconds(seconds: float | None) -> int | None:

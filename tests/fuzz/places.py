@@ -1,9 +1,10 @@
 """Where queued runs stand in the model: ready to be taken, or parked under a limit that has no room for them.
 
-A limit is `m:…` (so many runs at once: its holders are the running ones) or `r:…` (so many µs between starts: `free_at`
-is the moment before which none may start). A run that becomes queued is parked under the first of its limits that
-blocks it. Taking never skips over a blocked run: it parks it and looks on. Whenever a limit may have room again it is
-*offered*: of each queue the best parked runs become ready, as many as there is room for.
+A limit is `m:…` (so many runs at once: its holders are the running ones), `r:…` (so many µs between starts: `free_at` is
+the moment before which none may start), or `s:…` (so many runs of one owner stand in the queue before their first start:
+its holders are the ready ones). A run that becomes queued is parked under the first of its limits that blocks it. Taking
+never skips over a blocked run: it parks it and looks on. Whenever a limit may have room again it is *offered*: of each
+queue the best parked runs become ready, as many as there is room for.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
     from tests.fuzz.runs import Run
 
+HEAD_START = 60_000_000
+"""µs one step of priority is worth."""
+NOWHERE = ""
+"""What a run is parked under while its place is looked for; None is the queue itself."""
 AT_ONCE = 32
 """How many runs one take parks, and one offer moves; then the rest waits for the next who looks."""
 
@@ -46,33 +51,35 @@ class Places:
         return line.index(run) + 1
 
     def holders(self, limit: str) -> list[str]:
-        return [run.id for run in self.runs.values() if run.state == "running" and limit in dict(run.kind.limits)]
+        return [run.id for run in self.runs.values() if limit in run.limits and _holds(run, limit)]
 
     def length(self, queue: str) -> int:
         """What `max_queued` bounds: parked runs count too."""
         return sum(1 for _ in self._queued(queue))
 
-    def blocking(self, run: Run, now_us: int) -> str | None:
-        """The first of the run's limits that lets it not start now."""
-        return next((name for name, number in run.kind.limits if self._room(name, number, now_us) < 1), None)
+    def blocking(self, run: Run, now_us: int, *, has_its_turn: bool = False) -> str | None:
+        """The first of the run's limits that lets it not go on now. A share is for its first way into the queue."""
+        for name, number in run.limits.items():
+            is_over = name.startswith("s:") and (has_its_turn or run.start > 0)
+            if not is_over and self._room(name, number, now_us) < 1:
+                return name
+        return None
 
     # What happens -----------------------------------------------------------------------------------------------------
 
     def enter(self, run: Run, now_us: int) -> None:
         """The run has become queued."""
+        run.parked = NOWHERE
         self._place(run, self.blocking(run, now_us))
 
-    def left_running(self, run: Run, now_us: int) -> None:
-        """The run holds none of its limits any more."""
-        self._offer_all([name for name, _ in run.kind.limits], now_us)
-
-    def left_ready_untaken(self, run: Run, now_us: int) -> None:
-        """The run was ready, and what it might have used is free for others."""
-        self._offer_all([name for name, _ in run.kind.limits], now_us)
+    def made_room(self, run: Run, now_us: int) -> None:
+        """The run was running, or ready, and is so no more: what it took up is free for others."""
+        for name in run.limits:
+            self._offer(name, now_us)
 
     def started(self, run: Run, now_us: int) -> None:
-        """The run was taken: its rates allow the next start one interval later, and parked runs wait for that."""
-        for name, number in run.kind.limits:
+        """The run is taken: its rates allow the next start one interval later, and parked runs wait for that."""
+        for name, number in run.limits.items():
             if name.startswith("r:"):
                 self.free_at[name] = max(self.free_at.get(name, 0), now_us) + number
                 self._pace(name)
@@ -91,11 +98,11 @@ class Places:
             if not heads:
                 return None
             run = min(heads, key=lambda head: head[:2])[2]
-            blocking = None if run.evicted else self.blocking(run, now_us)
+            blocking = None if run.evicted else self.blocking(run, now_us, has_its_turn=True)
             if blocking is None:
                 return run
             self._place(run, blocking)
-            self._offer_all([name for name, _ in run.kind.limits if name != blocking], now_us)
+            self.made_room(run, now_us)
         raise AssertionError(f"more than {AT_ONCE} blocked runs: the walk is to keep its queues shorter")
 
     # Steps of these ---------------------------------------------------------------------------------------------------
@@ -108,9 +115,9 @@ class Places:
         return sorted(runs, key=lambda run: (run.score, run.id))
 
     def _room(self, name: str, number: int, now_us: int) -> int:
-        if name.startswith("m:"):
-            return number - len(self.holders(name))
-        return int(self.free_at.get(name, 0) <= now_us)
+        if name.startswith("r:"):
+            return int(self.free_at.get(name, 0) <= now_us)
+        return number - len(self.holders(name))
 
     def _place(self, run: Run, limit: str | None) -> None:
         run.parked = limit
@@ -120,22 +127,31 @@ class Places:
             self._pace(limit)
 
     def _pace(self, name: str) -> None:
-        """At the first ms in which the rate lets one start."""
+        """At the first ms in which the rate lets one start; an earlier moment stays, and finds out then."""
         if any(run.parked == name for run in self.runs.values()):
-            self.paced[name] = -(-self.free_at[name] // 1000)
-
-    def _offer_all(self, names: Sequence[str], now_us: int) -> None:
-        for name in names:
-            self._offer(name, now_us)
+            moment = -(-self.free_at[name] // 1000)
+            self.paced[name] = min(moment, self.paced.get(name, moment))
 
     def _offer(self, name: str, now_us: int) -> None:
         queues = sorted({run.kind.queue for run in self.runs.values() if run.parked == name})
         for queue in queues:
             moved = 0
             for run in self.parked(name, queue):
-                if moved >= self._room(name, dict(run.kind.limits)[name], now_us):
+                if moved >= self._room(name, run.limits[name], now_us):
                     break
+                run.parked = NOWHERE
+                if name.startswith("s:"):  # its turn comes now, behind those of others
+                    run.score = now_us - run.priority * HEAD_START
                 self._place(run, self.blocking(run, now_us))
                 moved += run.parked is None
         if name.startswith("r:") and self.free_at.get(name, 0) > now_us:
             self._pace(name)
+
+
+def _holds(run: Run, limit: str) -> bool:
+    match limit[:2]:
+        case "m:":
+            return run.state == "running"
+        case "s:":
+            return run.state == "queued" and run.parked is None and run.start == 0
+    return False

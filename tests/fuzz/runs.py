@@ -26,6 +26,7 @@ class Run:
     created: int
     owner: str
     shared: bool
+    limits: dict[str, int]
     score: int = 0
     state: str = "unknown"
     since: int = 0

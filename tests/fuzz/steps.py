@@ -81,7 +81,7 @@ class Steps:
             self.submit: 17, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
             self.cancel: 6, self.sweep: 12, self.load: 4, self.owned: 1, self.list: 1, self.retire: 0.3,
             self.submit_many: 1, self.invalidate: 1, self.reassert: 5, self.open: 1,
-            self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7,
+            self.fresh_during_refresh: 3, self.hit_near_its_end: 8, self.invalidate_with_checkpoint: 0.7,
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.evict: 0.7, self.expire: 4,
             self.pop_marker: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
@@ -204,7 +204,7 @@ class Steps:
         if not told and self.random.random() < 0.7:
             return []
         choice = told if told and self.random.random() < 0.9 else [*self.crowd.holding(), *self.crowd.old]
-        calls = [Reassert(held.slot, held.lease, held.done) for held in self._some(choice)]
+        calls = [Reassert(held.slot, held.lease) for held in self._some(choice)]
         return [call for call in calls if self._may_come(call, model)]
 
     def open(self, _model: Model) -> Step:
@@ -282,6 +282,12 @@ class Steps:
         keys = [run.key for run in model.runs.values() if run.key and REFRESH in run.interests and not run.ended]
         return [self._submission(model, key, "fresh") for key in self._some(keys)]
 
+    def hit_near_its_end(self, model: Model) -> Step:
+        """A memo is fresh, and to be made anew."""
+        runs = [run for run in model.runs.values() if run.refresh_at is not None and run.fresh_until is not None]
+        keys = [run.key for run in runs if (run.refresh_at or 0) <= model.now < (run.fresh_until or 0)]
+        return [self._submission(model, key, "any") for key in self._some(keys)]
+
     def invalidate_with_checkpoint(self, model: Model) -> Step:
         """What a start wrote before an invalidation, and what it writes after, is not gone on from."""
         for held in self._some(self.crowd.holding()):
@@ -316,7 +322,7 @@ class Steps:
     def evict(self, model: Model) -> Step:
         """Of a run without owners and places: what lists it by those can not be told that it is gone."""
         runs = [run for run in model.runs.values() if not run.evicted and not run.owners]
-        return [Evict(run.id) for run in self._some([run for run in runs if run.ended or not run.kind.limits])]
+        return [Evict(run.id) for run in self._some([run for run in runs if run.ended or not run.limits])]
 
     def expire(self, _model: Model) -> Step:
         return [Expire()]
