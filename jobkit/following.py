@@ -3,8 +3,9 @@
 `following` is a generator: it yields a `Snapshot` to hand on, an `Operation` to execute or how long to `Listen`, and is
 sent the answer. A publication is news at once; every `AUDIT` seconds, and after every gap, the run itself is read.
 
-When a run is not there any more, its store may have lost it. That is proven by another incarnation; then the run's
-worker has its turn to assert it, and after that whoever submitted it does so again, once, under the same id.
+When a run is not there any more, its store may have lost it. That is proven when it was seen less than `keep_for` ago,
+for so long it would be kept, or by another incarnation. Then the run's worker has its turn to assert it, and after that
+whoever submitted it does so again, once, under the same id.
 """
 
 from __future__ import annotations
@@ -38,10 +39,17 @@ class Listen(msgspec.Struct, frozen=True):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """How a run came to be: what it was submitted with, and to which incarnation of the store."""
+    """How a run came to be: what it was submitted with, when (s, monotonic), and to which incarnation of the store."""
 
     submission: Submission
     incarnation: str
+    submitted_at: float
+    keep_for: float
+
+    def again(self, run_id: str) -> Submission:
+        """The same under this id, with the same stake: it may have been joined."""
+        conditions = msgspec.structs.replace(self.submission.conditions, interest=self.submission.interest)
+        return msgspec.structs.replace(self.submission, id=run_id, conditions=conditions)
 
 
 Step = Snapshot | Operation[Any] | Listen
@@ -62,16 +70,17 @@ def following(
     load = operations.load(run_id, watch=2 * AUDIT, interest=interest)
     last: Snapshot | None = None
     heard: bytes | None = None
-    read_at = 0.0
+    read_at, seen_at = 0.0, origin.submitted_at if origin else 0.0
     while True:
         if heard is not None and time.monotonic() < read_at:
             newest = Snapshot.from_json(heard)
         else:
             loaded = yield load
             if isinstance(loaded, RunNotFound):
-                loaded = yield from _recovered(operations, load, run_id, origin, loaded)
+                loaded = yield from _recovered(operations, load, run_id, origin, seen_at, loaded)
                 origin = None
             newest, read_at = loaded.snapshot, time.monotonic() + AUDIT
+        seen_at = time.monotonic()
         if last is None or newest.order > last.order:
             last = newest
             yield newest
@@ -82,10 +91,18 @@ def following(
 
 
 def _recovered(
-    operations: Operations, load: Operation[Loaded], run_id: str, origin: Origin | None, missing: RunNotFound
+    operations: Operations,
+    load: Operation[Loaded],
+    run_id: str,
+    origin: Origin | None,
+    seen_at: float,
+    missing: RunNotFound,
 ) -> Generator[Step, Any, Loaded]:
     """The run again, if its store has lost it; else the error."""
-    if origin is None or (yield operations.open(partition_of(run_id))).incarnation == origin.incarnation:
+    if origin is None:
+        raise missing
+    forgotten = time.monotonic() - seen_at >= origin.keep_for
+    if forgotten and (yield operations.open(partition_of(run_id))).incarnation == origin.incarnation:
         raise missing
     give_up = time.monotonic() + HOLDERS_TURN
     while time.monotonic() < give_up:
@@ -93,7 +110,7 @@ def _recovered(
         loaded: Loaded | RunNotFound = yield load
         if not isinstance(loaded, RunNotFound):
             return loaded
-    yield operations.submit(msgspec.structs.replace(origin.submission, id=run_id))
+    yield operations.submit(origin.again(run_id))
     loaded = yield load
     if isinstance(loaded, RunNotFound):
         raise loaded

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
@@ -313,18 +314,21 @@ class JobKit:
     def _run(
         self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int = 0
     ) -> Run[R]:
+        spec, admission = spec_of(job), admitted.admission
         run: Run[R] = Run(
             admitted.id,
             self,
-            spec_of(job),
-            admission=admitted.admission,
-            interest=submission.interest if admitted.admission in _WITH_A_STAKE else "",
+            spec,
+            admission=admission,
+            interest=submission.interest if admission in _WITH_A_STAKE else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=Origin(submission, known.incarnations[partition_of(admitted.id)]),
+            origin=Origin(
+                submission, known.incarnations[partition_of(admitted.id)], time.monotonic(), spec.options.keep_for
+            ),
         )
-        if spec_of(job).options.l1_ttl is not None and admitted.admission is Admission.CACHED and not run.refresh_id:
-            self._clients.l1().put(spec_of(job), run, submission, admitted, asked_at)
+        if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
+            self._clients.l1().put(spec, run, submission, admitted, asked_at)
         return run
 
     def _runs(self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]], known: Partitions) -> list[Run[R]]:

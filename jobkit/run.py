@@ -53,6 +53,8 @@ class Kit(Protocol):
 class Run(Generic[R]):
     """One run of a job. `admission` is what `submit` decided; None for a handle made from an id."""
 
+    __slots__ = ("_answered", "_origin", "_spec", "admission", "id", "interest", "kit", "refresh_id")
+
     def __init__(
         self,
         run_id: str,

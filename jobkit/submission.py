@@ -81,11 +81,6 @@ def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Con
     spec = spec_of(job)
     if isinstance(job, type):
         raise BadArguments(f"{spec.name} is a class: submit a job made from it, {job.__name__}(…).")
-    if not spec.importable:
-        raise BadJob(
-            f"{spec.name} is defined inside a function, where no worker can import it: move the class to the top of "
-            "its module, or perform it here with kit.perform(job)."
-        )
     usual = _usual_conditions(spec, partitions)
     return usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
 
@@ -104,7 +99,7 @@ def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: 
         conditions=conditions,
         key=key or "",
         limits=_limits(spec, checked, conditions.share) if spec.limits or conditions.share else "",
-        work=work_of(spec.name, spec.cache_version, arguments),
+        work=conditions.work + arguments,
     )
 
 
@@ -181,6 +176,11 @@ def interest_of(owner: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
+    if not spec.importable:
+        raise BadJob(
+            f"{spec.name} is defined inside a function, where no worker can import it: move the class to the top of "
+            "its module, or perform it here with kit.perform(job)."
+        )
     options = spec.options
     return Conditions(
         job=msgspec.json.encode(spec.name).decode(),
@@ -189,6 +189,7 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
         labels=_labels(spec.name, options.tags),
         priority=options.priority,
         share=share_of(options.queue, "") if options.fair_share else "",
+        work=work_of(spec.name, spec.cache_version, b""),
     )
 
 

@@ -98,6 +98,14 @@ class Server:
         kept.rename(self.directory / "appendonlydir")
         self.start()
 
+    def written(self) -> int:
+        """Bytes in the append-only file."""
+        return self._append_only_file().stat().st_size
+
+    def truncate(self, size: int) -> None:
+        """The killed server has written no more than this, as after a power cut: what was not flushed is gone."""
+        os.truncate(self._append_only_file(), size)
+
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Frozen, as by a network that swallows everything; connections stay open."""
@@ -118,6 +126,10 @@ class Server:
         if self._process is not None:
             self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _append_only_file(self) -> Path:
+        """The part that grows."""
+        return max((self.directory / "appendonlydir").glob("*.incr.aof"), key=lambda path: path.stat().st_mtime)
 
     def _command(self) -> list[str]:
         options = {

@@ -19,15 +19,16 @@ async def await_until(
     condition: Callable[[], object | Awaitable[object]],
     message: str,
     timeout: float = 10.0,  # noqa: ASYNC109  the failure must carry the message
+    pause: float = _PAUSE,
 ) -> None:
-    """`wait_until` for a running event loop; the condition may be async."""
+    """`wait_until` for a running event loop; the condition may be async, and is looked at every `pause` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         held = condition()
         if await held if isinstance(held, Awaitable) else held:
             return
         _check(deadline, message, timeout)
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(pause)
 
 
 def _check(deadline: float, message: str, timeout: float) -> None:

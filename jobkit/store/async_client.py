@@ -17,8 +17,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed
-from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
+from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out, values_at_once
 from jobkit.store.location import TcpLocation
+from jobkit.store.operations import sole_partition
 from jobkit.store.partitions import Partitions
 from jobkit.store.subscriptions import Subscriptions
 from jobkit.store.topology import Routes
@@ -58,7 +59,10 @@ class AsyncStore:
 
     async def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """Carry out several, those of one server in one round trip; those of one partition in this order."""
-        return checked(await self._carry_out(conversation(operations, self.known, self._patience)))
+        values = await self._at_once(operations)
+        if values is None:
+            values = checked(await self._carry_out(conversation(operations, self.known, self._patience)))
+        return values
 
     async def execute_each(self, operations: Sequence[Operation[T]], patience: float) -> list[T | StoreError]:
         """As `execute_all`, but an operation that could not be carried out within `patience` has its error as value."""
@@ -101,6 +105,15 @@ class AsyncStore:
         await self.subscriptions.close()
         for server in self._routes.servers():
             await server.close()
+
+    async def _at_once(self, operations: Sequence[Operation[Any]]) -> list[Any] | None:
+        """What nearly always will do: of one partition, that is open, on a server that is known."""
+        partition = sole_partition(operations)
+        server = None if partition is None else self._routes.known_to(partition)
+        if server is None:
+            return None
+        answer = await server.exchange([operation.command() for operation in operations])
+        return values_at_once(operations, answer, self.known)
 
     async def _carry_out(self, talk: Conversation[T]) -> T:
         answers: Answers | None = None

@@ -12,8 +12,18 @@ from redis.retry import Retry
 from jobkit.errors import StoreUnavailable
 from jobkit.store.bells import first_ring
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
-from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
+from jobkit.store.conversation import (
+    Pause,
+    Send,
+    checked,
+    conversation,
+    joined,
+    opening,
+    shared_out,
+    values_at_once,
+)
 from jobkit.store.location import MOST_PARTITIONS, TcpLocation
+from jobkit.store.operations import sole_partition
 from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
@@ -51,7 +61,10 @@ class Store:
 
     def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
         """Carry out several, those of one server in one round trip; those of one partition in this order."""
-        return checked(self._carry_out(conversation(operations, self.known, self._patience)))
+        values = self._at_once(operations)
+        if values is None:
+            values = checked(self._carry_out(conversation(operations, self.known, self._patience)))
+        return values
 
     def together(self, partitions: Collection[int]) -> bool:
         """Whether one round trip is known to reach them all."""
@@ -101,6 +114,15 @@ class Store:
     def close(self) -> None:
         for server in self._routes.servers():
             server.close()
+
+    def _at_once(self, operations: Sequence[Operation[Any]]) -> list[Any] | None:
+        """What nearly always will do: of one partition, that is open, on a server that is known."""
+        partition = sole_partition(operations)
+        server = None if partition is None else self._routes.known_to(partition)
+        if server is None:
+            return None
+        answer = server.commands.exchange([operation.command() for operation in operations])
+        return values_at_once(operations, answer, self.known)
 
     def _carry_out(self, talk: Conversation[T]) -> T:
         answers: Answers | None = None

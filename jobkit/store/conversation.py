@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.02
-LONGEST_PAUSE = 1.0
+LONGEST_PAUSE = 0.5
 
 _PASSING = (
     redis_errors.ConnectionError,
@@ -94,17 +94,20 @@ def conversation(
     asked: dict[int, list[Operation[Any]]] = {}
     for operation in operations:
         asked.setdefault(operation.partition, []).append(operation)
-    answers: Answers | None = None
-    if len(asked) == 1 and partitions.is_open(operations[0].partition):  # nearly always, and kept short for that
-        partition = operations[0].partition
-        answers = yield Send({partition: [operation.command() for operation in operations]})
-        assert answers is not None
-        answer = answers[partition]
-        if isinstance(answer, list) and first_error(answer) is None:
-            return _values(operations, answer, partitions)
-    settled = yield from _talk_through(asked, partitions, patience, answers)
+    settled = yield from _talk_through(asked, partitions, patience)
     left = {partition: iter(_values(asked[partition], answer, partitions)) for partition, answer in settled.items()}
     return [next(left[operation.partition]) for operation in operations]
+
+
+def values_at_once(operations: Sequence[Operation[Any]], answer: Answer, partitions: Partitions) -> list[Any] | None:
+    """The values, if a first try was answered as it nearly always is; None where there is something to talk about.
+
+    After any trouble the partition has to be opened again.
+    """
+    if first_error(answer) is not None:
+        partitions.close(operations[0].partition)
+        return None
+    return _values(operations, cast("list[Any]", answer), partitions)
 
 
 def opening(partition: int, partitions: Partitions, patience: float) -> Conversation[None]:
@@ -151,7 +154,10 @@ def first_error(answer: Answer) -> Exception | None:
     """What went wrong first, if anything did."""
     if isinstance(answer, Exception):
         return answer
-    return next((reply for reply in answer if isinstance(reply, Exception)), None)
+    for reply in answer:
+        if isinstance(reply, Exception):
+            return reply
+    return None
 
 
 def backoff() -> Generator[float, None, None]:
@@ -163,9 +169,10 @@ def backoff() -> Generator[float, None, None]:
 
 
 def _talk_through(
-    asked: Mapping[int, list[Operation[Any]]], partitions: Partitions, patience: float, answers: Answers | None = None
+    asked: Mapping[int, list[Operation[Any]]], partitions: Partitions, patience: float
 ) -> Conversation[dict[int, list[Any] | StoreError]]:
-    """What each partition has answered in the end; `answers` are those to a first try, with trouble."""
+    """What each partition has answered in the end."""
+    answers: Answers | None = None
     talk = _Talk(asked, partitions)
     give_up_at = time.monotonic() + patience
     pauses = backoff()
@@ -187,9 +194,12 @@ def _values(operations: Sequence[Operation[Any]], answer: list[Any] | StoreError
         return [answer] * len(operations)
     values = [operation.read(reply) for operation, reply in zip(operations, answer, strict=True)]
     for value in values:
-        if isinstance(value, Lease | Renewals):
+        if type(value) in _WITH_TOKENS:
             partitions.witness(operations[0].partition, value)
     return values
+
+
+_WITH_TOKENS = (Lease, Renewals)
 
 
 class _Talk:

@@ -23,7 +23,7 @@ from jobkit.errors import RunNotFound, StoreMisconfigured
 from jobkit.store import replies
 from jobkit.store.location import MOST_PARTITIONS
 from jobkit.store.replies import FORMAT, FORMAT_BEFORE
-from jobkit.store.script import LIBRARY
+from jobkit.store.script import LIBRARY, SCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,6 +53,7 @@ _RUN_ID = re.compile(r"(0|[1-9]\d{0,3})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _LETTERS = (_CROCKFORD * 8).encode()
 """A letter for each of the 256 bytes: every letter for eight of them, so all are equally likely."""
+_FUNCTIONS = {script: LIBRARY.function(script) for script in SCRIPTS}
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
 
 
@@ -61,18 +62,18 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
     function: str
     partition: int
-    key: str
+    keys: tuple[str, str]
+    """The partition's own, and one that never exists.
+
+    While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it misses
+    for ones that are not. A server refuses a call that declares such a key, before the script begins.
+    """
     arguments: tuple[Value, ...]
     read: Callable[[Any], T]
     """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
     def command(self) -> tuple[Value, ...]:
-        """With a second key, which never exists.
-
-        While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it
-        misses for ones that are not. A server refuses a call that declares such a key, before the script begins.
-        """
-        return ("FCALL", self.function, 2, self.key, f"{self.key}?", *self.arguments)
+        return ("FCALL", self.function, 2, *self.keys, *self.arguments)
 
 
 class Reuse(StrEnum):
@@ -119,7 +120,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
     `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
-    is the limit by which owners take turns, '' for none.
+    is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
@@ -132,6 +133,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""
     interest: str = ""
     share: str = ""
+    work: bytes = b""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -166,6 +168,7 @@ class Operations:
                 f"The namespace {namespace!r} is not usable: take 1 to 64 letters, digits or any of _ . : -"
             )
         self.namespace = namespace
+        self._keys: dict[int, tuple[str, str]] = {}
 
     def prefix(self, run_id: str = "0-") -> str:
         """What all keys and channels of the run's partition begin with; `7-` will do for partition 7."""
@@ -196,7 +199,7 @@ class Operations:
         """
         incarnation, secret = os.urandom(8).hex(), os.urandom(32).hex()
         return self._operation(
-            "open", f"{partition}-", FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
+            "open", partition, FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
             founding, read=replies.opened,
         )  # fmt: skip
 
@@ -222,17 +225,17 @@ class Operations:
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", f"{partition}-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
+        return self._operation("take", partition, slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
     def renew(
         self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
     ) -> Operation[Renewals]:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
-        return self._operation("renew", f"{partition}-", worker, len(queues), *queues, *slots, read=replies.renewed)
+        return self._operation("renew", partition, worker, len(queues), *queues, *slots, read=replies.renewed)
 
     def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
         """Count a worker as serving these queues no more."""
-        return self._operation("retire", f"{partition}-", worker, *queues, read=replies.nothing)
+        return self._operation("retire", partition, worker, *queues, read=replies.nothing)
 
     def report(self, lease: Lease, sequence: int, progress: bytes, checkpoint: bytes = b"") -> Operation[Reported]:
         """Write a `ProgressView`'s JSON, and a checkpoint, through the lease.
@@ -240,8 +243,8 @@ class Operations:
         A `sequence` that is not above the last is passed over.
         """
         return self._operation(
-            "report", lease.run_id, lease.run_id, lease.token, lease.incarnation, sequence, progress, checkpoint,
-            read=replies.reported,
+            "report", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, sequence, progress,
+            checkpoint, read=replies.reported,
         )  # fmt: skip
 
     def settle(
@@ -258,8 +261,8 @@ class Operations:
     ) -> Operation[Verdict]:
         """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
         return self._operation(
-            "settle", lease.run_id, lease.run_id, lease.token, lease.incarnation, outcome.value, progress, result,
-            failure, traceback, int(delay * 1000), reason, read=replies.verdict,
+            "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
+            result, failure, traceback, int(delay * 1000), reason, read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -268,8 +271,8 @@ class Operations:
         `slot` is where; empty for a run that has come to its end there, and is only to be settled.
         """
         return self._operation(
-            "reassert", lease.run_id, slot, lease.run_id, lease.token, lease.incarnation, lease.start, lease.failures,
-            int(lease.duration * 1000), *lease.kept, read=replies.verdict,
+            "reassert", partition_of(lease.run_id), slot, lease.run_id, lease.token, lease.incarnation, lease.start,
+            lease.failures, int(lease.duration * 1000), *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
     def release(
@@ -277,7 +280,7 @@ class Operations:
     ) -> Operation[tuple[Verdict, str]]:
         """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
         how = "crashed" if crashed else "handback"
-        return self._operation("release", f"{partition}-", slot, how, failure, token, read=replies.released)
+        return self._operation("release", partition, slot, how, failure, token, read=replies.released)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         """Withdraw an interest, and stop the run when it was the last, or when forced.
@@ -286,18 +289,18 @@ class Operations:
             RunNotFound: no such run is kept.
         """
         read = partial(replies.cancelling, run_id=run_id)
-        return self._operation("cancel", run_id, run_id, interest, int(force), read=read)
+        return self._operation("cancel", partition_of(run_id), run_id, interest, int(force), read=read)
 
     def invalidate(self, *, key: str = "", label: str = "", partition: int = 0) -> Operation[None]:
         """From now on neither join nor serve what began before, under this cache key or this label."""
-        return self._operation("invalidate", f"{partition}-", key, label, read=replies.nothing)
+        return self._operation("invalidate", partition, key, label, read=replies.nothing)
 
     def sweep(self, interval: float, failure: bytes, limit: int = 200, partition: int = 0) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
         `failure` is the head of the failure of a run whose crash budget is spent.
         """
-        return self._operation("sweep", f"{partition}-", int(interval * 1000), limit, failure, read=replies.swept)
+        return self._operation("sweep", partition, int(interval * 1000), limit, failure, read=replies.swept)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -321,7 +324,7 @@ class Operations:
         Raises:
             RunNotFound: no such run is kept.
         """
-        return self._operation("owned", run_id, run_id, owner, read=partial(replies.owned, run_id=run_id))
+        return self._operation("owned", partition_of(run_id), run_id, owner, read=partial(replies.owned, run_id=run_id))
 
     def list(
         self,
@@ -341,23 +344,29 @@ class Operations:
         if state is not None and owner is not None:
             raise ValueError("Give a state or an owner, not both.")
         index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
-        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.listed)
+        return self._operation("list", partition, index, limit, cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
-        common, first = submissions[0].conditions, submissions[0].id
-        each = [value for s in submissions for value in (s.id, s.key, s.limits, s.work)]
-        return self._operation(
-            "submit", first, common.job, common.queue, common.terms, common.labels, common.owner, common.reuse.value,
-            common.priority, common.start, common.interest, *each, read=read,
-        )  # fmt: skip
+        common = submissions[0].conditions
+        words: list[Value] = [
+            common.job, common.queue, common.terms, common.labels, common.owner, common.reuse.value, common.priority,
+            common.start, common.interest,
+        ]  # fmt: skip
+        for each in submissions:
+            words += (each.id, each.key, each.limits, each.work)
+        return self._operation("submit", partition_of(submissions[0].id), *words, read=read)
 
     def _load(self, run_id: str, watch: float, result: bool, interest: str, read: Callable[[Any], T]) -> Operation[T]:
-        return self._operation("load", run_id, run_id, int(watch * 1000), int(result), interest, read=read)
-
-    def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
-        return Operation(
-            LIBRARY.function(script), partition_of(run_id), f"{self.prefix(run_id)}partition", arguments, read
+        return self._operation(
+            "load", partition_of(run_id), run_id, int(watch * 1000), int(result), interest, read=read
         )
+
+    def _operation(self, script: str, partition: int, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
+        keys = self._keys.get(partition)
+        if keys is None:
+            key = f"{self.prefix(f'{partition}-')}partition"
+            keys = self._keys[partition] = (key, f"{key}?")
+        return Operation(_FUNCTIONS[script], partition, keys, arguments, read)
 
 
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
@@ -378,7 +387,16 @@ def new_run_id(partition: int = 0) -> str:
 
 
 def partition_of(run_id: str) -> int:
-    return int(run_id.partition("-")[0])
+    return 0 if run_id.startswith("0-") else int(run_id.partition("-")[0])
+
+
+def sole_partition(operations: Sequence[Operation[Any]]) -> int | None:
+    """The partition of all of these, if it is one."""
+    partition = operations[0].partition if operations else None
+    for operation in operations:
+        if operation.partition != partition:
+            return None
+    return partition
 
 
 def checked_run_id(text: str) -> str:

@@ -127,6 +127,12 @@ class Routes(Generic[C]):
             groups.setdefault(server, []).append(partition)
         return groups
 
+    def known_to(self, partition: int) -> C | None:
+        """The connections to the server of a partition that is open; None where that is not known."""
+        if time.monotonic() >= self._believed_until or not self._partitions.is_open(partition):
+            return None
+        return self._routes.get(partition)
+
     def find(self, partitions: Collection[int]) -> Groups[C]:
         """As `known`, but asks; blocks. For partitions whose server is not found stands the error that tells why."""
         with self._asking:

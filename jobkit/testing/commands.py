@@ -18,7 +18,7 @@ class Command:
 
     def in_partition(self, partition: int) -> Operation[Any]:
         """As an operation, to be sent to the server of a partition."""
-        return _Bare(self._words[0], partition, "", self._words, lambda reply: reply)
+        return _Bare(self._words[0], partition, ("", ""), self._words, lambda reply: reply)
 
 
 class _Bare(Operation[Any], frozen=True, gc=False):

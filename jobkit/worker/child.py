@@ -178,12 +178,10 @@ class Child:
         if verdict is Verdict.UNKNOWN:  # the store has lost the run: it is asserted anew, to be settled
             reassert = self._kit.operations.reassert(ended.lease, slot="")
             verdict = self._ask([reassert, ended.settling])[-1]
-        if verdict is not Verdict.OK:
-            _log.warning(
-                "Run %s: its outcome was refused (%s); another start or verdict came first.",
-                ended.lease.run_id,
-                verdict,
-            )
+        if verdict is Verdict.ENDED:  # by this outcome, if it had to be sent again, or by a verdict that came first
+            _log.info("Run %s has ended already.", ended.lease.run_id)
+        elif verdict is not Verdict.OK:
+            _log.warning("Run %s: its outcome was refused (%s); another start came first.", ended.lease.run_id, verdict)
 
 
 class _Listener:

@@ -45,6 +45,8 @@ QUIET_SECONDS = 2.0
 """How long a worker that starts waits for the store before it says so."""
 FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
+FILL_SECONDS = 0.02
+"""Until a dead child is replaced: starting a process holds up the loop, and giving back what it held goes first."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to start children that end before they are ready."""
 MOST_FAILED_STARTS = 5
@@ -142,7 +144,7 @@ class Supervisor:
         elif child.phase is Phase.STARTING and not self._leaving and not child.pardoned:
             self._rest_after_failed_start(code)
         self._promote()
-        self._fill()
+        asyncio.get_running_loop().call_later(FILL_SECONDS, self._fill)
 
     def _rest_after_failed_start(self, code: int) -> None:
         self._failed_starts += 1

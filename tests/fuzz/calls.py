@@ -58,7 +58,7 @@ class Submit:
 
     @property
     def limits(self) -> tuple[tuple[str, int], ...]:
-        return ((f"s:{self.owner}", 1), *self.kind.limits) if self.kind.fair_share else self.kind.limits
+        return (*self.kind.limits, (f"s:{self.kind.queue}.{self.owner}", 1)) if self.kind.fair_share else self.kind.limits
 
 
 @dataclass(frozen=True, slots=True)

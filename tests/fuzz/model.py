@@ -133,7 +133,8 @@ class Model:
                 return found
         if made:
             self._own(made, asked)
-            self._stake(made, asked)
+            if asked.interest not in made.interests:  # else it counted, and may be withdrawn
+                self._stake(made, asked)
             return _admitted("new", made)
         if self._is_full(asked):
             return Full()
@@ -269,7 +270,9 @@ class Model:
             run.owner, run.owners[asked.owner] = asked.owner, self.now
 
     def _stake(self, run: Run, asked: Submit) -> None:
-        run.interests[asked.interest] = True
+        """One that was withdrawn counts again, but a ticket: that is one submission's, so this is a late copy of it."""
+        if asked.owner or asked.interest not in run.interests:
+            run.interests[asked.interest] = True
 
     def _renew_abandonment(self, run: Run) -> None:
         if run.kind.abandon_after is not None and not run.ended and not run.cancelling:
@@ -466,6 +469,8 @@ class Model:
     def _take_back(self, run: Run, asked: Reassert) -> None:
         lease = asked.lease
         self.clock = max(self.clock, lease.token)
+        if run.start != lease.start:  # what was told of another start is not this one's
+            run.done = 0
         run.token, run.slot, run.start, run.lease = lease.token, asked.slot, lease.start, lease.duration
         run.started, run.sequence = self.now, 0
         if asked.slot:
@@ -539,6 +544,8 @@ class Model:
             return Swept(swept=False, expired=0, next_due=self._next_due())
         self.swept = self.now
         self._allow_for_outage(gap)
+        if gap < 0:
+            self.places.bring_all_up(self.now)
         expired = self._expire_leases()
         self._abandon()
         self._promote_due()

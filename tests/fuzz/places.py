@@ -70,7 +70,7 @@ class Places:
     def enter(self, run: Run, now_us: int) -> None:
         """The run has become queued."""
         run.parked = NOWHERE
-        self._place(run, self.blocking(run, now_us))
+        self._place(run, self.blocking(run, now_us), now_us)
 
     def made_room(self, run: Run, now_us: int) -> None:
         """The run was running, or ready, and is so no more: what it took up is free for others."""
@@ -81,8 +81,13 @@ class Places:
         """The run is taken: its rates allow the next start one interval later, and parked runs wait for that."""
         for name, number in run.limits.items():
             if name.startswith("r:"):
-                self.free_at[name] = max(self.free_at.get(name, 0), now_us) + number
-                self._pace(name)
+                self.free_at[name] = now_us + self._rest(name, number, now_us) + number
+                self._pace(name, number, now_us)
+
+    def bring_all_up(self, now: int) -> None:
+        """The clock has gone back: the moments that were kept are too far off."""
+        for name in self.paced:
+            self._bring_up(name, now)
 
     def serve(self, now_us: int) -> None:
         """Offer what was to be offered by now."""
@@ -101,7 +106,7 @@ class Places:
             blocking = None if run.evicted else self.blocking(run, now_us, has_its_turn=True)
             if blocking is None:
                 return run
-            self._place(run, blocking)
+            self._place(run, blocking, now_us)
             self.made_room(run, now_us)
         raise AssertionError(f"more than {AT_ONCE} blocked runs: the walk is to keep its queues shorter")
 
@@ -116,21 +121,29 @@ class Places:
 
     def _room(self, name: str, number: int, now_us: int) -> int:
         if name.startswith("r:"):
-            return int(self.free_at.get(name, 0) <= now_us)
+            return int(self._rest(name, number, now_us) == 0)
         return number - len(self.holders(name))
 
-    def _place(self, run: Run, limit: str | None) -> None:
+    def _place(self, run: Run, limit: str | None, now_us: int) -> None:
         run.parked = limit
         if limit is None:
             self.rung.add(run.kind.queue)
         elif limit.startswith("r:"):
-            self._pace(limit)
+            self._pace(limit, run.limits[limit], now_us)
 
-    def _pace(self, name: str) -> None:
+    def _rest(self, name: str, number: int, now_us: int) -> int:
+        """µs until the rate lets one start. (More than lie between two: the clock has gone back, it says nothing.)"""
+        left = self.free_at.get(name, 0) - now_us
+        return left if 0 < left <= number else 0
+
+    def _pace(self, name: str, number: int, now_us: int) -> None:
         """At the first ms in which the rate lets one start; an earlier moment stays, and finds out then."""
-        if any(run.parked == name for run in self.runs.values()):
-            moment = -(-self.free_at[name] // 1000)
-            self.paced[name] = min(moment, self.paced.get(name, moment))
+        rest = self._rest(name, number, now_us)
+        if rest and any(run.parked == name for run in self.runs.values()):
+            self._bring_up(name, -(-(now_us + rest) // 1000))
+
+    def _bring_up(self, name: str, moment: int) -> None:
+        self.paced[name] = min(moment, self.paced.get(name, moment))
 
     def _offer(self, name: str, now_us: int) -> None:
         queues = sorted({run.kind.queue for run in self.runs.values() if run.parked == name})
@@ -142,10 +155,10 @@ class Places:
                 run.parked = NOWHERE
                 if name.startswith("s:"):  # its turn comes now, behind those of others
                     run.score = now_us - run.priority * HEAD_START
-                self._place(run, self.blocking(run, now_us))
+                self._place(run, self.blocking(run, now_us), now_us)
                 moved += run.parked is None
-        if name.startswith("r:") and self.free_at.get(name, 0) > now_us:
-            self._pace(name)
+            if name.startswith("r:"):
+                self._pace(name, run.limits[name], now_us)
 
 
 def _holds(run: Run, limit: str) -> bool:

@@ -8,7 +8,7 @@ from jobkit.errors import RunNotFound
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Reuse, new_run_id
 from jobkit.store.replies import Cancelling, Verdict
-from tests.store.world import World
+from tests.store.world import World, submission
 from tests.waiting import wait_until
 
 
@@ -37,6 +37,26 @@ def test_a_cancel_sent_again_is_answered_as_the_first(world: World) -> None:
     world.submit("k", interest="owner:bob")
     assert [world.cancel(run.id) for _ in range(2)] == [Cancelling.LEFT] * 2
     assert [world.cancel(run.id, "owner:bob") for _ in range(2)] == [Cancelling.STOPPING] * 2
+
+
+@pytest.mark.parametrize("whose", ["", "owner:ann"])
+def test_a_late_copy_of_a_submission_brings_a_withdrawn_stake_not_back(world: World, whose: str) -> None:
+    """Ann submits, Bob joins, Ann leaves; then a copy of what she had sent arrives, held back by the network."""
+    hers = submission("k", interest=whose)
+    world.execute(world.operations.submit(hers))
+    world.submit("k", interest="owner:bob")
+    assert world.cancel(hers.id, hers.interest) is Cancelling.LEFT
+    world.execute(world.operations.submit(hers))
+    assert world.cancel(hers.id, "owner:bob") is Cancelling.STOPPING
+
+
+def test_a_late_copy_of_a_join_brings_a_withdrawn_stake_not_back(world: World) -> None:
+    run = world.submit("k", interest="owner:bob")
+    hers = submission("k")
+    world.execute(world.operations.submit(hers))
+    assert world.cancel(run.id, hers.interest) is Cancelling.LEFT
+    world.execute(world.operations.submit(hers))
+    assert world.cancel(run.id, "owner:bob") is Cancelling.STOPPING
 
 
 def test_one_without_a_stake_cannot_stop_a_run(world: World) -> None:

@@ -278,6 +278,18 @@ def test_an_owner_whose_next_is_blocked_by_a_limit_is_not_held_up_by_it(world: W
     assert world.take("w/2").run_id == free.id
 
 
+def test_a_clock_that_steps_back_holds_up_no_rate(world: World) -> None:
+    """By the stored moments alone, the next start would be allowed when the clock has come round again."""
+    runs = [world.submit(limits=PACED) for _ in range(3)]
+    assert [each.run_id for each in take_all(world)] == [runs[0].id]
+    world.sweep()
+    world.skew(-600)
+    world.sweep()
+    assert [each.run_id for each in take_all(world)] == [runs[1].id]
+    world.skew(-594)
+    assert [each.run_id for each in take_all(world)] == [runs[2].id]
+
+
 # How many wait --------------------------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness
-from jobkit.store.replies import Admission, Lease, NoWork, Verdict
+from jobkit.store.replies import Admission, Cancelling, Lease, NoWork, Verdict
 from tests.store.world import World
 
 
@@ -76,6 +76,14 @@ def test_asserting_twice_is_asserting_once(world: World) -> None:
     lose_all(world)
     assert [reassert(world, lease), reassert(world, lease)] == [Verdict.OK] * 2
     assert world.record(lease.run_id)["interests"] == "1"
+
+
+def test_a_run_that_was_asserted_without_a_slot_can_be_cancelled(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    assert reassert(world, lease, slot="") is Verdict.OK
+    assert world.cancel(lease.run_id) is Cancelling.STOPPING
+    assert world.report(lease).verdict is Verdict.CANCEL
 
 
 def test_a_run_that_was_submitted_again_meanwhile_is_taken_over_while_nobody_has_it(world: World) -> None:

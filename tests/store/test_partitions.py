@@ -51,8 +51,8 @@ class OperationsOfThird(Operations):
     def prefix(self, run_id: str = "0-") -> str:
         return super().prefix(f"{THIRD}-" if run_id == "0-" else run_id)
 
-    def _operation(self, script: str, run_id: str, *arguments: Any, **details: Any) -> Any:
-        return super()._operation(script, f"{THIRD}-" if run_id == "0-" else run_id, *arguments, **details)
+    def _operation(self, script: str, partition: int, *arguments: Any, **details: Any) -> Any:
+        return super()._operation(script, partition or THIRD, *arguments, **details)
 
 
 @pytest.fixture

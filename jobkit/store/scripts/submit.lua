@@ -220,7 +220,9 @@ local function admit(wish, id, key, limits, work)
   end
   if made then
     own(id, wish.owner, now)
-    stake(id, interest)
+    if redis.call('HEXISTS', record_key(id), 'interest:' .. interest) == 0 then  -- else it counted, and may be withdrawn
+      stake(id, interest)
+    end
     return 'new', id, redis.call('HGET', record_key(id), 'result')
   end
   local full = full_for(wish)

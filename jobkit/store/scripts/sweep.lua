@@ -88,6 +88,9 @@ function scripts.sweep(ARGV)
   if gap < 0 or gap > 2 * interval then
     make_leases_whole(gap)
   end
+  if gap < 0 then
+    bring_all_up()
+  end
   local expired = expire(most, lost)
   abandon(most)
   promote_due(most)

@@ -16,10 +16,12 @@ local function renew_interest(run_id, abandon_after)
   end
 end
 
--- A stake in the run, counted once by its name; one that was withdrawn counts again.
+-- A stake in the run, counted once by its name. An owner's that was withdrawn counts again; a ticket is one submission's,
+-- so what would bring a withdrawn one back is a late copy of that.
 local function stake(run_id, interest)
   local key, name = record_key(run_id), 'interest:' .. interest
-  if redis.call('HGET', key, name) ~= '1' then
+  local held = redis.call('HGET', key, name)
+  if held ~= '1' and not (held and string.sub(interest, 1, 7) == 'ticket:') then
     redis.call('HSET', key, name, '1')
     redis.call('HINCRBY', key, 'interests', 1)
   end
@@ -31,8 +33,10 @@ local function stop(run)
   redis.call('ZREM', P .. 'abandon', run.id)
   if run.state == 'running' then
     unpoint(run)
-    local worker = string.match(run.slot, '^[^/]+')
-    redis.call('PUBLISH', P .. 'worker:' .. worker, run.slot .. ' ' .. run.id .. ' ' .. run.token)
+    local worker = string.match(run.slot or '', '^[^/]+')
+    if worker then  -- a run that was asserted without a slot has none: its holder hears by its next report
+      redis.call('PUBLISH', P .. 'worker:' .. worker, run.slot .. ' ' .. run.id .. ' ' .. run.token)
+    end
   else
     move(run, 'cancel')
   end

@@ -26,15 +26,16 @@ local function line_of(limit, queue)
   return P .. 'parked:' .. limit .. ':' .. queue
 end
 
--- µs until a rate allows the next start.
-local function rest(limit)
-  return math.max(0, (redis.call('GET', P .. 'tat:' .. limit) or 0) - now_us)
+-- µs until a rate allows the next start. (More than lie between two says that the clock has gone back, and so nothing.)
+local function rest(limit, apart)
+  local left = (redis.call('GET', P .. 'tat:' .. limit) or 0) - now_us
+  return left <= tonumber(apart) and math.max(0, left) or 0
 end
 
 -- How many more may start now. A holder whose record is gone (removed by hand) holds nothing; one is looked at each time.
 local function room(limit, number)
   if is_rate(limit) then
-    return rest(limit) > 0 and 0 or 1
+    return rest(limit, number) > 0 and 0 or 1
   end
   local holders = P .. 'holders:' .. limit
   local free = number - redis.call('SCARD', holders)
@@ -79,8 +80,8 @@ local function bring_up(limit, ms)
 end
 
 -- A limit that has parked runs, and is a rate that allows no start now, comes up when it does.
-local function wait_for_pace(limit)
-  local us = is_rate(limit) and rest(limit) or 0
+local function wait_for_pace(limit, number)
+  local us = is_rate(limit) and rest(limit, number) or 0
   if us > 0 then
     bring_up(limit, math.ceil((now_us + us) / 1000))
   end
@@ -91,6 +92,13 @@ local function score_of(start_at, priority)
   return string.format('%.3f', math.max(start_at, now_us / 1000) - priority * HEAD_START)
 end
 
+-- The clock has gone back: the moments that were kept are too far off.
+local function bring_all_up()
+  for _, limit in ipairs(redis.call('ZRANGE', P .. 'paced', 0, -1)) do
+    bring_up(limit, now)
+  end
+end
+
 -- The set a queued run stands in.
 local function place_of(run)
   if run.parked and run.parked ~= '' then
@@ -99,12 +107,16 @@ local function place_of(run)
   return P .. 'ready:' .. run.queue
 end
 
+local function number_of(run, limit)
+  return string.match(run.limits, limit .. ' (%S+)')
+end
+
 local function park(run, limit)
   put(run, 'parked', limit)
   redis.call('ZADD', line_of(limit, run.queue), run.score, run.id)
   redis.call('SADD', P .. 'parking:' .. limit, run.queue)
   redis.call('HINCRBY', P .. 'parked', run.queue, 1)
-  wait_for_pace(limit)
+  wait_for_pace(limit, number_of(run, limit))
 end
 
 local function leave_line(id, limit, queue)
@@ -166,9 +178,9 @@ local function offer_to(limit, queue, looks)
     end
     looks = looks - 1
     local run = read_run(id)
-    local number = run and string.match(run.limits, limit .. ' (%S+)')
+    local number = run and number_of(run, limit)
     if run and room(limit, number) <= offered then
-      wait_for_pace(limit)
+      wait_for_pace(limit, number)
       return looks
     end
     leave_line(id, limit, queue)
@@ -201,10 +213,10 @@ end
 local function pace(run)
   for limit, apart in limits_of(run) do
     if is_rate(limit) then
-      local wait = rest(limit) + apart
+      local wait = rest(limit, apart) + apart
       redis.call('SET', P .. 'tat:' .. limit, integer(now_us + wait), 'PX', integer(wait / 1000 + RATE_MEMORY))
       if redis.call('EXISTS', P .. 'parking:' .. limit) == 1 then
-        wait_for_pace(limit)
+        wait_for_pace(limit, apart)
       end
     end
   end
