@@ -40,21 +40,21 @@ class Walked:
 def main() -> int:
     asked = _arguments()
     began = time.monotonic()
-    print(f"seed {asked.seed}", file=sys.stderr)
+    sys.stderr.write(f"seed {asked.seed}\n")
     counts, coverage, failures = Counter[str](dict.fromkeys(BOOKS, 0)), Coverage(), []
     lengths = [min(WALK, asked.steps - first) for first in range(0, asked.steps, WALK)]
     with ProcessPoolExecutor(asked.jobs) as pool:
         for walked in pool.map(walk, range(asked.seed, asked.seed + len(lengths)), lengths):
             counts += walked.counts
             coverage.add(walked.coverage)
-            print(f"walked seed {walked.seed}: {walked.counts['steps']:,} steps", file=sys.stderr)
+            sys.stderr.write(f"walked seed {walked.seed}: {walked.counts['steps']:,} steps\n")
             if walked.failure:
                 failures.append(walked.failure)
                 pool.shutdown(wait=False, cancel_futures=True)
                 break
     misses = [] if failures else coverage.misses()
     _print_books(counts, asked.seed, time.monotonic() - began)
-    print("\n".join([*failures, *(f"Too seldom met: {miss}" for miss in misses)]))
+    sys.stdout.writelines(f"{trouble}\n" for trouble in [*failures, *(f"Too seldom met: {miss}" for miss in misses)])
     return 1 if failures or misses else 0
 
 
@@ -80,8 +80,8 @@ def _arguments() -> argparse.Namespace:
 
 def _print_books(counts: Counter[str], seed: int, seconds: float) -> None:
     rows = {name: counts[name] for name in BOOKS}
-    print("\n".join(f"{name:<22}{number:>12,}" for name, number in rows.items()))
-    print(json.dumps({"seed": seed, "seconds": round(seconds, 1), **rows}))
+    sys.stdout.writelines(f"{name:<22}{number:>12,}\n" for name, number in rows.items())
+    sys.stdout.write(json.dumps({"seed": seed, "seconds": round(seconds, 1), **rows}) + "\n")
 
 
 if __name__ == "__main__":

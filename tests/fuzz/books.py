@@ -16,7 +16,7 @@ from tests.fuzz.calls import Cancel, Event, Invalidate, Submit, SubmitMany
 from tests.fuzz.runs import ENDED, REFRESH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from tests.fuzz.model import Model
     from tests.fuzz.runs import Run
@@ -80,10 +80,10 @@ def _agree(model: Model, stored: Stored) -> None:
 def _said(run: Run) -> dict[str, Any]:
     """What the model says of a run, as `Record.facts` says it of a record."""
     facts: dict[str, Any] = {
-        "state": run.state, "queue": run.kind.queue, "key": run.key if run.shared else "", "start": run.start, "score": run.score,
-        "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling, "result": run.result,
-        "interests": run.interests, "owners": set(run.owners), "done": run.done, "lost": run.lost,
-        "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
+        "state": run.state, "queue": run.kind.queue, "key": run.key if run.shared else "", "start": run.start,
+        "score": run.score, "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling,
+        "result": run.result, "interests": run.interests, "owners": set(run.owners), "done": run.done,
+        "lost": run.lost, "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
         "parked": run.parked, "priority": run.priority, "stale_until": run.stale_until,
         "refresh_at": run.refresh_at, "refuse_until": run.refuse_until,
     }  # fmt: skip
@@ -101,34 +101,13 @@ COMPARED = frozenset(
 
 
 def _sets(model: Model) -> dict[str, dict[str, float]]:
+    """Every sorted set and set, as the model has it."""
     sets: dict[str, dict[str, float]] = {}
-
-    def stands(run: Run, name: str, score: float | None) -> None:
-        assert score is not None
-        sets.setdefault(name, {})[run.id] = score
-
     for run in model.runs.values():
-        stands(run, "runs", run.created)
-        stands(run, f"state:{run.state}", run.since)
-        match run.state:
-            case "scheduled":
-                stands(run, "due", run.due)
-            case "queued" if run.parked:
-                stands(run, f"parked:{run.parked}:{run.kind.queue}", run.score / 1000)
-                sets.setdefault(f"parking:{run.parked}", {})[run.kind.queue] = 0.0
-            case "queued":
-                stands(run, f"ready:{run.kind.queue}", run.score / 1000)
-            case "running":
-                stands(run, "leases", run.lease_end)
-            case _:
-                stands(run, "forget", run.forget_at)
-        for limit in run.limits:
-            if run.id in model.places.holders(limit):
-                stands(run, f"holders:{limit}", 0.0)
-        if run.abandon_at is not None:
-            stands(run, "abandon", run.abandon_at)
-        for owner, when in run.owners.items():
-            stands(run, f"owner:{owner}", when)
+        for name, score in _stands(model, run):
+            sets.setdefault(name, {})[run.id] = score
+        if run.parked:
+            sets.setdefault(f"parking:{run.parked}", {})[run.kind.queue] = 0.0
     if model.strays:
         sets.setdefault("abandon", {}).update(model.strays)
     if model.stamps:
@@ -136,6 +115,25 @@ def _sets(model: Model) -> dict[str, dict[str, float]]:
     for queue, serving in model.workers.items():
         sets[f"workers:{queue}"] = {worker: float(seen) for worker, seen in serving.items()}
     return sets
+
+
+def _stands(model: Model, run: Run) -> Iterator[tuple[str, float]]:
+    """Where a run stands, and by what score."""
+    yield "runs", run.created
+    yield f"state:{run.state}", run.since
+    match run.state:
+        case "scheduled":
+            yield "due", run.due or 0
+        case "queued":
+            yield f"parked:{run.parked}:{run.kind.queue}" if run.parked else f"ready:{run.kind.queue}", run.score / 1000
+        case "running":
+            yield "leases", run.lease_end
+        case _:
+            yield "forget", run.forget_at or 0
+    yield from ((f"holders:{limit}", 0.0) for limit in run.limits if run.id in model.places.holders(limit))
+    yield from ((f"owner:{owner}", when) for owner, when in run.owners.items())
+    if run.abandon_at is not None:
+        yield "abandon", run.abandon_at
 
 
 def _counts_agree(model: Model, stored: Stored) -> None:

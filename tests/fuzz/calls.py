@@ -58,7 +58,9 @@ class Submit:
 
     @property
     def limits(self) -> tuple[tuple[str, int], ...]:
-        return (*self.kind.limits, (f"s:{self.kind.queue}.{self.owner}", 1)) if self.kind.fair_share else self.kind.limits
+        return (
+            (*self.kind.limits, (f"s:{self.kind.queue}.{self.owner}", 1)) if self.kind.fair_share else self.kind.limits
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,8 @@ class Reassert:
 class Open:
     """A client connects, and tells the newest token it knows; `elsewhere`: another server gave it that."""
 
-    elsewhere: bool
     token: int
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,30 +46,38 @@ class Ledger:
 
     def enter(self, asked: Event, answer: Answer, stored: Stored) -> None:
         self.counts["steps"] += 1
+        match asked:
+            case Invalidate():
+                self._invalidated[asked.key or asked.label] = self.counts["steps"]
+            case Evict():
+                self._open.discard(asked.id)
+            case Flush() | Rollback():
+                self._start_anew(stored)
+            case Submit() | SubmitMany():
+                self._submitted_all(asked, answer, stored)
+            case _:
+                self._performed(asked, answer)
+        self._find_the_lost(stored)
+
+    def _submitted_all(self, asked: Submit | SubmitMany, answer: Answer, stored: Stored) -> None:
+        calls, answers = ((asked,), (answer,)) if isinstance(asked, Submit) else (asked.each, answer)
+        assert isinstance(answers, tuple)
+        for call, one in zip(calls, answers, strict=True):
+            if isinstance(one, Admitted):
+                self._submitted(call, one, is_new=call.id in stored.runs and call.id not in stored.before)
+
+    def _performed(self, asked: Event, answer: Answer) -> None:
         match asked, answer:
-            case Submit(), Admitted():
-                self._submitted(asked, answer, is_new=asked.id in stored.runs and asked.id not in stored.before)
             case Take(), Leased():
                 self._taken(answer)
             case Settle(), str():
                 self._settled(asked, answer)
-            case _, Released(verdict="ok"):
-                self._began.pop(answer.id, None)
             case Reassert(), str():
                 self._reasserted(asked, answer)
-            case SubmitMany(), tuple():
-                for each, one in zip(asked.each, answer, strict=True):
-                    if isinstance(one, Admitted):
-                        self._submitted(each, one, is_new=each.id in stored.runs and each.id not in stored.before)
+            case _, Released(verdict="ok"):
+                self._began.pop(answer.id, None)
             case _, Reported():
                 self._spoke(answer.verdict)
-            case Invalidate(), _:
-                self._invalidated[asked.key or asked.label] = self.counts["steps"]
-            case Evict(), _:
-                self._open.discard(asked.id)
-            case Flush() | Rollback(), _:
-                self._start_anew()
-        self._find_the_lost(stored)
 
     def _submitted(self, asked: Submit, answer: Admitted, *, is_new: bool) -> None:
         """A copy of a submission that comes when its run is long forgotten makes another run."""
@@ -131,17 +139,17 @@ class Ledger:
         self.counts["refused stale writes"] += verdict in {"lost", "ended", "unknown"}
 
     def _find_the_lost(self, stored: Stored) -> None:
-        ended = {run_id for run_id in self._open if stored.runs.get(run_id, {}).get("state") in ENDED}
+        ended = {run_id for run_id in self._open & stored.runs.keys() if stored.runs[run_id]["state"] in ENDED}
         self._open -= ended
         lost = self._open - stored.runs.keys()
         self.counts["lost"] += len(lost)
         assert not lost, f"lost without a trace: {lost}"
 
-    def _start_anew(self) -> None:
+    def _start_anew(self, stored: Stored) -> None:
         """The store forgot, or remembers an older day: what was promised before counts no more."""
         self._submissions.clear()
         self._open.clear()
-        self._tokens.clear()
+        self._tokens = {int(record["token"]): run_id for run_id, record in stored.runs.items() if "token" in record}
         self._began.clear()
         self._accepted.clear()
         self._invalidated.clear()

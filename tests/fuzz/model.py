@@ -10,19 +10,22 @@ Where the texts are silent, this is what was decided:
 * The position of a parked run is its place among those parked with it.
 * Two runs of one score: the one with the lower id; in two queues: the queue that the take names first.
 * A class whose rate and number both block a run: it is parked under the one it names first.
-* A limit that is offered passes over parked runs that another limit blocks (they are parked there): they use no room.
-* `throttle` holds for whoever joins: a run is never pulled forward, nor pushed, before its throttle lets it start.
-* At most one refresh: a memo is not refreshed while a valid `live` is there, also one that has begun and that nobody may
-  join because its class debounces. The submitter's owner may read that run, begun by whomever.
+* A limit that is offered passes over parked runs that another limit blocks, and parks them there: they use no room.
+* `throttle` holds for whoever joins: no run is pulled forward, nor pushed, before its throttle lets it start; and a
+  start that was asked for in the past counts from now.
+* At most one refresh: a memo is not refreshed while a valid `live` is there, also one that has begun and that nobody
+  may join because its class debounces. The submitter's owner may read that run, begun by whomever.
 * A refresh starts when its submission would have started: `at`, `after`, throttle and debounce are heeded.
-* A submission of no key, or that reuses nothing, is bounded by `max_queued` as any other.
+* A submission of no key, or one that reuses nothing, is bounded by `max_queued` as any other.
 * The key of a run that is cancelled keeps `began`: what was admitted counts for the throttle, whatever became of it.
-* An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too, and
-  is counted anew by who joins it, not by a resend.
+* An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too,
+  and is counted anew by who joins it, not by a resend.
 * Of those who own a run, the last to submit has the stake in it that is made anew after a loss.
-* A run that is made anew after a loss is not joined if any key was invalidated since it began: it may have been its own.
+* A run that is made anew after a loss is joined only if no key was invalidated since it began: it may have been its
+  own.
 * A submission that began a refresh and is sent again decides anew, but makes no second run.
-* To take a second run is to leave the first: a slot writes to one run only.
+* A report brings a lapsed run back only while its slot still holds it: else nobody would renew its lease. A settlement
+  always does.
 """
 
 from __future__ import annotations
@@ -115,10 +118,11 @@ class Model:
         self.places.rung.clear()
         performers: dict[type[Event], Callable[..., Answer]] = {
             Submit: self.submit, SubmitMany: self.submit_many, Take: self.take, Report: self.report,
-            Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release, Renew: self.renew,
-            Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep, Invalidate: self.invalidate, Load: self.load,
-            Owned: self.owned, ListRuns: self.list, Evict: self.evict, Expire: self.expire, PopMarker: self.nothing,
-            Copy: self.nothing, Rollback: self.rollback, Flush: self.nothing,
+            Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
+            Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
+            Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
+            Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
+            PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
         }  # fmt: skip
         return performers[type(event)](event)
 
@@ -336,6 +340,9 @@ class Model:
         return checkpoint if run.start > 1 and token > max(run.barred, self._stamp(run)) else None
 
     def report(self, asked: Report) -> Reported:
+        known = self.kept(asked.id)
+        if known and known.token == asked.token and self._has_moved_on(known):
+            return Reported("lost", watched=False)
         run, refused = self._guarded(asked.id, asked.token, asked.incarnation)
         if not run:
             return Reported(refused, watched=False)
@@ -345,6 +352,11 @@ class Model:
                 run.checkpoint = (asked.checkpoint, asked.token)
         self._extend(run)
         return Reported(_go_on(run), run.watched is not None and run.watched > self.now)
+
+    def _has_moved_on(self, run: Run) -> bool:
+        """Its lease ran out, and meanwhile its slot took another run."""
+        held = self.slots[run.slot].run if run.slot in self.slots else None
+        return run.state == "queued" and bool(run.slot) and held != run.id
 
     def settle(self, asked: Settle) -> str:
         known = self.kept(asked.id)
@@ -426,7 +438,7 @@ class Model:
     # Losing data ------------------------------------------------------------------------------------------------------
 
     def open(self, asked: Open) -> int:
-        """The incarnation. A token that another server gave, and that is above what this one came up with: data is lost."""
+        """The incarnation. A token of another server, above what this one came up with, proves that data is lost."""
         if self.moved:
             self.moved, self.found = False, self.clock
         if asked.elsewhere and asked.token > self.found:
@@ -627,7 +639,7 @@ class Model:
         run = self.kept(asked.id)
         return asked.owner in run.owners if run else Missing()
 
-    def list(self, asked: ListRuns) -> tuple[str, ...]:
+    def list_runs(self, asked: ListRuns) -> tuple[str, ...]:
         rows = []
         for run in self.runs.values():
             if run.evicted or (asked.state and run.state != asked.state):

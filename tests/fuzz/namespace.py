@@ -69,8 +69,9 @@ class Namespace:
         self._wire.published.clear()
         if isinstance(event, calls.Flush | calls.Rollback):
             self.stored = Stored()
+        read: Callable[[Any], Answer] = _nothing
         if isinstance(event, calls.Accident):
-            commands, read = self._commands(event), _nothing
+            commands = self._commands(event)
         else:
             operation, put = self._asked(event)
             commands, read = [self._command(operation)], partial(_answer, operation, put)
@@ -166,9 +167,11 @@ class Namespace:
         return self._operations.renew(call.worker, call.queues, call.slots), self._renewed
 
     def _renewed(self, answers: Any) -> Answer:
-        slots = [(each.slot, str(each.verdict), each.run_id, each.token) for each in answers.slots]
-        renewed = [calls.Renewed(*each, int(token) if token else None) for *each, token in slots]
-        return calls.Renewals(self._number(answers.incarnation), tuple(renewed))
+        slots = [
+            calls.Renewed(each.slot, str(each.verdict), each.run_id, int(each.token) if each.token else None)
+            for each in answers.slots
+        ]
+        return calls.Renewals(self._number(answers.incarnation), tuple(slots))
 
     def _retire(self, call: calls.Retire) -> Any:
         return self._operations.retire(call.worker, call.queues), _nothing
@@ -194,7 +197,9 @@ class Namespace:
 
     def _lease(self, run_id: str, token: int, incarnation: int) -> answered.Lease:
         """As its holder has it; of a lease only these are told."""
-        return answered.Lease(run_id, str(token), self._incarnations[incarnation], "", "", b"", 1, 0, 1.0, 1, False)
+        return answered.Lease(
+            run_id, str(token), self._incarnations[incarnation], "", "", b"", 1, 0, 1.0, 1, watched=False
+        )
 
     def _number(self, incarnation: str) -> int:
         if incarnation not in self._incarnations:

@@ -1,10 +1,10 @@
 """Where queued runs stand in the model: ready to be taken, or parked under a limit that has no room for them.
 
-A limit is `m:…` (so many runs at once: its holders are the running ones), `r:…` (so many µs between starts: `free_at` is
-the moment before which none may start), or `s:…` (so many runs of one owner stand in the queue before their first start:
-its holders are the ready ones). A run that becomes queued is parked under the first of its limits that blocks it. Taking
-never skips over a blocked run: it parks it and looks on. Whenever a limit may have room again it is *offered*: of each
-queue the best parked runs become ready, as many as there is room for.
+A limit is `m:…` (so many runs at once: its holders are the running ones), `r:…` (so many µs between starts:
+`free_at` is the moment before which none may start), or `s:…` (so many runs of one owner stand in the queue before
+their first start: its holders are the ready ones). A run that becomes queued is parked under the first of its limits
+that blocks it. Taking never skips over a blocked run: it parks it and looks on. Whenever a limit may have room again it
+is *offered*: of each queue the best parked runs become ready, as many as there is room for.
 """
 
 from __future__ import annotations

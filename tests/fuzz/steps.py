@@ -78,12 +78,12 @@ class Steps:
         self.lost_newest = 0
         self.numbers = 0
         self.weights: dict[Callable[[Model], Step], float] = {
-            self.submit: 17, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
-            self.cancel: 6, self.sweep: 12, self.load: 4, self.owned: 1, self.list: 1, self.retire: 0.3,
-            self.submit_many: 1, self.invalidate: 1, self.reassert: 5, self.open: 1,
-            self.fresh_during_refresh: 3, self.hit_near_its_end: 8, self.invalidate_with_checkpoint: 0.7,
-            self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3,
-            self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.evict: 0.7, self.expire: 4,
+            self.submit: 17, self.submit_many: 1, self.cancel: 6, self.load: 4, self.owned: 1, self.list: 1,
+            self.invalidate: 1, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
+            self.reassert: 5, self.open: 1, self.retire: 0.3, self.sweep: 12,
+            self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
+            self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
+            self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7, self.evict: 0.7, self.expire: 4,
             self.pop_marker: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
         }  # fmt: skip
         self._steps = list(self.weights)
@@ -210,7 +210,7 @@ class Steps:
     def open(self, _model: Model) -> Step:
         """A client connects: it saw nothing, or what this server gave it, or the one before."""
         lost = self.random.choice((self.lost_newest, self.lost_newest, self.lost_newest - 1_000_000))
-        return [self.random.choice((Open(False, 0), Open(False, self.newest), Open(True, max(lost, 0))))]
+        return [self.random.choice((Open(0), Open(self.newest), Open(max(lost, 0), elsewhere=True)))]
 
     def renew(self, _model: Model) -> Step:
         worker = self.random.choice(WORKERS)
@@ -317,6 +317,15 @@ class Steps:
         """A child, or its whole host, stands still, and comes back when its lease is over, or nearly."""
         for held in self._some_holder():
             self.crowd.frozen[held.slot] = model.now + self.random.randrange(LEASE, 3 * LEASE)
+        return []
+
+    def move_on(self, model: Model) -> Step:
+        """A child whose lease has run out takes another run, and then its report about the first comes."""
+        for held in self._some([held for held in self.crowd.held.values() if held.slot in self.crowd.slots]):
+            run = model.kept(held.lease.id)
+            if run and run.state == "queued" and run.token == held.lease.token:
+                others = tuple(queue for queue in QUEUES if queue != run.kind.queue)
+                return [Take(held.slot, f"n{self._number()}", others, LEASE), self._report(held)]
         return []
 
     def evict(self, model: Model) -> Step:

@@ -26,12 +26,12 @@ class Wire:
         self.send([("HELLO", 3)])
 
     def listen(self, pattern: str) -> None:
-        self._socket.sendall(hiredis.pack_command(("PSUBSCRIBE", pattern)))
+        self._socket.sendall(_packed(("PSUBSCRIBE", pattern)))
         self.send([])
 
     def send(self, commands: Sequence[Command]) -> list[Any]:
         """An error is a reply. (The last command is one whose reply comes after all messages.)"""
-        self._socket.sendall(b"".join([hiredis.pack_command(command) for command in (*commands, ("PING",))]))
+        self._socket.sendall(b"".join([_packed(command) for command in (*commands, ("PING",))]))
         replies = [self._reply() for _ in commands]
         assert self._reply() == b"PONG"
         return replies
@@ -49,3 +49,7 @@ class Wire:
                     self.published.append((reply[2].decode(), reply[3].decode()))
             else:
                 return reply
+
+
+def _packed(command: Command) -> bytes:
+    return bytes(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub knows pairs of one
