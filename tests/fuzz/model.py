@@ -212,6 +212,8 @@ class Model:
     def _admit(self, asked: Submit, interest: str) -> Run:
         """A new run. With a cache key it is the one to join from now on, and whatever was so before is superseded."""
         shared = asked.key != "" and asked.reuse != "none"
+        if shared:
+            self._supersede(asked.key)
         labels = (f"job:{asked.kind.name}", *(f"tag:{tag}" for tag in asked.tags))
         run = Run(
             asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared,
@@ -223,7 +225,6 @@ class Model:
         self._own(run, asked)
         starts = [_asked_start(asked, self.now)]
         if shared:
-            self._supersede(asked.key)
             pointer = self.pointers.setdefault(asked.key, Pointer())
             if pointer.began is not None and asked.kind.throttle:
                 run.earliest = pointer.began + asked.kind.throttle
@@ -481,9 +482,9 @@ class Model:
     def _take_back(self, run: Run, asked: Reassert) -> None:
         lease = asked.lease
         self.clock = max(self.clock, lease.token)
-        if run.start != lease.start:  # what was told of another start is not this one's
-            run.done = 0
-        run.token, run.slot, run.start, run.lease = lease.token, asked.slot, lease.start, lease.duration
+        if run.token != lease.token:  # what was told of another start is not this one's, and starts only rise
+            run.start, run.done = max(lease.start, run.start + (run.start >= lease.start)), 0
+        run.token, run.slot, run.lease = lease.token, asked.slot, lease.duration
         run.started, run.sequence = self.now, 0
         if asked.slot:
             self.slots[asked.slot] = Slot(run.id, run.token, self.slots.get(asked.slot, Slot()).nonce)
