@@ -1,11 +1,12 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
+# fuzz: a million random steps of the store beside its model; SEED=N repeats them.
 # chaos: long campaigns against the promises, half an hour (docs/reliability.md); SEED=N repeats one.
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench chaos setup clean
+.PHONY: demo test check bench fuzz chaos setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -19,6 +20,9 @@ check: .venv/.dev js-client/node_modules/.installed
 
 bench: .venv/.bench
 	$(BIN)/python -m benchmarks
+
+fuzz: .venv/.dev
+	$(BIN)/python -m tests.fuzz --steps 1000000 --jobs 2 $(if $(SEED),--seed $(SEED))
 
 chaos: .venv/.dev
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
