@@ -1,10 +1,11 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
+# mutants: whether the tests notice mistakes in the store's Lua (half an hour).
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench mutants setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -18,6 +19,9 @@ check: .venv/.dev js-client/node_modules/.installed
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks
+
+mutants: .venv/.dev
+	$(BIN)/python -m tests.mutation
 
 setup: .venv/.dev js-client/node_modules/.installed
 	$(SETUP) servers

@@ -69,13 +69,18 @@ class Script:
     sha: str
 
 
-def _script(name: str) -> Script:
-    folder = files(__package__) / "scripts"
+def compose(name: str, read: Callable[[str], str]) -> Script:
+    """A script made of its file and of what it shares with others; `read` gives the text of a file of `scripts/`."""
     parts = ["#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"]
     if name not in _WITHOUT_PRELUDE:
-        parts += [as_lua(), _constants(), (folder / "prelude.lua").read_text("utf-8")]
-    source = "".join([*parts, (folder / f"{name}.lua").read_text("utf-8")])
+        parts += [as_lua(), _constants(), read("prelude.lua")]
+    source = "".join([*parts, read(f"{name}.lua")])
     return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def read_file(name: str) -> str:
+    """The text of a file of `scripts/`."""
+    return (files(__package__) / "scripts" / name).read_text("utf-8")
 
 
 def _constants() -> str:
@@ -90,7 +95,7 @@ def _constants() -> str:
 
 
 SCRIPTS = {
-    name: _script(name)
+    name: compose(name, read_file)
     for name in (
         "open", "submit", "take", "renew", "report", "settle", "release", "retire", "cancel", "sweep", "load", "owned",
         "list",
