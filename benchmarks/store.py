@@ -28,7 +28,7 @@ import redis
 from jobkit import ALL, JobKit, Progress, ProgressJob
 from jobkit.lifecycle import Outcome
 from jobkit.store.embedded import server_binary
-from jobkit.store.operations import Operation, Script
+from jobkit.store.operations import Operation
 
 BAR: Final = 0.6
 
@@ -73,9 +73,8 @@ class Acts:
         self._numbers = itertools.count(1)
         self._key = f"{kit.operations.prefix()}partition"
         self._nothing = client.script_load("return 1")
-        self._bare = Operation(
-            Script("nothing", "return 1", self._nothing), self._key, ("x",), read=lambda reply: reply
-        )
+        client.function_load("#!lua name=nothing\nredis.register_function('nothing', function() return 1 end)")
+        self._bare = Operation("nothing", self._key, ("x",), read=lambda reply: reply)
         self._joined = Sum(a=-1)
         self._run = kit.submit(self._joined, queue="joined")
         kit.submit(Sum(a=-2), queue="memo")
@@ -108,7 +107,7 @@ class Acts:
     def report(self) -> None:
         held = self._held
         progress = b'{"done":1200,"total":5000,"fraction":0.24,"unit":"orders","message":"Reading orders"}'
-        self._store.execute(self._operations.report(held.run_id, held.token, next(self._numbers), progress))
+        self._store.execute(self._operations.report(held, next(self._numbers), progress))
 
     def renew_8_slots(self) -> None:
         self._store.execute(
@@ -126,7 +125,7 @@ class Acts:
         return self._store.execute(self._operations.take(f"{worker}/1", str(next(self._numbers)), [queue]))
 
     def _settle(self, lease: Any) -> Any:
-        return self._operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED, result=b"3")
+        return self._operations.settle(lease, Outcome.SUCCEEDED, result=b"3")
 
     def all(self) -> dict[str, Act]:
         return {
@@ -159,7 +158,7 @@ def measure(acts: dict[str, Act], client: Any, rounds: int, calls: int) -> dict[
             totals[name].append((time.perf_counter() - begun) / calls * 1e6)
             spent = client.info("commandstats")
             servers[name].append(
-                sum(spent.get(f"cmdstat_{kind}", {}).get("usec", 0) for kind in ("evalsha", "get")) / calls
+                sum(spent.get(f"cmdstat_{kind}", {}).get("usec", 0) for kind in ("evalsha", "fcall", "get")) / calls
             )
     return {
         name: {"total_us": statistics.median(totals[name]), "server_us": statistics.median(servers[name])}

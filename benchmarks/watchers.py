@@ -124,7 +124,7 @@ class Worker:
         stamp = f"{time.time():.6f}"[:STAMP_DIGITS]
         view = ProgressView(done=self.sequence, total=10_000, fraction=self.sequence / 10_000, message=stamp)
         operations = self.kit.operations
-        self.kit.store().execute(operations.report(self.lease.run_id, self.lease.token, self.sequence, view.to_json()))
+        self.kit.store().execute(operations.report(self.lease, self.sequence, view.to_json()))
 
 
 def measure(watchers: int, seconds: float) -> dict[str, Any]:

@@ -23,7 +23,8 @@ Each is made from one message; what else it carries is a keyword with a default,
 survives `copy` and `pickle`, which rebuild an exception from its positional arguments alone.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 
 class FailureFacts(Protocol):
@@ -58,14 +59,16 @@ class BadJob(SubmitError):
 
 
 class QueueFull(SubmitError):
-    """The queue holds `max_queued` runs.
+    """As many runs wait in the queue as the job's `max_queued` allows.
 
-    `retry_after` is in seconds from now.
+    `retry_after` is in seconds from now. Of jobs submitted together (`submit_many`), `runs` has the run of each that
+    was admitted, None for each that was not.
     """
 
-    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str = "", *, retry_after: float = 0.0, runs: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.runs = runs
 
 
 class EngineUnavailable(SubmitError):
@@ -90,12 +93,21 @@ class RunNotFound(RunError):
 class RunFailed(RunError):
     """The run ended in failure.
 
-    `error` is what its snapshot says about the failure; None where nothing is known.
+    `error` is what its snapshot says about the failure; None where nothing is known. `retry_at` (epoch seconds) is
+    until when this failure answers equal submissions (`failure_ttl`); None when it does not.
     """
 
-    def __init__(self, message: str = "", *, run_id: str = "", error: FailureFacts | None = None) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        run_id: str = "",
+        error: FailureFacts | None = None,
+        retry_at: float | None = None,
+    ) -> None:
         super().__init__(message, run_id=run_id)
         self.error = error
+        self.retry_at = retry_at
 
 
 class WorkerLost(RunFailed):

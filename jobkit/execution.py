@@ -174,8 +174,7 @@ class Execution:
             return None
         progress = start.progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED)
         return self._operations.settle(
-            start.lease.run_id,
-            start.lease.token,
+            start.lease,
             decision.outcome,
             progress=progress.to_json(),
             result=decision.result,

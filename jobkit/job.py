@@ -28,10 +28,11 @@ from typing import get_type_hints as resolved_hints
 
 import msgspec
 
-from jobkit.cache_key import cache_key
+from jobkit.cache_key import CacheKeys
 from jobkit.codec import ArgumentsCodec, ResultCodec
 from jobkit.errors import BadArguments, BadJob
 from jobkit.files import File, FileStorage
+from jobkit.limits import Limit
 from jobkit.options import ALL, BUILT_OPTIONS, OPTION_NAMES, OWN_NAME, UNBUILT_OPTIONS, EveryField, Options, word
 from jobkit.progress import Progress
 from jobkit.schema import core_schema, json_schema
@@ -41,6 +42,17 @@ __all__ = ["ALL", "JobSpec", "ProgressJob", "spec_of"]
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
+_NEED_A_KEY = {
+    "cache_ttl": "remembers nothing",
+    "failure_ttl": "refuses nothing",
+    "throttle": "delays nothing",
+    "debounce": "waits for nothing",
+}
+_NEED_A_MEMO = {"stale_ttl": "serves nothing", "refresh": "refreshes nothing", "l1_ttl": "remembers nothing"}
+_REMEDIES = {
+    "cache_key": "Add cache_key = ALL or a tuple of argument names.",
+    "cache_ttl": "Add cache_ttl, how long a result answers.",
+}
 _BEHAVIOUR = (FunctionType, classmethod, staticmethod, property)
 _AWAITABLES = (Awaitable, Coroutine)
 
@@ -229,6 +241,21 @@ class JobSpec:
         return self.job_class.__struct_fields__ if isinstance(declared, EveryField) else declared
 
     @cached_property
+    def _cache_keys(self) -> CacheKeys | None:
+        if self.cache_key_fields is None:
+            return None
+        return CacheKeys(self.name, self.options.cache_version, self.cache_key_fields)
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """What may not run at once, or too often."""
+        return self.options.max_running + self.options.rate
+
+    @cached_property
+    def cache_version(self) -> str:
+        return str(self.options.cache_version)
+
+    @cached_property
     def _codecs(self) -> "_Codecs":
         """Both at once: a job whose result could not be stored is refused before it has run."""
         try:
@@ -269,11 +296,21 @@ class JobSpec:
         for name in set(self.cache_key_fields or ()).difference(self.job_class.__struct_fields__):
             advice = _did_you_mean(name, self.job_class.__struct_fields__) or f"Its arguments are {self._signature}."
             raise BadJob(f"{self.name}: cache_key names {name!r}, which is no argument. {advice}")
-        if self.options.cache_ttl is not None and self.cache_key_fields is None:
-            raise BadJob(
-                f"{self.name}: cache_ttl without cache_key remembers nothing, for no two jobs are identical."
-                " Add cache_key = ALL or a tuple of argument names."
-            )
+        for limit in self.limits:
+            for name in set(limit.fields).difference(self.job_class.__struct_fields__):
+                advice = (
+                    _did_you_mean(name, self.job_class.__struct_fields__) or f"Its arguments are {self._signature}."
+                )
+                raise BadJob(f"{self.name}: a limit names {name!r}, which is no argument. {advice}")
+        self._refuse_without("cache_key", _NEED_A_KEY, "no two jobs are identical")
+        self._refuse_without("cache_ttl", _NEED_A_MEMO, "no result is remembered")
+
+    def _refuse_without(self, needed: str, options: Mapping[str, str], why: str) -> None:
+        if getattr(self.options, needed) is not None:
+            return
+        for name, in_vain in options.items():
+            if getattr(self.options, name):
+                raise BadJob(f"{self.name}: {name} without {needed} {in_vain}, for {why}. {_REMEDIES[needed]}")
 
     def nothing_to_perform(self) -> BadJob:
         return BadJob(
@@ -289,9 +326,7 @@ class JobSpec:
         Raises:
             BadArguments: they do not fit their types, or are too large.
         """
-        data = self._codecs.arguments.encode(job)
-        self._codecs.arguments.decode(data)
-        return data
+        return self.checked(job)[0]
 
     def decode_arguments(self, data: bytes) -> Any:
         """The job these arguments make.
@@ -302,13 +337,12 @@ class JobSpec:
         return self._codecs.arguments.decode(data)
 
     def validated(self, job: Any) -> Any:
-        """The job after its round trip: every value of exactly its declared type.
+        """The job after its round trip.
 
         Raises:
             BadArguments: it does not survive; the message names the path.
         """
-        codec = self._codecs.arguments
-        return codec.decode(codec.encode(job))
+        return self.checked(job)[1]
 
     def cache_key(self, job: "ProgressJob[Any]") -> str | None:
         """The name under which equal submissions meet; None if this job is never shared.
@@ -316,12 +350,23 @@ class JobSpec:
         Raises:
             BadArguments: an argument named by `cache_key` has no canonical form.
         """
-        if self.cache_key_fields is None:
+        return self.key_of(self.validated(job))
+
+    def checked(self, job: "ProgressJob[Any]") -> tuple[bytes, Any]:
+        """The arguments as JSON, and the job that they make: every value of exactly its declared type.
+
+        Raises:
+            BadArguments: they do not fit their types, or are too large.
+        """
+        data = self._codecs.arguments.encode(job)
+        return data, self._codecs.arguments.decode(data)
+
+    def key_of(self, checked: Any) -> str | None:
+        """As `cache_key`, of a job that has had its round trip."""
+        if self._cache_keys is None:
             return None
-        typed = self.validated(job)
-        arguments = {name: getattr(typed, name) for name in self.cache_key_fields}
         try:
-            return cache_key(self.name, self.options.cache_version, arguments)
+            return self._cache_keys.of(checked)
         except BadArguments as error:
             raise BadArguments(f"{self.name}: {error}") from None
 
@@ -421,13 +466,23 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     cache_version: ClassVar[int | str] = 1
     tags: ClassVar[tuple[str, ...]] = ()
     cache_ttl: ClassVar[timedelta | float | None] = None
+    stale_ttl: ClassVar[timedelta | float | None] = None
+    failure_ttl: ClassVar[timedelta | float | None] = None
+    refresh: ClassVar[bool] = False
+    throttle: ClassVar[timedelta | float | None] = None
+    debounce: ClassVar[timedelta | float | None] = None
+    l1_ttl: ClassVar[timedelta | float | None] = None
     keep_for: ClassVar[timedelta | float] = timedelta(hours=24)
     queue: ClassVar[str] = "default"
     priority: ClassVar[int] = 0
+    max_running: ClassVar[int | Mapping[Any, int] | None] = None
+    rate: ClassVar[str | Mapping[Any, str] | None] = None
+    max_queued: ClassVar[int | None] = None
     max_attempts: ClassVar[int] = 1
     max_crashes: ClassVar[int] = 3
     undeliverable_after: ClassVar[timedelta | float] = timedelta(minutes=10)
     cancel_grace: ClassVar[timedelta | float] = 10.0
+    abandon_after: ClassVar[timedelta | float | None] = None
     lease: ClassVar[timedelta | float | None] = None
     stages: ClassVar[Mapping[str, float] | None] = None
     submittable: ClassVar[bool] = False

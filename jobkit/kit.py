@@ -14,7 +14,7 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from jobkit.errors import BadJob, EngineUnavailable, StoreMisconfigured, UnknownJob
+from jobkit.errors import BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
 from jobkit.job import ProgressJob, spec_of
 from jobkit.progress import Progress
@@ -24,8 +24,8 @@ from jobkit.store.client import Store
 from jobkit.store.listening import Listening
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, checked_run_id
-from jobkit.store.replies import Admission
-from jobkit.submission import Wishes, interest_of, submission_of
+from jobkit.store.replies import Admission, Full
+from jobkit.submission import NO_WISHES, Batch, Wishes, interest_of, invalidated, submission_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
@@ -33,11 +33,13 @@ if TYPE_CHECKING:
 
     from jobkit.lifecycle import State
     from jobkit.store.location import Location
-    from jobkit.store.operations import Submission
+    from jobkit.store.operations import Operation, Submission
     from jobkit.store.replies import Admitted, Page
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
+
+_WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 
 
 class JobKit:
@@ -118,7 +120,7 @@ class JobKit:
             StoreUnavailable: the store could not be reached.
         """
         self.warn_if_blocking("submit")
-        wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
         submission = self._submission(job, wishes)
         return self._run(job, submission, self.store().execute(self.operations.submit(submission)))
 
@@ -134,9 +136,68 @@ class JobKit:
         owner: str | None = None,
         tags: Sequence[str] = (),
     ) -> Run[R]:
-        wishes = Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
         submission = self._submission(job, wishes)
         return self._run(job, submission, await self.async_store().execute(self.operations.submit(submission)))
+
+    def submit_many(
+        self,
+        jobs: Iterable[ProgressJob[R]],
+        *,
+        at: datetime | float | None = None,
+        after: timedelta | float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "any",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Run[R]]:
+        """Hand many jobs to the store in one round trip, and get their runs in the same order.
+
+        Each is admitted as by `submit`; nothing is submitted unless all of them make sense.
+
+        Raises:
+            SubmitError: a submission makes no sense; nothing was started.
+            QueueFull: some were not admitted; `runs` of the error tells which were.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("submit_many")
+        batch = self._batch(jobs, _wishes(at, after, priority, queue, reuse, owner, tags))
+        return self._runs(batch, self.store().execute_all(batch.operations(self.operations)))
+
+    async def asubmit_many(
+        self,
+        jobs: Iterable[ProgressJob[R]],
+        *,
+        at: datetime | float | None = None,
+        after: timedelta | float | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "any",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> list[Run[R]]:
+        batch = self._batch(jobs, _wishes(at, after, priority, queue, reuse, owner, tags))
+        return self._runs(batch, await self.async_store().execute_all(batch.operations(self.operations)))
+
+    def invalidate(
+        self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
+    ) -> None:
+        """From now on answer no submission by what began before now: of this very job, of a job class, or of a tag.
+
+        Covers memos, failures, and runs in flight with their checkpoints; these go on for those who already hold them.
+
+        Raises:
+            BadArguments: neither or both were named, or the job has no cache key.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("invalidate")
+        self.store().execute_all(self._invalidations(what, tag))
+
+    async def ainvalidate(
+        self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
+    ) -> None:
+        await self.async_store().execute_all(self._invalidations(what, tag))
 
     def perform(self, job: ProgressJob[R]) -> R:
         """Perform a job here and now, without store, worker or memo, and return its result."""
@@ -167,23 +228,37 @@ class JobKit:
         interest = "" if owner is None else interest_of(owner)
         return Run(checked_run_id(run_id), self, spec_of(job) if job else None, interest=interest)
 
-    def runs(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
-        """Snapshots, newest first, of all runs or those in one state; `cursor` continues an earlier page."""
+    def runs(self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None) -> Page:
+        """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page."""
         self.warn_if_blocking("runs")
-        return self.store().execute(self.operations.list(state, limit, cursor))
+        return self.store().execute(self.operations.list(state, limit, cursor, owner))
 
-    async def aruns(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
-        return await self.async_store().execute(self.operations.list(state, limit, cursor))
+    async def aruns(
+        self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None
+    ) -> Page:
+        return await self.async_store().execute(self.operations.list(state, limit, cursor, owner))
+
+    # Within -----------------------------------------------------------------------------------------------------------
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes) -> Submission:
-        """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
         submission = submission_of(job, wishes)
-        if self._jobs and submission.job not in self._jobs:
-            raise UnknownJob(
-                f"{submission.job} is not registered, so no worker of this kit would perform it: "
-                f"name it in JobKit(jobs=[..., {type(job).__name__}])."
-            )
+        self._refuse_unknown(type(job))
         return submission
+
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes) -> Batch[R]:
+        batch = Batch(jobs, wishes)
+        for job_class in batch.classes:
+            self._refuse_unknown(job_class)
+        return batch
+
+    def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
+        """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
+        name = spec_of(job_class).name
+        if self._jobs and name not in self._jobs:
+            raise UnknownJob(
+                f"{name} is not registered, so no worker of this kit would perform it: "
+                f"name it in JobKit(jobs=[..., {job_class.__name__}])."
+            )
 
     def _run(self, job: ProgressJob[R], submission: Submission, admitted: Admitted) -> Run[R]:
         return Run(
@@ -191,9 +266,30 @@ class JobKit:
             self,
             spec_of(job),
             admission=admitted.admission,
-            interest="" if admitted.admission is Admission.CACHED else submission.interest,
+            interest=submission.interest if admitted.admission in _WITH_A_STAKE else "",
             answered=admitted.result,
+            refresh_id=admitted.refresh_id or None,
         )
+
+    def _runs(self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]]) -> list[Run[R]]:
+        answers = batch.in_order(replies)
+        runs = [
+            None if isinstance(answer, Full) else self._run(job, submission, answer)
+            for job, submission, answer in zip(batch.jobs, batch.submissions, answers, strict=True)
+        ]
+        admitted = [run for run in runs if run is not None]
+        if len(admitted) < len(runs):
+            retry_after = max(answer.retry_after for answer in answers if isinstance(answer, Full))
+            raise QueueFull(
+                f"{len(runs) - len(admitted)} of {len(runs)} jobs were not admitted, as many runs wait in the queue as"
+                f" max_queued allows: try those again in {retry_after:.0f} s (`runs` of this error holds the others).",
+                retry_after=retry_after,
+                runs=runs,
+            )
+        return admitted
+
+    def _invalidations(self, what: Any, tag: str | None) -> list[Operation[None]]:
+        return [self.operations.invalidate(key=key, label=label) for key, label in (invalidated(what, tag),)]
 
     # What it is made of -----------------------------------------------------------------------------------------------
 
@@ -332,6 +428,20 @@ class _Clients:
         return AsyncStore(self._location, self._operations, self._patience)
 
 
+def _wishes(
+    at: datetime | float | None,
+    after: timedelta | float | None,
+    priority: int | None,
+    queue: str | None,
+    reuse: str,
+    owner: str | None,
+    tags: Sequence[str],
+) -> Wishes:
+    if (at, after, priority, queue, reuse, owner) == (None, None, None, None, "any", None) and not tags:
+        return NO_WISHES
+    return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+
+
 def _lasting(url: str | None, location: Location) -> str:
     if isinstance(location, EmbeddedLocation):
         return str(location)  # absolute, where the URL may have been relative or missing
@@ -339,11 +449,7 @@ def _lasting(url: str | None, location: Location) -> str:
 
 
 def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return asyncio.events._get_running_loop() is not None  # asked at every call, so by what does not raise
 
 
 async def _awaited(value: Awaitable[R]) -> R:

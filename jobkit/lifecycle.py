@@ -7,12 +7,13 @@ Everything that can happen to a run is a `Move`. `MOVES` says what each does in 
 table cannot happen. The store's scripts carry this very table (`as_lua`), and change a state through it alone, so a
 transition that is not drawn here is refused by the server itself.
 
-Three moves bring a run back into the queue, and they differ in what they leave behind:
+Moves that bring a run back, and how they differ in what they leave behind:
 
 * *expire*: the lease ran out. The crash is counted, but the token stays good until another worker takes the run, so
   a holder that was only cut off can *resume* (which takes the crash back).
 * *release*: the holder gave the run back, or its supervisor saw it die. The token is void at once.
 * *postpone*: as release, but not before a given time.
+* *reassert*: the store lost the run, or went back to an older copy of it, and its holder says so: it is running.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Move(StrEnum):
     RESUME = "resume"
     RELEASE = "release"
     POSTPONE = "postpone"
+    REASSERT = "reassert"
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"
@@ -75,14 +77,18 @@ MOVES: Mapping[tuple[State | None, Move], State] = MappingProxyType(
     {
         (None, Move.ADMIT): State.QUEUED,
         (None, Move.DEFER): State.SCHEDULED,
+        (None, Move.REASSERT): State.RUNNING,
         (State.SCHEDULED, Move.DUE): State.QUEUED,
         (State.SCHEDULED, Move.CANCEL): State.CANCELLED,
+        (State.SCHEDULED, Move.REASSERT): State.RUNNING,
         (State.QUEUED, Move.TAKE): State.RUNNING,
         (State.QUEUED, Move.RESUME): State.RUNNING,
         (State.QUEUED, Move.CANCEL): State.CANCELLED,
+        (State.QUEUED, Move.REASSERT): State.RUNNING,
         (State.RUNNING, Move.EXPIRE): State.QUEUED,
         (State.RUNNING, Move.RELEASE): State.QUEUED,
         (State.RUNNING, Move.POSTPONE): State.SCHEDULED,
+        (State.RUNNING, Move.REASSERT): State.RUNNING,
         (State.RUNNING, Move.SUCCEED): State.SUCCEEDED,
         (State.RUNNING, Move.FAIL): State.FAILED,
         (State.RUNNING, Move.CANCEL): State.CANCELLED,
@@ -91,13 +97,23 @@ MOVES: Mapping[tuple[State | None, Move], State] = MappingProxyType(
 
 
 def as_lua() -> str:
-    """The table as Lua source: `NEXT[state][move]` and `ENDED[state]`."""
-    rows: dict[str, list[str]] = {}
+    """The table as Lua functions: `next_state(state, move)`, nil for no such move; `ended(state)`; `states()`, a list.
+
+    (Functions, for a script that makes tables each time it is called pays for them each time.)
+    """
+    moves: dict[str, list[str]] = {}
     for (origin, move), target in MOVES.items():
-        rows.setdefault(origin or UNKNOWN, []).append(f"{move}='{target}'")
-    table = ", ".join(f"{origin}={{{', '.join(moves)}}}" for origin, moves in rows.items())
-    ended = ", ".join(f"{state}=true" for state in sorted(ENDED))
-    return f"local NEXT = {{{table}}}\nlocal ENDED = {{{ended}}}\n"
+        moves.setdefault(origin or UNKNOWN, []).append(f"move == '{move}' and '{target}'")
+    rows = [
+        f"  if state == '{origin}' then return {' or '.join(targets)} or nil end\n" for origin, targets in moves.items()
+    ]
+    over = " or ".join(f"state == '{state}'" for state in sorted(ENDED))
+    names = ", ".join(f"'{state}'" for state in State)
+    return (
+        f"local function ended(state) return {over} end\n"
+        f"local function next_state(state, move)\n{''.join(rows)}end\n"
+        f"local function states() return {{{names}}} end\n"
+    )
 
 
 def as_mermaid() -> str:

@@ -15,6 +15,9 @@ from typing import Final
 
 import msgspec
 
+from jobkit import limits
+from jobkit.limits import Limit
+
 MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
 MAX_PRIORITY: Final = 1000
@@ -42,13 +45,23 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_version: int | str = 1
     tags: tuple[str, ...] = ()
     cache_ttl: float | None = None
+    stale_ttl: float | None = None
+    failure_ttl: float | None = None
+    refresh: bool = False
+    throttle: float | None = None
+    debounce: float | None = None
+    l1_ttl: float | None = None
     keep_for: float = 24 * 3600.0
     queue: str = "default"
     priority: int = 0
+    max_running: tuple[Limit, ...] = ()
+    rate: tuple[Limit, ...] = ()
+    max_queued: int | None = None
     max_attempts: int = 1
     max_crashes: int = 3
     undeliverable_after: float = 600.0
     cancel_grace: float = 10.0
+    abandon_after: float | None = None
     lease: float | None = None
     """None: the worker's own, 15 s unless it is told otherwise."""
     stages: dict[str, float] | None = None
@@ -131,6 +144,10 @@ def _or_none(check: Callable[[object], object]) -> Callable[[object], object]:
     return lambda value: None if value is None else check(value)
 
 
+def _no_limit_or(check: Callable[[object], object]) -> Callable[[object], object]:
+    return lambda value: () if value is None else check(value)
+
+
 OWN_NAME: Final = "job_name"
 """The one option that is not inherited: two classes cannot share a name."""
 
@@ -139,13 +156,23 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "cache_version": _cache_version,
     "tags": _words,
     "cache_ttl": _or_none(_seconds),
+    "stale_ttl": _or_none(_seconds),
+    "failure_ttl": _or_none(_seconds),
+    "refresh": _flag,
+    "throttle": _or_none(_seconds),
+    "debounce": _or_none(_seconds),
+    "l1_ttl": _or_none(_seconds),
     "keep_for": _seconds,
     "queue": word,
     "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
+    "max_running": _no_limit_or(limits.max_running),
+    "rate": _no_limit_or(limits.rate),
+    "max_queued": _or_none(partial(_whole_number, lowest=1, highest=2**53)),
     "max_attempts": _one_attempt,
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
     "undeliverable_after": _seconds,
     "cancel_grace": _seconds,
+    "abandon_after": _or_none(_seconds),
     "lease": _or_none(_lease_seconds),
     "stages": _or_none(_stages),
     "submittable": _flag,
@@ -153,16 +180,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "stale_ttl": "an old result while a new one is made",
-    "failure_ttl": "remembering failures",
-    "refresh": "refreshing before the memo ends",
-    "throttle": "limiting how often a job starts",
-    "debounce": "waiting for the last of many submissions",
-    "l1_ttl": "memos in process memory",
-    "max_running": "limiting how many run at once",
-    "rate": "limiting how many start per time",
     "fair_share": "fair shares among owners",
-    "max_queued": "limiting how many wait",
     "expires": "giving up on runs that waited too long",
     "schedule": "starting jobs by the clock",
     "backoff": "retrying failures",
@@ -170,7 +188,6 @@ UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
     "give_up_on": "retrying failures",
     "time_limit": "stopping jobs that take too long",
     "stall_limit": "stopping jobs that make no progress",
-    "abandon_after": "stopping jobs nobody waits for",
     "memory_limit": "stopping jobs that take too much memory",
     "strict_lease": "stopping a job at the end of an unconfirmed lease",
     "on_start": "hooks",

@@ -60,9 +60,12 @@ class Run(Generic[R]):
         admission: Admission | None = None,
         interest: str = "",
         answered: bytes | None = None,
+        refresh_id: str | None = None,
     ) -> None:
         self.id = run_id
         self.admission = admission
+        self.refresh_id = refresh_id
+        """The run that makes this answer anew, where one does; else None."""
         self.interest = interest
         """The name of this handle's stake in the run; empty for a handle made from an id."""
         self.kit = kit
@@ -220,7 +223,12 @@ class Run(Generic[R]):
         message = error.message if error else "It failed."
         if error and not error.public and loaded.traceback:
             message = loaded.traceback.strip().rpartition("\n")[2]
-        failure = kind(f"Run {self.id} ({loaded.snapshot.job}) failed: {message}", run_id=self.id, error=error)
+        failure = kind(
+            f"Run {self.id} ({loaded.snapshot.job}) failed: {message}",
+            run_id=self.id,
+            error=error,
+            retry_at=loaded.retry_at,
+        )
         if loaded.traceback:
             failure.add_note(f"In the worker:\n{loaded.traceback}")
         return failure

@@ -1,27 +1,43 @@
 """Submission: what a job instance and its options become when they are handed to the store.
 
-Pure: it validates and encodes, it sends nothing. The cache key is computed here, once, and travels with the run.
+Pure: it validates and encodes, it sends nothing. The cache key is computed here, once, and travels with the run. What
+all submissions of a class under equal wishes have in common (`Conditions`) is made once for many.
 """
 
 from __future__ import annotations
 
-import os
+import random
+import zlib
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from math import ceil
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
 from jobkit.options import MAX_PRIORITY, word
-from jobkit.store.operations import Reuse, Submission, new_run_id
+from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from jobkit.options import Options
+    from jobkit.store.operations import Operation, Operations
+    from jobkit.store.replies import Admitted, Full
+
+R = TypeVar("R")
 
 LONGEST_DELAY = timedelta(days=3653).total_seconds()
 LAST_MOMENT = datetime.max.replace(tzinfo=UTC).timestamp()
 MOST_TAGS = 32
+MOST_AT_ONCE = 250
+"""Submissions that one script admits: it must not keep the server busy for more than some milliseconds."""
+LARGEST_AT_ONCE = 2 * 1024**2
+"""Bytes of arguments that one script is given."""
+LONGEST_DEBOUNCE = 10
+"""A debounced run waits for quiet at most so many times as long as the quiet has to be."""
 
 
 class Wishes(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,11 +52,24 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     tags: Sequence[str] = ()
 
 
-def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
-    """Everything the store needs to admit this job.
+NO_WISHES = Wishes()
+
+
+def submission_of(job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1) -> Submission:
+    """Everything the store needs to admit this job, in one of so many partitions.
 
     Raises:
         BadArguments: a wish makes no sense, or the arguments are too large.
+        BadJob: the job's class cannot be found by a worker.
+    """
+    return submission_under(conditions_of(job, wishes, partitions), job, partitions)
+
+
+def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Conditions:
+    """What a submission of this job shares with those of other jobs of its class.
+
+    Raises:
+        BadArguments: a wish makes no sense.
         BadJob: the job's class cannot be found by a worker.
     """
     spec = spec_of(job)
@@ -51,41 +80,149 @@ def submission_of(job: ProgressJob[Any], wishes: Wishes) -> Submission:
             f"{spec.name} is defined inside a function, where no worker can import it: move the class to the top of "
             "its module, or perform it here with kit.perform(job)."
         )
-    options = spec.options
-    run_id = new_run_id()
-    queue = options.queue if wishes.queue is None else _word("queue", wishes.queue)
+    usual = _usual_conditions(spec, partitions)
+    return usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
+
+
+def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: int) -> Submission:
+    """One job's submission under conditions of its class.
+
+    Raises:
+        BadArguments: the arguments are too large, or have no cache key.
+    """
+    spec = spec_of(job)
+    arguments, checked = spec.checked(job)
+    key = spec.key_of(checked)
     return Submission(
-        id=run_id,
-        head=_head(run_id, spec),
-        job=spec.name,
-        queue=queue,
-        key=spec.cache_key(job) or "",
-        arguments=spec.encode_arguments(job),
-        priority=_priority(options.priority if wishes.priority is None else wishes.priority),
-        delay=_delay(wishes),
-        at=_at(wishes.at),
-        lease=_milliseconds(options.lease),
-        max_attempts=options.max_attempts,
-        max_crashes=options.max_crashes,
-        keep=int(options.keep_for * 1000),
-        cache_ttl=_milliseconds(options.cache_ttl),
-        undeliverable=int(options.undeliverable_after * 1000),
-        public_result=options.public_result,
-        cache_version=str(options.cache_version),
-        interest=interest_of(wishes.owner),
-        owner="" if wishes.owner is None else _owner(wishes.owner),
-        reuse=_reuse(wishes.reuse),
-        tags=_tags(options.tags, wishes.tags),
+        id=new_run_id(0 if partitions == 1 else _partition(spec, key, partitions)),
+        conditions=conditions,
+        key=key or "",
+        limits=" ".join([f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]),
+        work=work_of(spec.name, spec.cache_version, arguments),
     )
 
 
-def interest_of(owner: str | None) -> str:
-    """The name of a submitter's stake: the owner's, else a ticket nobody can guess."""
-    return f"ticket:{os.urandom(12).hex()}" if owner is None else f"owner:{owner}"
+class Batch(Generic[R]):
+    """Many jobs under the same wishes, put together so that each operation admits as many as one script may.
+
+    Raises:
+        BadArguments: a wish or a job makes no sense.
+        BadJob: a job's class cannot be found by a worker.
+    """
+
+    def __init__(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1) -> None:
+        self.jobs = tuple(jobs)
+        conditions: dict[type, Conditions] = {}
+        self.submissions: list[Submission] = []
+        for job in self.jobs:
+            shared = conditions.get(type(job))
+            if shared is None:
+                shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
+            self.submissions.append(submission_under(shared, job, partitions))
+        self.classes = tuple(conditions)
+        self.chunks = _chunks(self.submissions)
+
+    def operations(self, operations: Operations) -> list[Operation[tuple[Admitted | Full, ...]]]:
+        return [operations.submit_many([self.submissions[place] for place in chunk]) for chunk in self.chunks]
+
+    def in_order(self, replies: Sequence[tuple[Admitted | Full, ...]]) -> list[Admitted | Full]:
+        """The answers in the order of the jobs."""
+        answers: dict[int, Admitted | Full] = {}
+        for chunk, reply in zip(self.chunks, replies, strict=True):
+            answers.update(zip(chunk, reply, strict=True))
+        return [answers[place] for place in range(len(self.jobs))]
 
 
-def _head(run_id: str, spec: JobSpec) -> bytes:
-    return b'{"id":"%s","job":%s' % (run_id.encode(), msgspec.json.encode(spec.name))
+def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
+    """Places of submissions that one script may admit: of one class and partition, not too many, not too large."""
+    chunks: list[list[int]] = []
+    open_chunks: dict[tuple[int, str], tuple[list[int], int]] = {}
+    for place, submission in enumerate(submissions):
+        kind = (id(submission.conditions), submission.id.partition("-")[0])
+        chunk, size = open_chunks.get(kind, ([], 0))
+        if not chunk or len(chunk) == MOST_AT_ONCE or size + len(submission.work) > LARGEST_AT_ONCE:
+            chunk, size = [], 0
+            chunks.append(chunk)
+        chunk.append(place)
+        open_chunks[kind] = (chunk, size + len(submission.work))
+    return chunks
+
+
+def invalidated(what: ProgressJob[Any] | type[ProgressJob[Any]] | None, tag: str | None) -> tuple[str, str]:
+    """The cache key and the label that are invalidated, one of them empty.
+
+    Raises:
+        BadArguments: neither or both were named, or the job has no cache key.
+    """
+    if (what is None) == (tag is None):
+        raise BadArguments("Name what to invalidate: a job, a job class, or tag=...; one of them.")
+    if tag is not None:
+        return "", tag_label(_word("tag", tag))
+    spec = spec_of(what)  # type: ignore[arg-type]
+    if isinstance(what, type):
+        return "", job_label(spec.name)
+    key = spec.cache_key(what)  # type: ignore[arg-type]
+    if key is None:
+        raise BadArguments(f"{spec.name} has no cache_key, so no run of it answers another: nothing to invalidate.")
+    return key, ""
+
+
+def interest_of(owner: str) -> str:
+    """The name of an owner's stake in whatever they submit."""
+    return f"owner:{owner}"
+
+
+@lru_cache(maxsize=4096)
+def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
+    options = spec.options
+    return Conditions(
+        job=msgspec.json.encode(spec.name).decode(),
+        queue=options.queue,
+        terms=msgspec.json.encode(_terms(options, partitions)),
+        labels=_labels(spec.name, options.tags),
+        priority=options.priority,
+    )
+
+
+def _terms(options: Options, partitions: int) -> Terms:
+    return Terms(
+        max_attempts=options.max_attempts,
+        max_crashes=options.max_crashes,
+        keep=int(options.keep_for * 1000),
+        undeliverable=int(options.undeliverable_after * 1000),
+        lease=_milliseconds(options.lease),
+        cache_ttl=_milliseconds(options.cache_ttl),
+        stale_ttl=_milliseconds(options.stale_ttl),
+        failure_ttl=_milliseconds(options.failure_ttl),
+        refresh=int(options.refresh),
+        throttle=_milliseconds(options.throttle),
+        debounce=_milliseconds(options.debounce),
+        longest_debounce=_milliseconds(options.debounce and options.debounce * LONGEST_DEBOUNCE),
+        abandon_after=_milliseconds(options.abandon_after),
+        max_queued=None if options.max_queued is None else ceil(options.max_queued / partitions),
+        public_result=int(options.public_result),
+    )
+
+
+def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
+    options, owner = spec.options, "" if wishes.owner is None else _owner(wishes.owner)
+    return msgspec.structs.replace(
+        usual,
+        queue=usual.queue if wishes.queue is None else _word("queue", wishes.queue),
+        labels=_labels(spec.name, options.tags, wishes.tags) if wishes.tags else usual.labels,
+        owner=owner,
+        reuse=_reuse(wishes.reuse),
+        priority=usual.priority if wishes.priority is None else _priority(wishes.priority),
+        start=_start(wishes),
+        interest=interest_of(owner) if owner else "",
+    )
+
+
+def _partition(spec: JobSpec, key: str | None, partitions: int) -> int:
+    """Where equal submissions meet, and where a limit is kept: one partition; all other runs spread."""
+    if spec.limits:
+        return zlib.crc32(spec.name.encode()) % partitions
+    return random.randrange(partitions) if key is None else int(key[:8], 16) % partitions
 
 
 def _priority(priority: int) -> int:
@@ -94,9 +231,9 @@ def _priority(priority: int) -> int:
     return priority
 
 
-def _delay(wishes: Wishes) -> int:
+def _start(wishes: Wishes) -> str:
     if wishes.after is None:
-        return 0
+        return "" if wishes.at is None else str(_at(wishes.at))
     if wishes.at is not None:
         raise BadArguments("Give at= or after=, not both.")
     seconds = wishes.after.total_seconds() if isinstance(wishes.after, timedelta) else wishes.after
@@ -104,12 +241,10 @@ def _delay(wishes: Wishes) -> int:
         raise BadArguments(
             f"after={wishes.after!r}: give a timedelta or seconds from now, not negative, at most ten years."
         )
-    return int(seconds * 1000)
+    return f"+{int(seconds * 1000)}"
 
 
-def _at(at: datetime | float | None) -> int | None:
-    if at is None:
-        return None
+def _at(at: datetime | float) -> int:
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise BadArguments(f"at={at!r} has no time zone: give an aware datetime, e.g. datetime.now(timezone.utc).")
@@ -130,13 +265,23 @@ def _reuse(reuse: str) -> Reuse:
         raise BadArguments(f'reuse={reuse!r}: choose "any", "fresh" or "none".') from None
 
 
-def _tags(own: Sequence[str], wished: Sequence[str]) -> bytes:
+def _labels(name: str, own: Sequence[str], wished: Sequence[str] = ()) -> str:
     if isinstance(wished, str):
         raise BadArguments(f"tags={wished!r}: give a list of tags, e.g. tags=[{wished!r}].")
     tags = (*own, *(_word("tag", tag) for tag in wished))
     if len(tags) > MOST_TAGS:
         raise BadArguments(f"{len(tags)} tags: give at most {MOST_TAGS}, those of the job's class included.")
-    return msgspec.json.encode(tags) if tags else b""
+    return " ".join([job_label(name), *map(tag_label, tags)])
+
+
+def job_label(name: str) -> str:
+    """The label of all runs of a job; `invalidate` stamps labels."""
+    return f"job:{name}"
+
+
+def tag_label(tag: str) -> str:
+    """The label of all runs with a tag."""
+    return f"tag:{tag}"
 
 
 def _word(kind: str, text: str) -> str:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from jobkit.store.script import LIBRARY
 
 if TYPE_CHECKING:
     from jobkit.store.operations import Operation, Operations
@@ -80,17 +81,16 @@ def conversation(operations: Sequence[Operation[Any]], patience: float, where: s
     """
     give_up_at = time.monotonic() + patience
     pauses = backoff()
-    by_source = False
+    commands = [operation.command() for operation in operations]
     while True:
-        commands = [op.by_source() if by_source else op.by_digest() for op in operations]
         replies = yield Send(commands)
         trouble = _first_error(replies)
         match trouble:
             case None:
                 assert isinstance(replies, list)
                 return [op.read(reply) for op, reply in zip(operations, replies, strict=True)]
-            case redis_errors.NoScriptError():
-                by_source = True
+            case redis_errors.ResponseError() if "Function not found" in str(trouble):
+                yield from _load_library(where)
             case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
                 yield Open()
             case Exception() if isinstance(trouble, _PASSING) and not isinstance(trouble, _REFUSING):
@@ -99,6 +99,14 @@ def conversation(operations: Sequence[Operation[Any]], patience: float, where: s
                 yield Pause(next(pauses))
             case _:
                 raise _refused(trouble, where) from trouble
+
+
+def _load_library(where: str) -> Generator[Wish, Answer, None]:
+    """Teach the server the scripts. Trouble with the connection shows when they are called again."""
+    trouble = _first_error((yield Send([("FUNCTION", "LOAD", LIBRARY.source)])))
+    refused = isinstance(trouble, redis_errors.ResponseError) and not isinstance(trouble, _PASSING)
+    if trouble is not None and refused and "already exists" not in str(trouble):  # else another client was faster
+        raise _refused(trouble, where) from trouble
 
 
 def opening(operations: Operations, patience: float, where: str) -> Conversation[Opened]:
@@ -138,6 +146,10 @@ def _refused(trouble: Exception, where: str) -> StoreError:
     if isinstance(trouble, _REFUSING):
         return StoreMisconfigured(
             f"The store at {where} refuses this login: {trouble}. Check the URL's user and password."
+        )
+    if str(trouble).startswith("unknown command"):
+        return StoreMisconfigured(
+            f"The store at {where} knows no functions: jobkit needs Valkey 7.2 or Redis 7.0, or later. ({trouble})"
         )
     return StoreMisconfigured(f"The store at {where} refused an operation: {trouble}")
 

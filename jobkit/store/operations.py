@@ -12,33 +12,32 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from hashlib import sha1
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from jobkit.errors import RunNotFound, StoreMisconfigured
-from jobkit.lifecycle import Outcome, State, as_lua
-from jobkit.snapshot import LARGEST_INLINE_RESULT, ProgressView
 from jobkit.store import replies
-from jobkit.store.replies import FORMAT
+from jobkit.store.replies import FORMAT, FORMAT_BEFORE
+from jobkit.store.script import LIBRARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobkit.lifecycle import Outcome, State
     from jobkit.store.replies import (
         Admitted,
         Cancelling,
+        Full,
         Lease,
         Loaded,
         NoWork,
         Opened,
         Page,
-        Renewed,
+        Renewals,
         Reported,
         Stored,
         Swept,
@@ -51,72 +50,21 @@ Value = bytes | str | int
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
+_LETTERS = (_CROCKFORD * 8).encode()
+"""A letter for each of the 256 bytes: every letter for eight of them, so all are equally likely."""
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
-_WITHOUT_PRELUDE = {"open"}
-_REFUSED_WHEN_FULL = {"submit"}
-"""What a server out of memory refuses, before anything is written; what it has may be performed, and so make room."""
-
-TERMS = ("lease", "max_attempts", "max_crashes", "keep", "cache_ttl", "undeliverable", "public_result")
-"""What the class says of its runs: one text in a run's record, numbers in this order, `-` for None."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
-    """One of `scripts/*.lua`, as the server runs it."""
-
-    name: str
-    source: str
-    sha: str
-
-
-def compose(name: str, read: Callable[[str], str]) -> Script:
-    """A script made of its file and of what it shares with others; `read` gives the text of a file of `scripts/`."""
-    parts = ["#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"]
-    if name not in _WITHOUT_PRELUDE:
-        parts += [as_lua(), _constants(), read("prelude.lua")]
-    source = "".join([*parts, read(f"{name}.lua")])
-    return Script(name, source, sha1(source.encode(), usedforsecurity=False).hexdigest())
-
-
-def read_file(name: str) -> str:
-    """The text of a file of `scripts/`."""
-    return (files(__package__) / "scripts" / name).read_text("utf-8")
-
-
-def _constants() -> str:
-    """What the scripts share with Python beside the moves, as Lua source."""
-    untouched = ProgressView().to_json().decode()
-    terms = ", ".join(f"'{name}'" for name in TERMS)
-    return (
-        f"local UNTOUCHED = '{untouched}'\n"
-        f"local LARGEST_INLINE_RESULT = {LARGEST_INLINE_RESULT}\n"
-        f"local TERMS = {{{terms}}}\n"
-    )
-
-
-SCRIPTS = {
-    name: compose(name, read_file)
-    for name in (
-        "open", "submit", "take", "renew", "report", "settle", "release", "retire", "cancel", "sweep", "load", "owned",
-        "list",
-    )
-}  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
+class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One atomic script call, safe to send again when its reply was lost."""
 
-    script: Script
+    function: str
     key: str
     arguments: tuple[Value, ...]
-    read: Callable[[Any], T] = field(repr=False)
+    read: Callable[[Any], T]
 
-    def by_digest(self) -> tuple[Value, ...]:
-        return ("EVALSHA", self.script.sha, 1, self.key, *self.arguments)
-
-    def by_source(self) -> tuple[Value, ...]:
-        return ("EVAL", self.script.source, 1, self.key, *self.arguments)
+    def command(self) -> tuple[Value, ...]:
+        return ("FCALL", self.function, 1, self.key, *self.arguments)
 
 
 class Reuse(StrEnum):
@@ -127,30 +75,72 @@ class Reuse(StrEnum):
     NONE = "none"
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """All the store needs to admit a run. Durations are milliseconds here; `at` is epoch milliseconds."""
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The newest token that a client knows of, and the server that gave it."""
 
-    id: str
-    head: bytes
-    job: str
-    queue: str
-    key: str
-    arguments: bytes
-    priority: int
-    delay: int
-    at: int | None
-    lease: int | None
+    server: str = ""
+    token: str = "0"
+
+
+NOTHING_WITNESSED = Witness()
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a job's class says of its runs. Kept with each as JSON; durations are milliseconds, flags 0 or 1."""
+
     max_attempts: int
     max_crashes: int
     keep: int
-    cache_ttl: int | None
     undeliverable: int
-    public_result: bool
-    cache_version: str
-    interest: str
-    owner: str
-    reuse: Reuse
-    tags: bytes
+    lease: int | None = None
+    cache_ttl: int | None = None
+    stale_ttl: int | None = None
+    failure_ttl: int | None = None
+    refresh: int = 0
+    throttle: int | None = None
+    debounce: int | None = None
+    longest_debounce: int | None = None
+    abandon_after: int | None = None
+    max_queued: int | None = None
+    public_result: int = 0
+
+
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """What submissions of one class under the same wishes have in common.
+
+    `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
+    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own.
+    """
+
+    job: str
+    queue: str
+    terms: bytes
+    labels: str
+    owner: str = ""
+    reuse: Reuse = Reuse.ANY
+    priority: int = 0
+    start: str = ""
+    interest: str = ""
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """All the store needs to admit a run.
+
+    `key` is its cache key, or ''. `limits` are pairs `NAME NUMBER`: `m:…` with the most that may run, `r:…` with the µs
+    between two starts. `work` is what a worker gets with its lease (`work_of`).
+    """
+
+    id: str
+    conditions: Conditions
+    key: str
+    limits: str
+    work: bytes
+
+    @property
+    def interest(self) -> str:
+        """The name of the stake that this submission makes."""
+        return self.conditions.interest or ticket_of(self.id)
 
 
 class Operations:
@@ -177,21 +167,32 @@ class Operations:
     def bell(self, queue: str) -> str:
         return f"{self.prefix()}bell:{queue}"
 
-    def open(self) -> Operation[Opened]:
+    def open(self, witnessed: Witness = NOTHING_WITNESSED) -> Operation[Opened]:
         """Found the partition if it is new, and learn its identity.
+
+        `witnessed` is the newest token this client knows of: a store that is older than that has lost data, and says so
+        by a new incarnation.
 
         Raises:
             StoreMisconfigured: it keeps runs in another format.
         """
-        return self._operation("open", "0-", FORMAT, os.urandom(8).hex(), os.urandom(32).hex(), read=replies.opened)
+        incarnation, secret = os.urandom(8).hex(), os.urandom(32).hex()
+        return self._operation(
+            "open", "0-", FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
+            read=replies.opened,
+        )  # fmt: skip
 
     def submit(self, submission: Submission) -> Operation[Admitted]:
-        """Admit a run, or find the one that answers."""
-        s = submission
-        return self._operation(
-            "submit", s.id, s.id, s.head, s.queue, s.key, _terms(s), _work(s), s.tags, s.interest, s.owner,
-            s.reuse.value, s.priority, s.delay, "" if s.at is None else s.at, read=replies.admitted,
-        )  # fmt: skip
+        """Admit a run, or find the one that answers.
+
+        Raises:
+            QueueFull: as many wait as the class allows.
+        """
+        return self._submit((submission,), replies.admitted)
+
+    def submit_many(self, submissions: Sequence[Submission]) -> Operation[tuple[Admitted | Full, ...]]:
+        """Admit several of the same conditions and partition at once, in this order."""
+        return self._submit(submissions, replies.all_admitted)
 
     def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
         """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
@@ -203,7 +204,7 @@ class Operations:
         """
         return self._operation("take", "0-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
-    def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[tuple[Renewed, ...]]:
+    def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[Renewals]:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
         return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
 
@@ -211,14 +212,19 @@ class Operations:
         """Count a worker as serving these queues no more."""
         return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
 
-    def report(self, run_id: str, token: str, sequence: int, progress: bytes) -> Operation[Reported]:
-        """Write a `ProgressView`'s JSON through the lease; a `sequence` that is not above the last is passed over."""
-        return self._operation("report", run_id, run_id, token, sequence, progress, read=replies.reported)
+    def report(self, lease: Lease, sequence: int, progress: bytes, checkpoint: bytes = b"") -> Operation[Reported]:
+        """Write a `ProgressView`'s JSON, and a checkpoint, through the lease.
+
+        A `sequence` that is not above the last is passed over.
+        """
+        return self._operation(
+            "report", lease.run_id, lease.run_id, lease.token, lease.incarnation, sequence, progress, checkpoint,
+            read=replies.reported,
+        )  # fmt: skip
 
     def settle(
         self,
-        run_id: str,
-        token: str,
+        lease: Lease,
         outcome: Outcome,
         *,
         progress: bytes = b"",
@@ -230,8 +236,15 @@ class Operations:
     ) -> Operation[Verdict]:
         """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
         return self._operation(
-            "settle", run_id, run_id, token, outcome.value, progress, result, failure, traceback, int(delay * 1000),
-            reason, read=replies.verdict,
+            "settle", lease.run_id, lease.run_id, lease.token, lease.incarnation, outcome.value, progress, result,
+            failure, traceback, int(delay * 1000), reason, read=replies.verdict,
+        )  # fmt: skip
+
+    def reassert(self, lease: Lease, slot: str, progress: bytes) -> Operation[Verdict]:
+        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it."""
+        return self._operation(
+            "reassert", lease.run_id, slot, lease.run_id, lease.token, lease.incarnation, lease.start, lease.failures,
+            int(lease.duration * 1000), progress, *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
     def release(self, slot: str, *, crashed: bool, failure: bytes, token: str = "") -> Operation[tuple[Verdict, str]]:
@@ -248,6 +261,10 @@ class Operations:
         read = partial(replies.cancelling, run_id=run_id)
         return self._operation("cancel", run_id, run_id, interest, int(force), read=read)
 
+    def invalidate(self, *, key: str = "", label: str = "") -> Operation[None]:
+        """From now on neither join nor serve what began before, under this cache key or this label."""
+        return self._operation("invalidate", "0-", key, label, read=replies.nothing)
+
     def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
@@ -255,17 +272,21 @@ class Operations:
         """
         return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
 
-    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Loaded]:
+    def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
+
+        Read in the name of an `interest`, it is not abandoned.
 
         Raises:
             RunNotFound: no such run is kept.
         """
-        return self._load(run_id, watch, result, partial(replies.loaded, run_id=run_id))
+        return self._load(run_id, watch, result, interest, partial(replies.loaded, run_id=run_id))
 
-    def load_stored(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Operation[Stored | None]:
+    def load_stored(
+        self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = ""
+    ) -> Operation[Stored | None]:
         """As `load`, for who passes it on: in bytes, and None for an unknown run."""
-        return self._load(run_id, watch, result, replies.stored)
+        return self._load(run_id, watch, result, interest, replies.stored)
 
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
         """Whether this owner submitted the run, joins and memo hits included.
@@ -275,37 +296,51 @@ class Operations:
         """
         return self._operation("owned", run_id, run_id, owner, read=partial(replies.owned, run_id=run_id))
 
-    def list(self, state: State | None = None, limit: int = 50, cursor: str = "") -> Operation[Page]:
-        """A page of snapshots, newest first; `cursor` is that of the page before.
+    def list(
+        self, state: State | None = None, limit: int = 50, cursor: str = "", owner: str | None = None
+    ) -> Operation[Page]:
+        """A page of snapshots, newest first, of one state or one owner; `cursor` is that of the page before.
 
         Raises:
-            ValueError: no page gave this cursor.
+            ValueError: no page gave this cursor, or both a state and an owner were named.
         """
         if cursor and not _CURSOR.fullmatch(cursor):
             raise ValueError(f"cursor={cursor[:80]!r}: give the cursor of an earlier page, or none for the first.")
-        return self._operation("list", "0-", state or "", limit, cursor, read=replies.page)
+        if state is not None and owner is not None:
+            raise ValueError("Give a state or an owner, not both.")
+        index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
+        return self._operation("list", "0-", index, limit, cursor, read=replies.page)
 
-    def _load(self, run_id: str, watch: float, result: bool, read: Callable[[Any], T]) -> Operation[T]:
-        return self._operation("load", run_id, run_id, int(watch * 1000), int(result), read=read)
+    def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
+        common, first = submissions[0].conditions, submissions[0].id
+        each = [value for s in submissions for value in (s.id, s.key, s.limits, s.work)]
+        return self._operation(
+            "submit", first, common.job, common.queue, common.terms, common.labels, common.owner, common.reuse.value,
+            common.priority, common.start, common.interest, *each, read=read,
+        )  # fmt: skip
+
+    def _load(self, run_id: str, watch: float, result: bool, interest: str, read: Callable[[Any], T]) -> Operation[T]:
+        return self._operation("load", run_id, run_id, int(watch * 1000), int(result), interest, read=read)
 
     def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
-        return Operation(SCRIPTS[script], f"{self.prefix(run_id)}partition", arguments, read)
+        return Operation(LIBRARY.function(script), f"{self.prefix(run_id)}partition", arguments, read)
 
 
-def _terms(s: Submission) -> str:
-    values = [getattr(s, name) for name in TERMS]
-    return " ".join(["-" if value is None else str(int(value)) for value in values])
+def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
+    """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each."""
+    return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
 
 
-def _work(s: Submission) -> bytes:
-    """What a worker gets with its lease (`replies.taken`): job, cache version and arguments, a line each."""
-    return b"%b\n%b\n%b" % (s.job.encode(), s.cache_version.encode(), s.arguments)
+def ticket_of(run_id: str) -> str:
+    """The name of the stake of a submission that names no owner."""
+    return f"ticket:{run_id}"
 
 
 def new_run_id(partition: int = 0) -> str:
     """A fresh id: its partition, then a ULID (48 bits of milliseconds, 80 random bits)."""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
-    return f"{partition}-" + "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -10, -10)])
+    ms = int(time.time() * 1000)
+    moment = _PAIRS[ms >> 40] + _PAIRS[ms >> 30 & 1023] + _PAIRS[ms >> 20 & 1023] + _PAIRS[ms >> 10 & 1023]
+    return f"{partition}-{moment}{_PAIRS[ms & 1023]}{os.urandom(16).translate(_LETTERS).decode()}"
 
 
 def checked_run_id(text: str) -> str:

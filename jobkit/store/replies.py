@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from jobkit.errors import RunNotFound, StoreMisconfigured
+from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
 from jobkit.snapshot import Snapshot
 
-FORMAT = "1"
-"""The number of the stored format; another one is refused rather than misread."""
+FORMAT = "2"
+FORMAT_BEFORE = "1"
+"""The number of the stored format, and the one before it, which is read too; any other is refused, not misread."""
 
 
 class Admission(StrEnum):
@@ -19,20 +20,39 @@ class Admission(StrEnum):
     NEW = "new"
     JOINED = "joined"
     CACHED = "cached"
+    STALE = "stale"
+    REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The reply to a submission: the run that answers it, and its result when it has one."""
+    """The reply to a submission: the run that answers it, and its result when it has one.
+
+    `refresh_id` is the run that makes a memo anew, if one does. `seconds` is for how long a cached result is still
+    fresh, or until when (epoch) a failure refuses.
+    """
 
     admission: Admission
     id: str
     result: bytes | None
+    refresh_id: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """The reply to a submission that was not admitted: the queue may have room after `retry_after` seconds."""
+
+    retry_after: float
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to perform one start of a run. `duration` is in seconds; `watched` is a first hint for reporting."""
+    """The right to perform one start of a run.
+
+    `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
+    None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`).
+    """
 
     run_id: str
     token: str
@@ -45,6 +65,8 @@ class Lease:
     duration: float
     max_attempts: int
     watched: bool
+    checkpoint: bytes | None = None
+    kept: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +88,8 @@ class Verdict(StrEnum):
     CANCEL = "cancel"
     ENDED = "ended"
     LOST = "lost"
+    UNKNOWN = "unknown"
+    """The store lost the run, or is an older copy of itself: whoever performs it may assert it anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +100,14 @@ class Renewed:
     verdict: Verdict
     run_id: str
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Renewals:
+    """The answer to a worker's heartbeat. Another incarnation than before: the store has lost data."""
+
+    incarnation: str
+    slots: tuple[Renewed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,21 +129,26 @@ class Cancelling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What a sweep did. `next_due` is in seconds from now; None when nothing is scheduled."""
+    """What a sweep did. `next_due` is in seconds from now, None when nothing is scheduled; `more`: sweep again now."""
 
     swept: bool
     expired: int
     next_due: float | None
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A run as it stands. `result` only when asked for; `traceback` is for the run's authors, never for browsers."""
+    """A run as it stands. `result` only when asked for; `traceback` is for the run's authors, never for browsers.
+
+    `retry_at` (epoch seconds) is until when its failure answers equal submissions; None when it never does.
+    """
 
     snapshot: Snapshot
     result: bytes | None
     lost_worker: bool
     traceback: str | None
+    retry_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +169,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A partition's identity. Another incarnation under the same name means that the store lost its data."""
+    """A partition's identity. Another incarnation under the same name means that the store lost data.
+
+    `server` is the run id of the server that answered; empty where it does not say.
+    """
 
     incarnation: str
     secret: bytes
+    server: str = ""
 
 
 def opened(reply: list[bytes]) -> Opened:
@@ -144,12 +185,32 @@ def opened(reply: list[bytes]) -> Opened:
             f"The store keeps runs in format {reply[0].decode()}, this jobkit reads format {FORMAT}: "
             "use the jobkit version that wrote it, or another namespace."
         )
-    return Opened(reply[1].decode(), reply[2])
+    return Opened(reply[1].decode(), reply[2], reply[3].decode())
 
 
 def admitted(reply: list[Any]) -> Admitted:
-    admission, run_id, result = reply
-    return Admitted(Admission(admission.decode()), run_id.decode(), result)
+    answer = _admitted(*reply)
+    if isinstance(answer, Full):
+        raise QueueFull(
+            "As many runs wait in the queue as the job's max_queued allows:"
+            f" try again in {answer.retry_after:.0f} s, or start more workers.",
+            retry_after=answer.retry_after,
+        )
+    return answer
+
+
+def all_admitted(reply: list[Any]) -> tuple[Admitted | Full, ...]:
+    return tuple([_admitted(*reply[first : first + 5]) for first in range(0, len(reply), 5)])
+
+
+def _admitted(admission: bytes, run_id: bytes, result: bytes | None, refresh_id: bytes, ms: int) -> Admitted | Full:
+    known = _ADMISSIONS.get(admission)
+    if known is None:
+        return Full(ms / 1000)
+    return Admitted(known, run_id.decode(), result, refresh_id.decode(), ms / 1000)
+
+
+_ADMISSIONS = {admission.value.encode(): admission for admission in Admission}
 
 
 def taken(reply: list[Any]) -> Lease | NoWork:
@@ -163,8 +224,8 @@ def taken(reply: list[Any]) -> Lease | NoWork:
 
 
 def _lease(fields: list[Any]) -> Lease:
-    run_id, token, incarnation, work, start, failures, lease, attempts, watched = fields
-    job, version, arguments = work.split(b"\n", 2)
+    run_id, token, incarnation, start, failures, lease, attempts, watched, checkpoint, *kept = fields
+    job, version, arguments = kept[0].split(b"\n", 2)
     return Lease(
         run_id=run_id.decode(),
         token=token.decode(),
@@ -177,13 +238,17 @@ def _lease(fields: list[Any]) -> Lease:
         duration=int(lease) / 1000,
         max_attempts=int(attempts),
         watched=bool(watched),
+        checkpoint=checkpoint,
+        kept=tuple(kept),
     )
 
 
-def renewed(reply: list[bytes]) -> tuple[Renewed, ...]:
-    texts = [part.decode() for part in reply]
+def renewed(reply: list[bytes]) -> Renewals:
+    incarnation, *texts = [part.decode() for part in reply]
     rows = zip(texts[0::4], texts[1::4], texts[2::4], texts[3::4], strict=True)
-    return tuple(Renewed(slot, Verdict(verdict), run, token) for slot, verdict, run, token in rows)
+    return Renewals(
+        incarnation, tuple(Renewed(slot, Verdict(verdict), run, token) for slot, verdict, run, token in rows)
+    )
 
 
 def nothing(_reply: object) -> None:
@@ -209,14 +274,20 @@ def cancelling(reply: bytes, run_id: str) -> Cancelling:
 
 
 def swept(reply: list[int]) -> Swept:
-    return Swept(bool(reply[0]), reply[1], _seconds(reply[2]))
+    return Swept(bool(reply[0]), reply[1], _seconds(reply[2]), bool(reply[3]))
 
 
 def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
     if reply is None:
         raise _not_found(run_id)
-    snapshot, result, lost, traceback = reply
-    return Loaded(Snapshot.from_json(snapshot), result, bool(lost), traceback and traceback.decode())
+    snapshot, result, lost, traceback, refuse_until = reply
+    return Loaded(
+        Snapshot.from_json(snapshot),
+        result,
+        bool(lost),
+        traceback and traceback.decode(),
+        int(refuse_until) / 1000 if refuse_until else None,
+    )
 
 
 def stored(reply: list[Any] | None) -> Stored | None:

@@ -84,7 +84,8 @@ class Heartbeat:
                     await changed.wait()
 
     async def _renew(self) -> float:
-        for row in await self._store.execute(self._store.operations.renew(self._worker, self.queues, self._slots())):
+        renewals = await self._store.execute(self._store.operations.renew(self._worker, self.queues, self._slots()))
+        for row in renewals.slots:
             match row.verdict:
                 case Verdict.CANCEL:
                     self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
@@ -94,8 +95,8 @@ class Heartbeat:
 
     async def _sweep(self) -> float:
         interval = min(self._shortest_lease / 6, LONGEST_SWEEP)
-        await self._store.execute(self._store.operations.sweep(interval, failure_head(LOST_WORKER)))
-        return interval
+        swept = await self._store.execute(self._store.operations.sweep(interval, failure_head(LOST_WORKER)))
+        return 0.0 if swept.more else interval
 
     async def _listen(self) -> None:
         while True:

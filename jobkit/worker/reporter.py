@@ -92,8 +92,7 @@ class Reporter:
         followed.told = revision
         followed.sequence += 1
         body = followed.progress.view(time.time()).to_json()
-        lease = followed.lease
-        return self._store.operations.report(lease.run_id, lease.token, followed.sequence, body)
+        return self._store.operations.report(followed.lease, followed.sequence, body)
 
     def _send(self, followed: _Followed, operation: Operation[Reported]) -> None:
         sent = time.monotonic()

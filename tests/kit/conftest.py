@@ -59,7 +59,7 @@ class Hands:
 
     def report(self, lease: Lease, done: int) -> None:
         view = ProgressView(done=done, total=10).to_json()
-        self._kit.store().execute(self._kit.operations.report(lease.run_id, lease.token, done, view))
+        self._kit.store().execute(self._kit.operations.report(lease, done, view))
 
     def succeed(self, lease: Lease, value: object) -> None:
         self._settle(lease, Outcome.SUCCEEDED, result=msgspec.json.encode(value))
@@ -68,7 +68,7 @@ class Hands:
         self._settle(lease, Outcome.FAILED, failure=failure_head(message), traceback=traceback)
 
     def _settle(self, lease: Lease, outcome: Outcome, **how: object) -> None:
-        operation = self._kit.operations.settle(lease.run_id, lease.token, outcome, **how)  # type: ignore[arg-type]
+        operation = self._kit.operations.settle(lease, outcome, **how)  # type: ignore[arg-type]
         self._kit.store().execute(operation)
 
 

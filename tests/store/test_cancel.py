@@ -20,7 +20,7 @@ def test_the_last_one_to_leave_a_queued_run_ends_it_at_once(world: World) -> Non
 
 
 def test_a_scheduled_run_is_cancelled_at_once(world: World) -> None:
-    run = world.submit(delay=60_000)
+    run = world.submit(start="+60000")
     assert world.cancel(run.id) is Cancelling.STOPPING
     assert world.state(run.id) is State.CANCELLED
 
@@ -117,7 +117,7 @@ def test_an_ended_run_stays_as_it_is(world: World, force: bool) -> None:
     lease = world.succeeded("k", cache_ttl=60_000)
     assert world.cancel(lease.run_id, force=force) is Cancelling.ENDED
     assert world.state(lease.run_id) is State.SUCCEEDED
-    assert world.pointer("k") == {"memo": lease.run_id}
+    assert world.pointer("k")["memo"] == lease.run_id
 
 
 def test_an_unknown_run_is_not_found(world: World) -> None:

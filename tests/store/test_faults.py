@@ -13,7 +13,7 @@ from jobkit.lifecycle import Outcome, State
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.client import Store
 from jobkit.store.location import locate
-from jobkit.store.operations import SCRIPTS, Operation, Operations, new_run_id
+from jobkit.store.operations import Operation, Operations, new_run_id
 from jobkit.store.replies import Admission, Cancelling, Lease, Renewed, Verdict
 from tests import servers
 from tests.store.proxy import Proxy
@@ -88,7 +88,6 @@ def far(
     """Executes one operation whose reply is lost, or broken off, twice."""
     client = connect(f"redis://127.0.0.1:{proxy.port}")
     client.execute_all([direct.operations.retire("w", ["default"])])
-    _load_scripts(direct)
 
     def execute(operation: Operation[Any]) -> Any:
         getattr(proxy, request.param)(2)
@@ -125,21 +124,21 @@ def test_a_take_whose_reply_is_lost_takes_one_run(far: Any, direct: World) -> No
 
 def test_a_report_whose_reply_is_lost_is_written_once(far: Any, direct: World) -> None:
     lease = direct.started()
-    assert far(direct.operations.report(lease.run_id, lease.token, 1, b'{"done":4}')).verdict is Verdict.OK
+    assert far(direct.operations.report(lease, 1, b'{"done":4}')).verdict is Verdict.OK
     assert direct.load(lease.run_id).snapshot.done == 4
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
 def test_an_outcome_whose_reply_is_lost_is_accepted_and_known_to_be(far: Any, direct: World, outcome: Outcome) -> None:
     lease = direct.started()
-    settled = far(direct.operations.settle(lease.run_id, lease.token, outcome, result=b"7", failure=FAILED))
+    settled = far(direct.operations.settle(lease, outcome, result=b"7", failure=FAILED))
     assert settled is Verdict.ENDED
     assert direct.state(lease.run_id).value == outcome.value
 
 
 def test_a_handback_whose_reply_is_lost_requeues_once(far: Any, direct: World) -> None:
     lease = direct.started()
-    assert far(direct.operations.settle(lease.run_id, lease.token, Outcome.RELEASED)) is Verdict.OK
+    assert far(direct.operations.settle(lease, Outcome.RELEASED)) is Verdict.OK
     assert direct.state(lease.run_id) is State.QUEUED
 
 
@@ -160,7 +159,7 @@ def test_a_cancel_whose_reply_is_lost_withdraws_one_interest(far: Any, direct: W
 def test_a_heartbeat_whose_reply_is_lost_renews(far: Any, direct: World) -> None:
     lease = direct.started(slot="w/1")
     renewed = far(direct.operations.renew("w", ["default"], ["w/1"]))
-    assert renewed == (Renewed("w/1", Verdict.OK, lease.run_id, lease.token),)
+    assert renewed.slots == (Renewed("w/1", Verdict.OK, lease.run_id, lease.token),)
 
 
 def test_a_sweep_whose_reply_is_lost_expires_once(far: Any, direct: World) -> None:
@@ -174,15 +173,14 @@ def test_a_sweep_whose_reply_is_lost_expires_once(far: Any, direct: World) -> No
 def test_settling_and_taking_in_one_round_trip_survives_a_lost_reply(
     connect: Connect, proxy: Proxy, direct: World
 ) -> None:
-    first, second = direct.submit(), direct.submit()
+    _first, second = direct.submit(), direct.submit()
     lease = direct.take("w/1")
     client = connect(f"redis://127.0.0.1:{proxy.port}")
     client.execute_all([direct.operations.retire("w", ["default"])])
-    _load_scripts(direct)
     proxy.lose(1)
     settled, taken = client.execute_all(
         [
-            direct.operations.settle(first.id, lease.token, Outcome.SUCCEEDED),
+            direct.operations.settle(lease, Outcome.SUCCEEDED),
             direct.operations.take("w/1", "another", ["default"]),
         ]
     )
@@ -192,39 +190,22 @@ def test_settling_and_taking_in_one_round_trip_survives_a_lost_reply(
 # Servers that forget --------------------------------------------------------------------------------------------------
 
 
-def test_scripts_that_the_server_forgot_are_sent_again(connect: Connect, own_server: servers.Server) -> None:
+def test_scripts_that_the_server_forgot_are_loaded_again(connect: Connect, own_server: servers.Server) -> None:
     client = connect(own_server.url)
     world = open_world(own_server.url, _namespace(client))
     client.execute_all([world.operations.submit(submission("k"))])
-    world.raw.script_flush()
+    world.raw.function_flush()
     assert client.execute_all([world.operations.submit(submission("k"))])[0].admission is Admission.JOINED
     lease = client.execute_all([world.operations.take("w/1", "1", ["default"])])[0]
-    world.raw.script_flush()
+    world.raw.function_flush()
     settled, taken = client.execute_all(
         [
-            world.operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED),
+            world.operations.settle(lease, Outcome.SUCCEEDED),
             world.operations.take("w/1", "2", ["default"]),
         ]
     )
     assert settled is Verdict.OK
     assert taken.next_due is None
-    world.check()
-
-
-def test_a_script_forgotten_by_halves_spares_what_was_applied(connect: Connect, own_server: servers.Server) -> None:
-    """Of two operations in one round trip the server knows only the second: one is refused, the other applied."""
-    client = connect(own_server.url)
-    world = open_world(own_server.url, _namespace(client))
-    client.execute_all([world.operations.submit(submission())])
-    world.raw.script_flush()
-    world.raw.script_load(world.operations.submit(submission()).script.source)
-    name = new_run_id()
-    taken, admitted = client.execute_all(
-        [world.operations.take("w/1", "1", ["default"]), world.operations.submit(submission(id=name))]
-    )
-    assert taken.start == 1
-    assert admitted.id == name
-    assert len(world.members("runs")) == 2
     world.check()
 
 
@@ -240,7 +221,7 @@ def test_an_emptied_store_is_opened_anew(connect: Connect, own_server: servers.S
     world.check()
 
 
-def test_a_holder_in_an_emptied_store_is_lost(connect: Connect, own_server: servers.Server) -> None:
+def test_a_holder_in_an_emptied_store_is_unknown(connect: Connect, own_server: servers.Server) -> None:
     client = connect(own_server.url)
     world = open_world(own_server.url, _namespace(client))
     world.store.open()
@@ -249,12 +230,13 @@ def test_a_holder_in_an_emptied_store_is_lost(connect: Connect, own_server: serv
     world.seen.clear()
     reported, settled, renewed = client.execute_all(
         [
-            world.operations.report(lease.run_id, lease.token, 1, b'{"done":1}'),
-            world.operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED),
+            world.operations.report(lease, 1, b'{"done":1}'),
+            world.operations.settle(lease, Outcome.SUCCEEDED),
             world.operations.renew("w", ["default"], ["w/1"]),
         ]
     )
-    assert (reported.verdict, settled, renewed[0].verdict) == (Verdict.LOST, Verdict.LOST, Verdict.IDLE)
+    assert (reported.verdict, settled, renewed.slots[0].verdict) == (Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.IDLE)
+    assert renewed.incarnation != lease.incarnation
     assert world.members("runs") == []
 
 
@@ -270,7 +252,7 @@ def test_a_restarted_server_has_everything_and_operations_wait_for_it(
     server.stop()
     restart = threading.Timer(0.1, server.start)
     restart.start()
-    reported = client.execute_all([operations.report(lease.run_id, lease.token, 1, b'{"done":1}')])[0]
+    reported = client.execute_all([operations.report(lease, 1, b'{"done":1}')])[0]
     restart.join()
     assert reported.verdict is Verdict.OK
     assert client.execute_all([operations.load(run.id)])[0].snapshot.done == 1
@@ -329,9 +311,9 @@ def test_a_full_store_takes_no_new_work_and_ends_what_it_has(
     assert lease.run_id == waiting.id
     client.execute_all(
         [
-            world.operations.report(lease.run_id, lease.token, 1, b'{"done":1}'),
+            world.operations.report(lease, 1, b'{"done":1}'),
             world.operations.renew("w", ["default"], ["w/1", "w/2", "w/3", "w/4"]),
-            world.operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED, result=b'"done"'),
+            world.operations.settle(lease, Outcome.SUCCEEDED, result=b'"done"'),
             world.operations.release("w/1", crashed=True, failure=LOST),
             world.operations.cancel(world.slot("w/2")["run"], "", force=True),
             world.operations.sweep(1.0, LOST),
@@ -360,12 +342,6 @@ def test_a_server_that_became_a_replica_is_waited_for(connect: Connect, own_serv
 def _promote_after_a_refusal(raw: Any) -> None:
     wait_until(lambda: "errorstat_READONLY" in raw.info("errorstats"), "a write was refused")
     raw.replicaof("NO", "ONE")
-
-
-def _load_scripts(world: World) -> None:
-    """So that the reply that is lost is the script's own, not the refusal of an unknown one."""
-    for script in SCRIPTS.values():
-        world.raw.script_load(script.source)
 
 
 def _set(server: servers.Server, name: str, value: str) -> None:

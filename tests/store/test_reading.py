@@ -15,7 +15,7 @@ from tests.waiting import wait_until
 def _in_state(world: World, state: State) -> str:
     match state:
         case State.SCHEDULED:
-            return world.submit(delay=60_000).id
+            return world.submit(start="+60000").id
         case State.QUEUED:
             return world.submit().id
         case State.RUNNING:
@@ -29,7 +29,7 @@ def _in_state(world: World, state: State) -> str:
 @pytest.mark.parametrize("state", list(State))
 def test_a_snapshot_has_every_field_in_its_order_in_every_state(world: World, state: State) -> None:
     run_id = _in_state(world, state)
-    raw = world.raw.evalsha(*_by_hand(world, run_id))[0]
+    raw = world.raw.fcall(*_by_hand(world, run_id))[0]
     names = list(json.loads(raw))
     assert names == [
         "id", "job", "state", "version", "start", "attempt", "max_attempts", "progress", "queue", "cancellable",
@@ -43,7 +43,7 @@ def test_a_snapshot_has_every_field_in_its_order_in_every_state(world: World, st
 
 
 def _by_hand(world: World, run_id: str) -> tuple[object, ...]:
-    return world.operations.load(run_id).by_digest()[1:]
+    return world.operations.load(run_id).command()[1:]
 
 
 def test_moments_have_milliseconds(world: World) -> None:

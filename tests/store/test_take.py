@@ -117,7 +117,7 @@ def test_an_id_without_a_record_is_passed_over_and_forgotten(world: World) -> No
 
 
 def test_a_due_id_without_a_record_is_passed_over_and_forgotten(world: World) -> None:
-    ghost = world.submit(delay=60_000)
+    ghost = world.submit(start="+60000")
     world.raw.delete(world.record_key(ghost.id))
     world.ripen(ghost.id)
     assert world.look() == NoWork(None)

@@ -10,13 +10,23 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import msgspec
 import redis
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.snapshot import Snapshot
 from jobkit.store.client import Store
 from jobkit.store.location import locate
-from jobkit.store.operations import Operation, Operations, Reuse, Submission, failure_head, new_run_id
+from jobkit.store.operations import (
+    Conditions,
+    Operation,
+    Operations,
+    Submission,
+    Terms,
+    failure_head,
+    new_run_id,
+    work_of,
+)
 from jobkit.store.replies import (
     Admission,
     Admitted,
@@ -34,39 +44,35 @@ T = TypeVar("T")
 
 LOST = failure_head("Its worker was lost.")
 FAILED = failure_head("It did not work.", public=True)
-WAITING = {"scheduled": "due", "queued": "ready", "running": "leases"}
 SWEEP_EVERY = 1.0
 
 
 def submission(key: str = "", **changes: Any) -> Submission:
-    """A submission as the kit would make it."""
+    """A submission as the kit would make it; `changes` are fields of it, of its conditions, or of its terms."""
     run_id = changes.pop("id", None) or new_run_id()
-    queue = changes.get("queue", "default")
-    job = changes.get("job", "reports.Sales")
-    given: dict[str, Any] = {
-        "id": run_id,
-        "head": b'{"id":"%s","job":%s' % (run_id.encode(), json.dumps(job, ensure_ascii=False).encode()),
-        "job": job,
-        "queue": queue,
-        "key": key,
-        "arguments": b'{"month":"2026-11"}',
-        "priority": 0,
-        "delay": 0,
-        "at": None,
-        "lease": None,
-        "max_attempts": 1,
-        "max_crashes": 3,
-        "keep": 3_600_000,
-        "cache_ttl": None,
-        "undeliverable": 600_000,
-        "public_result": False,
-        "cache_version": "1",
-        "interest": f"ticket:{run_id}",
-        "owner": "",
-        "reuse": Reuse.ANY,
-        "tags": b"[]",
-    }
-    return Submission(**{**given, **changes})
+    job = changes.pop("job", "reports.Sales")
+    tags = changes.pop("tags", ())
+    terms = {"max_attempts": 1, "max_crashes": 3, "keep": 3_600_000, "undeliverable": 600_000}
+    terms |= {name: int(changes.pop(name)) for name in Terms.__struct_fields__ if changes.get(name) is not None}
+    conditions = {name: changes.pop(name) for name in Conditions.__struct_fields__ if name in changes}
+    arguments, version = changes.pop("arguments", b'{"month":"2026-11"}'), changes.pop("cache_version", "1")
+    limits = changes.pop("limits", "")
+    assert not changes, f"no such field: {changes}"
+    return Submission(
+        id=run_id,
+        conditions=Conditions(
+            **{
+                "job": json.dumps(job, ensure_ascii=False),
+                "queue": "default",
+                "terms": msgspec.json.encode(Terms(**terms)),
+                "labels": " ".join([f"job:{job}", *(f"tag:{tag}" for tag in tags)]),
+                **conditions,
+            }
+        ),
+        key=key,
+        limits=limits,
+        work=work_of(job, version, arguments),
+    )
 
 
 @dataclass
@@ -78,6 +84,7 @@ class World:
     operations: Operations
     seen: dict[str, Snapshot] = field(default_factory=dict)
     numbers: Any = field(default_factory=lambda: itertools.count(1))
+    ahead: float = 0.0
 
     @property
     def prefix(self) -> str:
@@ -112,15 +119,15 @@ class World:
         assert self.settle(lease, Outcome.SUCCEEDED, result=result) is Verdict.OK
         return lease
 
-    def report(self, lease: Lease, sequence: int = 1, done: int = 1) -> Reported:
-        return self.execute(self.operations.report(lease.run_id, lease.token, sequence, b'{"done":%d}' % done))
+    def report(self, lease: Lease, sequence: int = 1, done: int = 1, checkpoint: bytes = b"") -> Reported:
+        return self.execute(self.operations.report(lease, sequence, b'{"done":%d}' % done, checkpoint))
 
     def settle(self, lease: Lease, outcome: Outcome = Outcome.SUCCEEDED, **details: Any) -> Verdict:
         details.setdefault("failure", FAILED)
-        return self.execute(self.operations.settle(lease.run_id, lease.token, outcome, **details))
+        return self.execute(self.operations.settle(lease, outcome, **details))
 
     def renew(self, *slots: str) -> tuple[Renewed, ...]:
-        return self.execute(self.operations.renew("w", ["default"], slots))
+        return self.execute(self.operations.renew("w", ["default"], slots)).slots
 
     def release(self, slot: str = "w/1", *, crashed: bool = True) -> tuple[Verdict, str]:
         return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST))
@@ -157,9 +164,16 @@ class World:
         """A scheduled run's time comes."""
         self.raw.zadd(f"{self.prefix}due", {run_id: self.now() - 1}, xx=True)
 
-    def outdate(self, run_id: str) -> None:
-        """A memo is no longer fresh."""
-        self.raw.hset(self.record_key(run_id), "fresh_until", self.now() - 1)
+    def outdate(self, run_id: str, *, stale_for: float = 0.0) -> None:
+        """A memo is no longer fresh, and stale for so many seconds more."""
+        now = self.now()
+        fresh_until, stale_until = now - 1, now - 1 + int(stale_for * 1000)
+        self.raw.hset(self.record_key(run_id), mapping={"fresh_until": fresh_until, "stale_until": stale_until})
+
+    def skew(self, seconds: float) -> None:
+        """The partition's clock is so many seconds ahead of the server's from now on."""
+        self.raw.hset(f"{self.prefix}partition", "skew", int(seconds * 1000))
+        self.ahead = seconds
 
     # What is stored ---------------------------------------------------------------------------------------------------
 
@@ -208,6 +222,7 @@ class Stored:
         self.ttls = dict(zip(names, kinds[1::2], strict=True))
         self.sets: dict[str, dict[str, float]] = {}
         self.hashes: dict[str, dict[str, str]] = {}
+        self.members: dict[str, set[str]] = {}
         for name, kind in zip(names, kinds[0::2], strict=True):
             if kind == b"zset":
                 self.sets[name] = {
@@ -215,8 +230,12 @@ class Stored:
                 }
             elif kind == b"hash":
                 self.hashes[name] = _texts(raw.hgetall(prefix + name))
+            elif kind == b"set":
+                self.members[name] = {member.decode() for member in raw.smembers(prefix + name)}
         self.runs = self._family("run:")
-        self.time = raw.time()
+        seconds, microseconds = raw.time()
+        skew = int(self.hashes.get("partition", {}).get("skew", 0))
+        self.now = int(seconds) * 1000 + int(microseconds) // 1000 + skew
 
     def _family(self, kind: str) -> dict[str, dict[str, str]]:
         return {name.removeprefix(kind): fields for name, fields in self.hashes.items() if name.startswith(kind)}
@@ -231,25 +250,43 @@ class Stored:
             self._check_slot(slot, holds)
         for name in self.ttls:
             self._check_end(name)
+        self._check_limits()
         self._check_indexes()
         tokens = [record["token"] for record in self.runs.values() if "token" in record]
         assert len(tokens) == len(set(tokens)), "two runs share a token"
 
     def _check_memberships(self, run_id: str, record: dict[str, str]) -> None:
         """I6: a run stands in exactly the sets of its state."""
-        state = record["state"]
+        state, parked = record["state"], record.get("parked", "")
         waiting = {
             name
             for name, members in self.sets.items()
-            if run_id in members and name.startswith(tuple(WAITING.values()))
+            if run_id in members and name.partition(":")[0] in ("ready", "parked", "due", "leases")
         }
-        expected = WAITING.get(state)
-        wanted = set() if expected is None else {f"ready:{record['queue']}" if expected == "ready" else expected}
+        match state:
+            case "queued":
+                wanted = {f"parked:{parked}:{record['queue']}" if parked else f"ready:{record['queue']}"}
+            case "scheduled":
+                wanted = {"due"}
+            case "running":
+                wanted = {"leases"}
+            case _:
+                wanted = set()
         assert waiting == wanted, f"{run_id} is {state}, but stands in {waiting}"
+        assert not parked or state == "queued", f"{run_id} is {state}, but parked"
         listed = {name for name, members in self.sets.items() if run_id in members and name.startswith("state:")}
         assert listed == {f"state:{state}"}, f"{run_id} is {state}, but is listed in {listed}"
         assert run_id in self.sets["runs"]
         assert (run_id in self.sets.get("forget", {})) == State(state).terminal
+        held = {name for name, members in self.members.items() if name.startswith("holders:") and run_id in members}
+        limits = record.get("limits", "").split()[::2]
+        holding = {f"holders:{limit}" for limit in limits if limit.startswith("m:")} if state == "running" else set()
+        assert held == holding, f"{run_id} is {state}, but holds {held}"
+        owners = {name for name in self.sets if name.startswith("owner:") and run_id in self.sets[name]}
+        assert owners == {name for name in record if name.startswith("owner:")}, f"{run_id} is listed for {owners}"
+        abandoned = run_id in self.sets.get("abandon", {})
+        waits = not State(state).terminal and record.get("cancelling") != "1"
+        assert abandoned == ("abandon_after" in json.loads(record["terms"]) and waits)
 
     def _check_record(self, run_id: str, record: dict[str, str]) -> None:
         ends = self.ttls[f"run:{run_id}"] > 0
@@ -259,7 +296,7 @@ class Stored:
         assert int(record.get("crashes", 0)) >= 0
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
-        if record["state"] == "running":
+        if record["state"] == "running" and record["slot"]:
             holds = self.hashes[f"slot:{record['slot']}"]
             assert (holds["run"], holds["token"]) == (run_id, record["token"]), f"{run_id} is not in its slot"
             assert self.ttls[f"slot:{record['slot']}"] == -1, f"the slot of {run_id} would end under it"
@@ -273,9 +310,39 @@ class Stored:
             assert live.get("cancelling") != "1", f"live run {names['live']} is being cancelled"
             assert self.ttls[f"key:{key}"] == -1
         else:
-            memo = self.runs[names["memo"]]
-            assert (memo["key"], memo["state"]) == (key, "succeeded")
-            assert 0 < self.ttls[f"key:{key}"] <= self.ttls[f"run:{names['memo']}"] + 1, "the memo outlives its value"
+            assert self.ttls[f"key:{key}"] > 0, f"the pointer of {key} never ends"
+        for name, end in (("memo", "stale_until"), ("failed", "refuse_until")):
+            ended = self.runs.get(names.get(name, ""))
+            if ended is not None and int(ended[end]) > self.now:
+                assert ended["key"] == key
+                assert ended["state"] == {"memo": "succeeded", "failed": "failed"}[name]
+                assert int(names["until"]) >= int(ended[end]), f"the pointer of {key} forgets its {name}"
+                assert self.sets["forget"][names[name]] >= int(ended[end]), f"the {name} of {key} outlives its record"
+
+    def _check_limits(self) -> None:
+        """What is parked is counted, and somebody brings it up again."""
+        parked: dict[str, int] = {}
+        lines = {name: members for name, members in self.sets.items() if name.startswith("parked:")}
+        for line, members in lines.items():
+            kind, name, queue = line.removeprefix("parked:").split(":", 2)
+            limit = f"{kind}:{name}"
+            parked[queue] = parked.get(queue, 0) + len(members)
+            assert queue in self.members[f"parking:{limit}"], f"{queue} is not known to have runs parked under {limit}"
+            self._check_moving(limit, queue, members)
+        assert parked == {queue: int(count) for queue, count in self.hashes.get("parked", {}).items()}
+        for name, queues in self.members.items():
+            if name.startswith("parking:"):
+                limit = name.removeprefix("parking:")
+                assert all(f"parked:{limit}:{queue}" in lines for queue in queues), f"nothing is parked for {name}"
+
+    def _check_moving(self, limit: str, queue: str, parked: dict[str, float]) -> None:
+        """A limit that has room has offered it to somebody, or will."""
+        if limit in self.sets.get("paced", {}):
+            return
+        offered = any(limit in self.runs[run_id].get("limits", "") for run_id in self.sets.get(f"ready:{queue}", {}))
+        number = min(int(self.runs[run_id]["limits"].partition(f"{limit} ")[2].split()[0]) for run_id in parked)
+        full = limit.startswith("m:") and len(self.members.get(f"holders:{limit}", ())) >= number
+        assert offered or full, f"runs are parked under {limit} in {queue}, and nothing brings them up"
 
     def _check_slot(self, slot: str, holds: dict[str, str]) -> None:
         """A slot without an end holds a run that may still be written through it."""
@@ -291,14 +358,16 @@ class Stored:
         match name.partition(":")[0]:
             case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
                 pass  # the partition's own, or judged above
-            case "bell" | "workers":
+            case "owner" | "abandon" | "parked" | "parking" | "holders" | "paced" | "stamps":
+                pass  # as good as its members, judged above and below
+            case "bell" | "workers" | "tat":
                 assert self.ttls[name] > 0, f"{name} never ends"
             case _:
                 raise AssertionError(f"a key that nobody owns: {name}")
 
     def _check_indexes(self) -> None:
         for name, members in self.sets.items():
-            if not name.startswith(("workers:", "forget")):
+            if not name.startswith(("workers:", "forget", "paced", "stamps")):
                 unknown = set(members) - set(self.runs) - set(self.sets.get("forget", {}))
                 assert not unknown, f"{name} lists runs that are not kept: {unknown}"
 

@@ -10,6 +10,7 @@ import pytest
 
 from jobkit.errors import BadJob
 from jobkit.job import ProgressJob, spec_of
+from jobkit.limits import Limit
 from jobkit.options import ALL, BUILT_OPTIONS, OWN_NAME, UNBUILT_OPTIONS, Options
 
 
@@ -70,6 +71,21 @@ def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, dur
         ("submittable", 1),
         ("public_result", "yes"),
         ("cache_version", 1.5),
+        ("stale_ttl", 0),
+        ("failure_ttl", "1h"),
+        ("refresh", 1),
+        ("max_queued", 0),
+        ("max_running", 0),
+        ("max_running", True),
+        ("max_running", "3"),
+        ("max_running", {}),
+        ("max_running", {"month": 0}),
+        ("max_running", {1: 1}),
+        ("rate", "0/m"),
+        ("rate", "10/0m"),
+        ("rate", "10/week"),
+        ("rate", 10),
+        ("rate", {"month": 10}),
         ("job_name", ""),
         ("job_name", "two words"),
         ("job_name", 3),
@@ -88,6 +104,16 @@ def test_every_built_option_is_accepted() -> None:
         cache_version="2026-01",
         tags=("sales", "eu"),
         cache_ttl=60,
+        stale_ttl=60,
+        failure_ttl=5,
+        refresh=True,
+        throttle=1,
+        debounce=timedelta(seconds=1),
+        l1_ttl=0.5,
+        abandon_after=90,
+        max_queued=100,
+        max_running={(): 10, "month": 1},
+        rate="30/m",
         keep_for=timedelta(days=2),
         queue="reports",
         priority=5,
@@ -102,6 +128,8 @@ def test_every_built_option_is_accepted() -> None:
     )
     assert options.stages == {"read": 3.0, "write": 1.0}
     assert (options.lease, options.max_crashes, options.tags) == (0.2, 0, ("sales", "eu"))
+    assert options.max_running == (Limit("m", (), 10), Limit("m", ("month",), 1))
+    assert options.rate == (Limit("r", (), 2_000_000),)
 
 
 def test_tags_given_as_a_set_have_one_order() -> None:

@@ -4,12 +4,14 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 from jobkit import ALL, Progress, ProgressJob
 from jobkit.errors import BadArguments, BadJob
-from jobkit.store.operations import Reuse, Submission, checked_run_id
-from jobkit.submission import Wishes, interest_of, submission_of
+from jobkit.store.operations import Operations, Reuse, Submission, Terms, checked_run_id
+from jobkit.store.replies import Full
+from jobkit.submission import Batch, Wishes, invalidated, submission_of
 
 
 class Plain(ProgressJob[int]):
@@ -40,6 +42,26 @@ class Choosy(ProgressJob[int]):
     lease = 4
     public_result = True
     tags = ("nightly",)
+    stale_ttl = 30
+    failure_ttl = 5
+    refresh = True
+    throttle = 2
+    debounce = 0.5
+    abandon_after = 90
+    max_queued = 1_000
+    max_running = {(): 10, "a": 1}  # noqa: RUF012
+    rate = "30/m"
+
+    def perform(self, progress: Progress) -> int:
+        progress.message = "adding"
+        return self.a
+
+
+class Shared(ProgressJob[int]):
+    """Two are identical when their arguments are."""
+
+    a: int
+    cache_key = ALL
 
     def perform(self, progress: Progress) -> int:
         progress.message = "adding"
@@ -50,11 +72,37 @@ def submitted(job: ProgressJob[Any] | None = None, **wishes: Any) -> Submission:
     return submission_of(job or Plain(), Wishes(**wishes))
 
 
+def terms(made: Submission) -> Terms:
+    return msgspec.json.decode(made.conditions.terms, type=Terms)
+
+
 def test_the_options_of_the_class_travel_with_the_run() -> None:
     made = submitted(Choosy(a=1))
-    assert (made.queue, made.priority, made.lease, made.max_crashes) == ("slow", 2, 4_000, 0)
-    assert (made.keep, made.cache_ttl, made.undeliverable) == (120_000, 60_000, 60_000)
-    assert (made.cache_version, made.public_result, json.loads(made.tags)) == ("3", True, ["nightly"])
+    assert (made.conditions.queue, made.conditions.priority) == ("slow", 2)
+    assert made.conditions.labels == "job:sums.Übersicht tag:nightly"
+    assert json.loads(made.conditions.job) == "sums.Übersicht"
+    assert made.work == 'sums.Übersicht\n3\n{"a":1,"b":"é"}'.encode()
+    assert terms(made) == Terms(
+        max_attempts=1,
+        max_crashes=0,
+        keep=120_000,
+        undeliverable=60_000,
+        lease=4_000,
+        cache_ttl=60_000,
+        stale_ttl=30_000,
+        failure_ttl=5_000,
+        refresh=1,
+        throttle=2_000,
+        debounce=500,
+        longest_debounce=5_000,
+        abandon_after=90_000,
+        max_queued=1_000,
+        public_result=1,
+    )
+
+
+def test_what_a_class_does_not_say_is_not_stored() -> None:
+    assert set(json.loads(submitted().conditions.terms)) == {"max_attempts", "max_crashes", "keep", "undeliverable"}
 
 
 def test_a_class_in_place_of_a_job_is_refused_with_advice() -> None:
@@ -62,26 +110,23 @@ def test_a_class_in_place_of_a_job_is_refused_with_advice() -> None:
         submission_of(Plain, Wishes())  # type: ignore[arg-type]
 
 
-def test_a_plain_job_is_not_shared_and_names_no_lease_of_its_own() -> None:
+def test_a_plain_job_is_not_shared_and_has_no_limits() -> None:
     made = submitted()
-    assert (made.key, made.lease, made.cache_ttl, made.owner, made.reuse) == ("", None, None, "", Reuse.ANY)
+    assert (made.key, made.limits, made.conditions.owner, made.conditions.reuse) == ("", "", "", Reuse.ANY)
 
 
 def test_a_callers_wishes_win_over_the_class() -> None:
     made = submitted(Choosy(a=1), queue="fast", priority=-1, tags=["mine"], reuse="fresh", owner="ann")
-    assert (made.queue, made.priority, made.reuse) == ("fast", -1, Reuse.FRESH)
-    assert (json.loads(made.tags), made.owner, made.interest) == (["nightly", "mine"], "ann", "owner:ann")
+    conditions = made.conditions
+    assert (conditions.queue, conditions.priority, conditions.reuse) == ("fast", -1, Reuse.FRESH)
+    assert (conditions.labels, conditions.owner) == ("job:sums.Übersicht tag:nightly tag:mine", "ann")
+    assert made.interest == "owner:ann"
 
 
 def test_queues_and_tags_have_words_for_names_and_owners_any_printable_text() -> None:
-    made = submitted(queue="eu/Übersicht", tags=["a:b.c-d_e/f"], owner="Ann Lee, sales")
-    assert (made.queue, json.loads(made.tags), made.owner) == ("eu/Übersicht", ["a:b.c-d_e/f"], "Ann Lee, sales")
-
-
-def test_the_head_is_the_beginning_of_a_snapshot() -> None:
-    made = submitted(Choosy(a=1))
-    assert json.loads(made.head + b"}") == {"id": made.id, "job": "sums.Übersicht"}
-    assert checked_run_id(made.id) == made.id
+    made = submitted(queue="eu/Übersicht", tags=["a:b.c-d_e/f"], owner="Ann Lee, sales").conditions
+    assert (made.queue, made.owner) == ("eu/Übersicht", "Ann Lee, sales")
+    assert made.labels.endswith(".Plain tag:a:b.c-d_e/f")
 
 
 def test_equal_jobs_have_one_key_and_ids_and_tickets_of_their_own() -> None:
@@ -89,11 +134,56 @@ def test_equal_jobs_have_one_key_and_ids_and_tickets_of_their_own() -> None:
     assert first.key == second.key != submitted(Choosy(a=2)).key
     assert first.id != second.id
     assert first.interest != second.interest
+    assert checked_run_id(first.id) == first.id
 
 
-def test_a_ticket_cannot_be_guessed() -> None:
-    assert len({interest_of(None) for _ in range(100)}) == 100
-    assert len(interest_of(None)) > 24
+def test_a_limit_is_shared_by_equal_values_of_its_fields_alone() -> None:
+    one, same, other = (submitted(Choosy(a=a, b=b)).limits.split() for a, b in ((1, "x"), (1, "y"), (2, "x")))
+    assert one == same
+    assert one[1::2] == ["10", "1", "2000000"]  # the µs of 30 a minute
+    assert [name == elsewhere for name, elsewhere in zip(one[::2], other[::2], strict=True)] == [True, False, True]
+    assert len({name.partition(":")[2] for name in one[::2]}) == 2  # of the class, and of its customer
+
+
+def test_a_batch_is_put_together_by_class_and_answered_in_order() -> None:
+    jobs = [Choosy(a=a) if a % 2 else Plain(a=a) for a in range(700)]
+    batch = Batch(jobs, Wishes())
+    operations = batch.operations(Operations("test"))
+    assert len(operations) == 4  # 350 of a class, at most 250 in one script
+    replies = [tuple(Full(retry_after=place) for place in chunk) for chunk in batch.chunks]
+    assert batch.in_order(replies) == [Full(retry_after=place) for place in range(700)]
+    assert set(batch.classes) == {Choosy, Plain}
+
+
+def test_in_several_partitions_equal_jobs_meet_and_limited_ones_stay_together() -> None:
+    def partitions(*jobs: ProgressJob[Any]) -> set[str]:
+        return {submission_of(job, partitions=8).id.partition("-")[0] for job in jobs}
+
+    assert len(partitions(*(Shared(a=1) for _ in range(20)))) == 1
+    assert len(partitions(*(Shared(a=a) for a in range(100)))) == 8
+    assert len(partitions(*(Plain() for _ in range(200)))) == 8
+    assert len(partitions(*(Choosy(a=a) for a in range(100)))) == 1
+    assert terms(submission_of(Choosy(a=1), partitions=8)).max_queued == 125
+
+
+def test_what_is_invalidated_is_a_key_or_a_label() -> None:
+    assert invalidated(Shared(a=1), None) == (submitted(Shared(a=1)).key, "")
+    assert invalidated(Shared, None) == ("", f"job:{Shared.__module__}.Shared")
+    assert invalidated(None, "eu") == ("", "tag:eu")
+
+
+@pytest.mark.parametrize(
+    ("what", "tag", "advice"),
+    [
+        (None, None, "one of them"),
+        (Plain, "x", "one of them"),
+        (Plain(), None, "no cache_key"),
+        (None, "a b", "letters"),
+    ],
+)
+def test_what_cannot_be_invalidated_is_refused_with_advice(what: Any, tag: str | None, advice: str) -> None:
+    with pytest.raises(BadArguments, match=advice):
+        invalidated(what, tag)
 
 
 @pytest.mark.parametrize(
@@ -105,12 +195,12 @@ def test_a_ticket_cannot_be_guessed() -> None:
     ],
 )
 def test_a_start_is_a_moment_on_every_clock(at: datetime | float, milliseconds: int) -> None:
-    assert submitted(at=at).at == milliseconds
+    assert submitted(at=at).conditions.start == str(milliseconds)
 
 
 @pytest.mark.parametrize(("after", "milliseconds"), [(0, 0), (1.5, 1_500), (timedelta(days=2), 172_800_000)])
 def test_a_delay_is_seconds_or_a_timedelta(after: timedelta | float, milliseconds: int) -> None:
-    assert submitted(after=after).delay == milliseconds
+    assert submitted(after=after).conditions.start == f"+{milliseconds}"
 
 
 @pytest.mark.parametrize(

@@ -78,13 +78,13 @@ class Performer:
     def report(self, done: int = 1, message: str = "", total: int | None = 100) -> None:
         lease = self.lease or self.take()
         view = ProgressView(done=done, total=total, fraction=done / total if total else None, message=message)
-        operation = self.kit.operations.report(lease.run_id, lease.token, next(self._sequence), view.to_json())
+        operation = self.kit.operations.report(lease, next(self._sequence), view.to_json())
         self._do(operation)
 
     def succeed(self, result: Any = None) -> None:
         lease = self.lease or self.take()
         encoded = msgspec.json.encode(result)
-        self._do(self.kit.operations.settle(lease.run_id, lease.token, Outcome.SUCCEEDED, result=encoded))
+        self._do(self.kit.operations.settle(lease, Outcome.SUCCEEDED, result=encoded))
 
     def succeed_with_file(self, file: File, wrap: Any = None) -> None:
         lease = self.lease or self.take()
@@ -94,7 +94,7 @@ class Performer:
     def fail(self, message: str, *, public: bool = False) -> None:
         lease = self.lease or self.take()
         failure = failure_head(message, public=public)
-        self._do(self.kit.operations.settle(lease.run_id, lease.token, Outcome.FAILED, failure=failure))
+        self._do(self.kit.operations.settle(lease, Outcome.FAILED, failure=failure))
 
     def _do(self, operation: Any) -> Any:
         return self.kit.store().execute(operation)

@@ -442,7 +442,7 @@ def test_hub_closes_with_its_last_watcher(client: httpx.Client, run: Performer, 
 
 def test_watched_run_is_known_to_its_worker(client: httpx.Client, run: Performer, kit: JobKit) -> None:
     lease = run.take()
-    report = kit.operations.report(lease.run_id, lease.token, 10, b'{"done":1}')
+    report = kit.operations.report(lease, 10, b'{"done":1}')
     with opened(client, events_url(run)) as stream:
         stream.next()
         assert kit.store().execute(report).watched

@@ -1,6 +1,39 @@
--- open: founds the partition if it is new, and answers its format, incarnation and secret. (Stands without the prelude.)
--- KEYS partition; ARGV format, a random incarnation, a random secret. A resend finds what the first one founded.
-if redis.call('EXISTS', KEYS[1]) == 0 then
-  redis.call('HSET', KEYS[1], 'format', ARGV[1], 'incarnation', ARGV[2], 'secret', ARGV[3])
+-- open: founds the partition if it is new, and answers its format, incarnation, secret and server. (Needs no partition yet.)
+-- A client tells the newest token it has witnessed, and which server gave it. When that was another server, and the token
+-- is above the clock that was found when this one came up, then this store is an older copy of what the client saw: it
+-- gets another incarnation, so that holders may assert their runs anew.
+-- ARGV: format, the format before it, a random incarnation, a random secret, witnessed server, witnessed token.
+-- A resend finds what the first one founded.
+
+-- The id of the server process; '' where a service does not tell.
+local function this_server()
+  local about = redis.pcall('INFO', 'server')
+  return type(about) == 'string' and string.match(about, 'run_id:(%w+)') or ''
 end
-return redis.call('HMGET', KEYS[1], 'format', 'incarnation', 'secret')
+
+local function found(key, format, before, incarnation, secret)
+  if redis.call('HEXISTS', key, 'incarnation') == 0 then
+    redis.call('HSET', key, 'format', format, 'incarnation', incarnation, 'secret', secret)
+  elseif redis.call('HGET', key, 'format') == before then
+    redis.call('HSET', key, 'format', format)  -- its records are read as they are; who cannot read ours is refused now
+  end
+end
+
+function scripts.open(KEYS, ARGV)
+  local key, format, before, incarnation, secret, witnessed_server, witnessed_token = KEYS[1], unpack(ARGV)
+  found(key, format, before, incarnation, secret)
+  local here = this_server()
+  local clock, server, found_clock = unpack(redis.call('HMGET', key, 'clock', 'server', 'found'))
+  if here ~= '' and here ~= server then
+    found_clock = clock or '0'
+    redis.call('HSET', key, 'server', here, 'found', found_clock)
+  end
+  local elsewhere = witnessed_server ~= '' and witnessed_server ~= here
+  if elsewhere and tonumber(witnessed_token) > tonumber(found_clock or '0') then
+    local raised = integer(math.max(clock or 0, witnessed_token))
+    redis.call('HSET', key, 'incarnation', incarnation, 'clock', raised, 'found', raised)
+  end
+  local opened = redis.call('HMGET', key, 'format', 'incarnation', 'secret')
+  opened[4] = here
+  return opened
+end

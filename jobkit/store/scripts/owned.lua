@@ -1,6 +1,7 @@
 -- owned: whether an owner submitted this run (joins and memo hits included). Answers 1, 0, or nil for an unknown run.
 -- ARGV: id, owner
-if redis.call('EXISTS', record_key(ARGV[1])) == 0 then
-  return false
+
+function scripts.owned(ARGV)
+  local state, owned = unpack(redis.call('HMGET', record_key(ARGV[1]), 'state', 'owner:' .. ARGV[2]))
+  return state and (owned and 1 or 0)
 end
-return redis.call('HEXISTS', record_key(ARGV[1]), 'owner:' .. ARGV[2])

@@ -3,29 +3,36 @@
 -- With a token, only a slot that holds this very start is declared dead; any other is left alone, and answers idle.
 -- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle, or, with a token, ok.
 -- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget, token or ''
-local slot, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local key = slot_key(slot)
-local holds = redis.call('HMGET', key, 'run', 'token', 'dead')
-local run = holds[1] and read_run(holds[1])
-if only ~= '' and holds[2] ~= only then
-  return {holds[3] and 'ok' or 'idle', ''}
+
+local function give_back(run, how, lost)
+  void(run)
+  if how == 'crashed' then
+    crash(run, 'release', lost)
+  elseif run.cancelling == '1' then
+    move(run, 'cancel')
+  else
+    move(run, 'release')
+  end
+  commit(run)
 end
-redis.call('HSET', key, 'dead', '1')
-redis.call('PEXPIRE', key, SLOT_LIFE)
-if not holds[1] then
-  return {'idle', ''}
+
+function scripts.release(ARGV)
+  local slot, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+  local key = slot_key(slot)
+  local id, token, dead = unpack(redis.call('HMGET', key, 'run', 'token', 'dead'))
+  if only ~= '' and token ~= only then
+    return {dead and 'ok' or 'idle', ''}
+  end
+  redis.call('HSET', key, 'dead', '1')
+  redis.call('PEXPIRE', key, SLOT_LIFE)
+  if not id then
+    return {'idle', ''}
+  end
+  local run = read_run(id)
+  if refusal(run, token, partition[1]) then
+    redis.call('HDEL', key, 'run', 'token')
+    return {'lost', id}
+  end
+  give_back(run, how, lost)
+  return {'ok', id}
 end
-if refusal(run, holds[2]) then
-  redis.call('HDEL', key, 'run', 'token')
-  return {'lost', holds[1]}
-end
-void(run)
-if how == 'crashed' then
-  crash(run, 'release', lost)
-elseif run.cancelling == '1' then
-  move(run, 'cancel')
-else
-  move(run, 'release')
-end
-commit(run)
-return {'ok', run.id}

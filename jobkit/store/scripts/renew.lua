@@ -1,10 +1,9 @@
 -- renew: a worker's heartbeat. Counts the worker as serving its queues, and renews the lease of each of its slots.
--- Answers four values a slot: slot, verdict, run, token. Verdicts: idle, ok, cancel (stop it), ended, lost.
--- A resend renews again. ARGV: worker, number of queues, queues…, slots…
-local worker, queues = ARGV[1], tonumber(ARGV[2])
+-- Answers the partition's incarnation, then four values a slot: slot, verdict, run, token.
+-- Verdicts: idle, ok, cancel (stop it), ended, lost. A resend renews again. ARGV: worker, number of queues, queues…, slots…
 
 local function verdict(run, token)
-  local refused = refusal(run, token)
+  local refused = refusal(run, token, partition[1])
   if refused then
     return refused
   end
@@ -16,21 +15,25 @@ local function verdict(run, token)
   return run.cancelling == '1' and 'cancel' or 'ok'
 end
 
-for i = 3, 2 + queues do
-  local serving = P .. 'workers:' .. ARGV[i]
+local function count_as_serving(worker, queue)
+  local serving = P .. 'workers:' .. queue
   redis.call('ZREMRANGEBYSCORE', serving, '-inf', now - WORKER_SILENCE)
   redis.call('ZADD', serving, now, worker)
   redis.call('PEXPIRE', serving, WORKER_SILENCE * 2)
 end
 
-local answers = {}
-for i = 3 + queues, #ARGV do
-  local slot = ARGV[i]
-  local holds = redis.call('HMGET', slot_key(slot), 'run', 'token')
-  local id, token = holds[1] or '', holds[2] or ''
-  answers[#answers + 1] = slot
-  answers[#answers + 1] = id == '' and 'idle' or verdict(read_run(id), token)
-  answers[#answers + 1] = id
-  answers[#answers + 1] = token
+function scripts.renew(ARGV)
+  local worker, queues = ARGV[1], tonumber(ARGV[2])
+  for i = 3, 2 + queues do
+    count_as_serving(worker, ARGV[i])
+  end
+  local answers = {partition[1]}
+  for i = 3 + queues, #ARGV do
+    local slot = ARGV[i]
+    local holds = redis.call('HMGET', slot_key(slot), 'run', 'token')
+    local id, token, last = holds[1] or '', holds[2] or '', #answers
+    answers[last + 1], answers[last + 3], answers[last + 4] = slot, id, token
+    answers[last + 2] = id == '' and 'idle' or verdict(read_run(id), token)
+  end
+  return answers
 end
-return answers

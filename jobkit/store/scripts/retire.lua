@@ -1,5 +1,8 @@
 -- retire: a worker leaves; its queues no longer count it. A resend changes nothing. ARGV: worker, queues…
-for i = 2, #ARGV do
-  redis.call('ZREM', P .. 'workers:' .. ARGV[i], ARGV[1])
+
+function scripts.retire(ARGV)
+  for i = 2, #ARGV do
+    redis.call('ZREM', P .. 'workers:' .. ARGV[i], ARGV[1])
+  end
+  return #ARGV - 1
 end
-return #ARGV - 1

@@ -1,47 +1,99 @@
--- sweep: what time alone brings: leases that ran out, runs that are due, records that have been forgotten.
+-- sweep: what time alone brings: leases that ran out, runs that are due or abandoned, records that are forgotten.
 -- Every worker calls it; the partition lets one pass an interval, so there is no leader. A resend finds the gate shut.
 -- An outage is not a death: when nobody swept for longer than a third of a run's lease, or the clock went back, that run
 -- gets one whole lease more, so that its holder can come back first.
--- Answers {1 if it swept, number of expired leases, ms until the next due run or -1}.
+-- Answers {1 if it swept, number of expired leases, ms until the next due run or -1, 1 if there is more to do at once}.
 -- ARGV: interval_ms, limit, error head for a spent crash budget
-local FORGOTTEN_AT_ONCE = 5000  -- above what one server can end a second, so the indexes cannot grow for ever
-local interval, limit, lost = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
-local swept = tonumber(redis.call('HGET', KEYS[1], 'swept') or '0')
-local gap = now - swept
 
-if gap >= 0 and gap < interval then
-  return {0, 0, next_due()}
+local FORGOTTEN_AT_ONCE = 500
+
+local function past(set, most)
+  return redis.call('ZRANGEBYSCORE', P .. set, '-inf', now, 'LIMIT', 0, most)
 end
-redis.call('HSET', KEYS[1], 'swept', integer(now))
 
-if gap < 0 or gap > 2 * interval then
+local function make_leases_whole(gap)
   for _, id in ipairs(redis.call('ZRANGE', P .. 'leases', 0, -1)) do
     local run = read_run(id)
-    if run and (gap < 0 or gap > tonumber(run.lease) / 3) then
+    if run and (gap < 0 or gap > run.lease / 3) then
       extend(run)
     end
   end
 end
 
-local expired = 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, limit)) do
-  local run = read_run(id)
-  if not run then
-    redis.call('ZREM', P .. 'leases', id)
-    forget({id})
-  else
-    crash(run, 'expire', lost)
-    commit(run)
-    expired = expired + 1
+local function expire(most, lost)
+  local expired = 0
+  for _, id in ipairs(past('leases', most)) do
+    local run = read_run(id)
+    if run then
+      crash(run, 'expire', lost)
+      commit(run)
+      expired = expired + 1
+    else
+      redis.call('ZREM', P .. 'leases', id)
+      forget({id})
+    end
+  end
+  return expired
+end
+
+local function abandon(most)
+  for _, id in ipairs(past('abandon', most)) do
+    local run = read_run(id)
+    if run and run.cancelling ~= '1' and not ended(run.state) then
+      stop(run)
+    else
+      redis.call('ZREM', P .. 'abandon', id)
+    end
   end
 end
 
-promote_due(limit)
+local function leave_owners(id)
+  if redis.call('HGET', record_key(id), 'owner') then
+    for _, name in ipairs(redis.call('HKEYS', record_key(id))) do
+      local owner = string.match(name, '^owner:(.*)$')
+      if owner then
+        redis.call('ZREM', P .. 'owner:' .. owner, id)
+      end
+    end
+  end
+end
 
-local ended = redis.call('ZRANGEBYSCORE', P .. 'forget', '-inf', now, 'LIMIT', 0, FORGOTTEN_AT_ONCE)
-for first = 1, #ended, 100 do
-  local ids = {unpack(ended, first, math.min(first + 99, #ended))}
+local function forget_some(ids)
+  local records = {}
+  for i, id in ipairs(ids) do
+    leave_owners(id)
+    records[i] = record_key(id)
+  end
   redis.call('ZREM', P .. 'forget', unpack(ids))
   forget(ids)
+  redis.call('UNLINK', unpack(records))
 end
-return {1, expired, next_due()}
+
+-- Answers whether there is more to forget.
+local function forget_ended()
+  local ids = past('forget', FORGOTTEN_AT_ONCE)
+  for first = 1, #ids, 100 do
+    forget_some({unpack(ids, first, math.min(first + 99, #ids))})
+  end
+  return #ids == FORGOTTEN_AT_ONCE
+end
+
+function scripts.sweep(ARGV)
+  local interval, most, lost = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+  local gap = now - (redis.call('HGET', PARTITION, 'swept') or 0)
+  if gap >= 0 and gap < interval then
+    return {0, 0, next_due(), 0}
+  end
+  redis.call('HSET', PARTITION, 'swept', integer(now))
+  if gap < 0 or gap > 2 * interval then
+    make_leases_whole(gap)
+  end
+  local expired = expire(most, lost)
+  abandon(most)
+  promote_due(most)
+  local more = forget_ended()
+  if more then
+    redis.call('HSET', PARTITION, 'swept', integer(now - interval))  -- whoever calls next goes on at once
+  end
+  return {1, expired, next_due(), more and 1 or 0}
+end

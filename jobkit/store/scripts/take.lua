@@ -3,21 +3,34 @@
 -- dead, or it asks for a second run while it holds one, so it has lost track of the first.
 -- A resend (same slot, same nonce) answers the same lease; one that comes after that lease has ended takes nothing.
 -- ARGV: slot, nonce, lease_ms (of jobs that name none), queues…
-local DUE_AT_ONCE = 32
-local FIRST_QUEUE = 4
-local slot, nonce = ARGV[1], ARGV[2]
-local key = slot_key(slot)
 
+local DUE_AT_ONCE = 32
+local PARKED_AT_ONCE = 32
+local FIRST_QUEUE = 4
+
+-- What the next start may go on from: nothing that was made of what is invalid now.
+local function checkpoint_of(run)
+  local text, made_by, barred = unpack(redis.call('HMGET', record_key(run.id), 'checkpoint', 'checkpoint_by', 'barred'))
+  if text and tonumber(made_by) > tonumber(barred or '0') and valid(run.id, '1', made_by) then
+    return text
+  end
+  return false
+end
+
+-- What the child needs, then what its record keeps, should the store lose it (`reassert`).
 local function lease(run)
-  local work, failures = unpack(redis.call('HMGET', record_key(run.id), 'work', 'failures'))
+  local work, failures, labels, class_terms, job, created, priority, owner = unpack(redis.call('HMGET', record_key(run.id),
+    'work', 'failures', 'labels', 'terms', 'job', 'created', 'priority', 'owner'))
   return {
-    'lease', run.id, run.token, partition[1], work, run.start, failures or '0', run.lease, terms(run).max_attempts,
-    (tonumber(run.watched or '0') > now) and 1 or 0,
+    'lease', run.id, run.token, partition[1], run.start, failures or '0', run.lease, terms(run).max_attempts,
+    (tonumber(run.watched or '0') > now) and 1 or 0, run.start ~= '1' and checkpoint_of(run),
+    work, run.queue, run.key or '', run.limits or '', labels or '', class_terms, job or '', created, priority or '',
+    run.score, owner or '',
   }
 end
 
 -- The best run of all queues; an id whose record is gone (evicted, or removed by hand) is dropped.
-local function best()
+local function best(ARGV)
   while true do
     local id, score, queue
     for i = FIRST_QUEUE, #ARGV do
@@ -35,32 +48,25 @@ local function best()
   end
 end
 
-local function left_work()
-  for i = FIRST_QUEUE, #ARGV do
-    if redis.call('ZCARD', P .. 'ready:' .. ARGV[i]) > 0 then
-      return ARGV[i]
+-- The best run that no limit blocks. Those before it are parked, some at a time: then false says that there may be more.
+local function best_unblocked(ARGV)
+  for _ = 1, PARKED_AT_ONCE do
+    local run = best(ARGV)
+    local limit = run and blocking(run)
+    if not limit then
+      return run
     end
+    redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
+    park(run, limit)
+    note(run)
+    offer_room_of(run)
   end
+  return false
 end
 
-local holds = redis.call('HMGET', key, 'dead', 'nonce', 'run', 'token')
-if holds[1] then
-  return {'dead'}
-end
-if holds[3] then
-  local run = read_run(holds[3])
-  if run and run.state == 'running' and run.token == holds[4] then
-    return holds[2] == nonce and lease(run) or {'dead'}
-  end
-end
-if holds[2] == nonce then
-  return {'none', 0}
-end
-
-promote_due(DUE_AT_ONCE)
-local run = best()
-if not run then
-  if holds[3] then  -- who takes has left what it held before, also when that was lost
+-- Who takes has left what it held before, also when that was lost.
+local function nothing_to_take(ARGV, key, held)
+  if held then
     redis.call('HDEL', key, 'run', 'token')
     redis.call('PEXPIRE', key, SLOT_LIFE)
   end
@@ -69,25 +75,57 @@ if not run then
   end
   return {'none', next_due()}
 end
-desert(run)
 
-put(run, 'token', tick())
-put(run, 'slot', slot)
-put(run, 'lease', integer(terms(run).lease or ARGV[3]))
-put(run, 'sequence', '0')
-put(run, 'start', integer(tonumber(run.start) + 1))
-put(run, 'started', integer(now))
-if run.start ~= '1' then
-  put(run, 'progress', UNTOUCHED)
+local function wake_another(ARGV)
+  for i = FIRST_QUEUE, #ARGV do
+    if redis.call('EXISTS', P .. 'ready:' .. ARGV[i]) == 1 then
+      return ring(ARGV[i])
+    end
+  end
 end
-redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
-if holds[2] then
-  redis.call('PERSIST', key)
+
+local function start(run, slot, lease_ms)
+  desert(run)
+  put(run, 'token', tick())
+  put(run, 'slot', slot)
+  put(run, 'lease', integer(terms(run).lease or lease_ms))
+  put(run, 'sequence', '0')
+  put(run, 'start', integer(run.start + 1))
+  put(run, 'started', integer(now))
+  if run.start ~= '1' then
+    put(run, 'progress', UNTOUCHED)
+  end
+  move(run, 'take')
+  pace(run)
+  commit(run)
 end
-move(run, 'take')
-commit(run)
-local more = left_work()
-if more then
-  ring(more)
+
+function scripts.take(ARGV)
+  local slot, nonce, lease_ms = ARGV[1], ARGV[2], ARGV[3]
+  local key = slot_key(slot)
+  local dead, last_nonce, held, held_token = unpack(redis.call('HMGET', key, 'dead', 'nonce', 'run', 'token'))
+  if dead then
+    return {'dead'}
+  end
+  local holding = held and read_run(held)
+  if holding and holding.state == 'running' and holding.token == held_token then
+    return last_nonce == nonce and lease(holding) or {'dead'}
+  elseif last_nonce == nonce then
+    return {'none', 0}
+  end
+
+  promote_due(DUE_AT_ONCE)
+  local run = best_unblocked(ARGV)
+  if run == false then
+    return {'none', 0}
+  elseif not run then
+    return nothing_to_take(ARGV, key, held)
+  end
+  start(run, slot, lease_ms)
+  redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
+  if last_nonce then
+    redis.call('PERSIST', key)
+  end
+  wake_another(ARGV)
+  return lease(run)
 end
-return lease(run)

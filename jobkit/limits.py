@@ -1,0 +1,99 @@
+"""Limits: how many runs of a job may be running at once, and how far apart they start; of all, or of each value of some
+arguments.
+
+    max_running = 3                                  at most three of this job
+    max_running = {"customer": 1}                    at most one for each customer
+    max_running = {(): 10, "customer": 1}            both
+    rate = "30/m"                                    a start every two seconds at the most
+    rate = {("customer", "region"): "100/h"}
+
+A rate spreads its starts evenly: so there are never more than it says in any stretch of time, and none are saved up.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from jobkit.cache_key import canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MOST_RUNNING: Final = 1_000_000
+_RATE: Final = re.compile(r"(\d{1,9})/(\d{0,6})([smhd])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_NAME_BYTES: Final = 10
+
+
+class Limit(msgspec.Struct, frozen=True):
+    """One limit of a job: of all its runs (no `fields`), or of those with equal values in these fields.
+
+    `kind` is "m" for the most that may be running, `number` of them, or "r" for a rate, `number` µs between two starts.
+    """
+
+    kind: str
+    fields: tuple[str, ...]
+    number: int
+
+    def name_for(self, job_name: str, job: object) -> str:
+        """The name under which runs share this limit.
+
+        Raises:
+            BadArguments: one of the fields' values has no canonical form.
+        """
+        values = {name: getattr(job, name) for name in self.fields}
+        whose = canonical(job_name) + canonical(values)
+        return f"{self.kind}:{blake2b(whose, digest_size=_NAME_BYTES).hexdigest()}"
+
+
+def max_running(value: object) -> tuple[Limit, ...]:
+    """The limits that `max_running = value` means.
+
+    Raises:
+        ValueError: it means none; the text goes on after the value.
+    """
+    return _limits(value, partial(_counted, "m"), 'a whole number above 0, as 3 or {"customer": 1}')
+
+
+def rate(value: object) -> tuple[Limit, ...]:
+    """The limits that `rate = value` means.
+
+    Raises:
+        ValueError: it means none; the text goes on after the value.
+    """
+    return _limits(value, _paced, 'a number of starts per s, m, h or d, as "30/m", "5/10s" or {"customer": "100/h"}')
+
+
+def _limits(value: object, limit: Callable[[tuple[str, ...], object], Limit | None], form: str) -> tuple[Limit, ...]:
+    by_fields = value if isinstance(value, Mapping) else {(): value}
+    limits = tuple(limit(_fields(key), number) for key, number in by_fields.items())
+    if not limits or None in limits:
+        raise ValueError(f"must be {form}")
+    return limits  # type: ignore[return-value]
+
+
+def _fields(key: Any) -> tuple[str, ...]:
+    fields = (key,) if isinstance(key, str) else key
+    if not isinstance(fields, tuple) or not all(isinstance(name, str) for name in fields):
+        raise ValueError('must name arguments: "customer", ("customer", "region"), or () for all runs of the job')
+    return fields
+
+
+def _counted(kind: str, fields: tuple[str, ...], number: Any) -> Limit | None:
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= MOST_RUNNING:
+        return None
+    return Limit(kind, fields, number)
+
+
+def _paced(fields: tuple[str, ...], text: Any) -> Limit | None:
+    match = _RATE.fullmatch(text) if isinstance(text, str) else None
+    if match is None or int(match[1]) == 0 or match[2] == "0":
+        return None
+    seconds = int(match[2] or 1) * _SECONDS[match[3]]
+    return Limit("r", fields, max(1, round(seconds * 1_000_000 / int(match[1]))))

@@ -1,0 +1,14 @@
+-- bell: how idle workers are woken. A marker that is lost costs an idle worker's next look, never a run.
+
+local BELL_MARKERS = 64     -- enough to wake every idle child of a host; more only makes empty looks
+local BELL_LIFE = 60000     -- ms
+
+local function ring(queue)
+  local bell = P .. 'bell:' .. queue
+  local markers = redis.call('RPUSH', bell, '1')
+  if markers == 1 then
+    redis.call('PEXPIRE', bell, BELL_LIFE)
+  elseif markers > BELL_MARKERS then
+    redis.call('RPOP', bell)
+  end
+end

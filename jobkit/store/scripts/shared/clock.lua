@@ -1,0 +1,28 @@
+-- clock: the partition's time, the only one that counts, and the stamps that order what happens in it.
+
+local PARTITION, P            -- "{namespace:0}:partition", and what every key of it begins with, "{namespace:0}:"
+local partition, now_us, now  -- what is kept of it: incarnation, clock, skew, stamped; and its time
+
+-- Every call begins with this. Answers nil, or why it cannot go on.
+local function begin(key)
+  PARTITION, P = key, string.sub(key, 1, -10)
+  partition = redis.call('HMGET', PARTITION, 'incarnation', 'clock', 'skew', 'stamped')
+  if not partition[1] then
+    return redis.error_reply('NOPARTITION this partition is not open yet')
+  end
+  local time = redis.call('TIME')
+  now_us = time[1] * 1000000 + time[2] + (partition[3] or 0) * 1000  -- `skew` (ms) is set by clocks of tests only
+  now = math.floor(now_us / 1000)
+end
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
+
+-- A new stamp: above every earlier one, whatever the server's clock did.
+local function tick()
+  local clock = integer(math.max((partition[2] or 0) + 1, now_us))
+  partition[2] = clock
+  redis.call('HSET', PARTITION, 'clock', clock)
+  return clock
+end

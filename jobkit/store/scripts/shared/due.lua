@@ -1,0 +1,25 @@
+-- due: what time alone brings into the queues.
+
+local function promote_due(most)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, most)) do
+    local run = read_run(id)
+    if run then
+      move(run, 'due')
+      commit(run)
+    else
+      redis.call('ZREM', P .. 'due', id)
+      forget({id})
+    end
+  end
+  serve_paced(most)
+end
+
+-- In ms from now; -1 when nothing is scheduled.
+local function next_due()
+  local due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2]
+  local paced = redis.call('ZRANGE', P .. 'paced', 0, 0, 'WITHSCORES')[2]
+  if not (due or paced) then
+    return -1
+  end
+  return math.max(0, math.min(due or math.huge, paced or math.huge) - now)
+end

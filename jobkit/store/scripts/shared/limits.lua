@@ -1,0 +1,196 @@
+-- limits: how many runs of a kind may be running (`m:…`, a number), and how far apart they start (`r:…`, µs).
+--
+-- A run that a limit blocks is parked: it is queued, but stands in the limit's line for its queue and not in the queue
+-- itself, so that a take need not look past it. When a limit has room again it is offered to the best that are parked.
+-- What is offered has no claim on the room: whoever is taken first gets it, and the others are parked again.
+
+local LOOKS = 32          -- parked runs that one offer looks at; `paced` brings the limit up again for the others
+local RATE_MEMORY = 1000  -- ms for which a rate's last start is kept beyond its effect
+
+local function is_rate(limit)
+  return string.sub(limit, 1, 2) == 'r:'
+end
+
+-- Of a run: pairs of a limit's name and its number.
+local function limits_of(run)
+  return string.gmatch(run.limits or '', '(%S+) (%S+)')
+end
+
+local function line_of(limit, queue)
+  return P .. 'parked:' .. limit .. ':' .. queue
+end
+
+-- µs until a rate allows the next start.
+local function rest(limit)
+  return math.max(0, (redis.call('GET', P .. 'tat:' .. limit) or 0) - now_us)
+end
+
+-- How many more may start now. A holder whose record is gone (removed by hand) holds nothing; one is looked at each time.
+local function room(limit, number)
+  if is_rate(limit) then
+    return rest(limit) > 0 and 0 or 1
+  end
+  local holders = P .. 'holders:' .. limit
+  local free = number - redis.call('SCARD', holders)
+  if free <= 0 then
+    local one = redis.call('SRANDMEMBER', holders)
+    if one and redis.call('EXISTS', record_key(one)) == 0 then
+      redis.call('SREM', holders, one)
+      return free + 1
+    end
+  end
+  return free
+end
+
+-- The first limit that has no room for this run, or nil.
+local function blocking(run)
+  for limit, number in limits_of(run) do
+    if room(limit, number) <= 0 then
+      return limit
+    end
+  end
+end
+
+local function bring_up(limit, ms)
+  redis.call('ZADD', P .. 'paced', 'LT', integer(ms), limit)
+end
+
+-- A limit that has parked runs, and is a rate that allows no start now, comes up when it does.
+local function wait_for_pace(limit)
+  local us = is_rate(limit) and rest(limit) or 0
+  if us > 0 then
+    bring_up(limit, math.ceil((now_us + us) / 1000))
+  end
+end
+
+-- The set a queued run stands in.
+local function place_of(run)
+  if run.parked and run.parked ~= '' then
+    return line_of(run.parked, run.queue)
+  end
+  return P .. 'ready:' .. run.queue
+end
+
+local function park(run, limit)
+  put(run, 'parked', limit)
+  redis.call('ZADD', line_of(limit, run.queue), run.score, run.id)
+  redis.call('SADD', P .. 'parking:' .. limit, run.queue)
+  redis.call('HINCRBY', P .. 'parked', run.queue, 1)
+  wait_for_pace(limit)
+end
+
+local function leave_line(id, limit, queue)
+  local line = line_of(limit, queue)
+  redis.call('ZREM', line, id)
+  if redis.call('EXISTS', line) == 0 then
+    redis.call('SREM', P .. 'parking:' .. limit, queue)
+  end
+  if redis.call('HINCRBY', P .. 'parked', queue, -1) == 0 then
+    redis.call('HDEL', P .. 'parked', queue)
+  end
+end
+
+local function stand_in_queue(run)
+  if run.parked and run.parked ~= '' then
+    put(run, 'parked', '')
+  end
+  redis.call('ZADD', P .. 'ready:' .. run.queue, run.score, run.id)
+  ring(run.queue)
+end
+
+-- Into the queue, or into the line of what blocks it.
+local function line_up(run)
+  local limit = blocking(run)
+  if limit then
+    park(run, limit)
+  else
+    stand_in_queue(run)
+  end
+end
+
+-- A place in a queue or a line is no news to watchers: it is written under the same version.
+local function note(run)
+  if #run.changes > 0 then
+    redis.call('HSET', record_key(run.id), unpack(run.changes))
+    run.changes = {}
+  end
+end
+
+-- The room of one limit, to the best in its line for one queue. Answers how many looks are left.
+local function offer_to(limit, queue, looks)
+  local offered = 0
+  while true do
+    local id = redis.call('ZRANGE', line_of(limit, queue), 0, 0)[1]
+    if not id then
+      return looks
+    end
+    if looks == 0 then
+      bring_up(limit, now)
+      return 0
+    end
+    looks = looks - 1
+    local run = read_run(id)
+    local number = run and string.match(run.limits, limit .. ' (%S+)')
+    if run and room(limit, number) <= offered then
+      wait_for_pace(limit)
+      return looks
+    end
+    leave_line(id, limit, queue)
+    if run then
+      line_up(run)
+      note(run)
+      offered = offered + (run.parked == '' and 1 or 0)
+    end
+  end
+end
+
+local function offer(limit)
+  local looks = LOOKS
+  for _, queue in ipairs(redis.call('SMEMBERS', P .. 'parking:' .. limit)) do
+    looks = offer_to(limit, queue, looks)
+  end
+end
+
+-- What this run no longer takes up, others may.
+local function offer_room_of(run)
+  for limit in limits_of(run) do
+    offer(limit)
+  end
+end
+
+local function hold_limits(run)
+  for limit in limits_of(run) do
+    if not is_rate(limit) then
+      redis.call('SADD', P .. 'holders:' .. limit, run.id)
+    end
+  end
+end
+
+local function free_limits(run)
+  for limit in limits_of(run) do
+    if not is_rate(limit) then
+      redis.call('SREM', P .. 'holders:' .. limit, run.id)
+    end
+  end
+end
+
+-- A start: the rates of this run allow the next one only later.
+local function pace(run)
+  for limit, apart in limits_of(run) do
+    if is_rate(limit) then
+      local wait = rest(limit) + apart
+      redis.call('SET', P .. 'tat:' .. limit, integer(now_us + wait), 'PX', integer(wait / 1000 + RATE_MEMORY))
+      if redis.call('EXISTS', P .. 'parking:' .. limit) == 1 then
+        wait_for_pace(limit)
+      end
+    end
+  end
+end
+
+-- Limits whose time has come are offered.
+local function serve_paced(most)
+  for _, limit in ipairs(redis.call('ZRANGEBYSCORE', P .. 'paced', '-inf', now, 'LIMIT', 0, most)) do
+    redis.call('ZREM', P .. 'paced', limit)
+    offer(limit)
+  end
+end

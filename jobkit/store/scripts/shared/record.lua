@@ -1,0 +1,53 @@
+-- record: what is kept of a run, read once and written once in a script.
+
+local function record_key(id)
+  return P .. 'run:' .. id
+end
+
+local function field(run, name)
+  return redis.call('HGET', record_key(run.id), name)
+end
+
+-- What moves a run, or nil for an unknown one; what else its record keeps is read where it is needed. (One constructor,
+-- and no loop: this is the hottest step of all.) A field that was never written is false.
+local function read_run(id)
+  local v = redis.call('HMGET', record_key(id), 'state', 'version', 'queue', 'key', 'score', 'start', 'crashes', 'lease',
+    'token', 'slot', 'sequence', 'cancelling', 'interests', 'watched', 'limits', 'parked')
+  return v[1] and {
+    id = id, changes = {}, state = v[1], version = v[2], queue = v[3], key = v[4], score = v[5], start = v[6] or '0',
+    crashes = v[7] or '0', lease = v[8], token = v[9], slot = v[10], sequence = v[11], cancelling = v[12],
+    interests = v[13], watched = v[14], limits = v[15], parked = v[16],
+  } or nil
+end
+
+local function put(run, name, value)
+  run[name] = value
+  local changes = run.changes
+  local last = #changes
+  changes[last + 1], changes[last + 2] = name, value
+end
+
+-- Writes what was put, under a newer version.
+local function write(run)
+  put(run, 'version', integer(math.max(run.version + 1, now)))
+  put(run, 'updated', integer(now))
+  redis.call('HSET', record_key(run.id), unpack(run.changes))
+  run.changes = {}
+end
+
+-- What the job's class said when a run was submitted: numbers by name, nil for none.
+local function parsed_terms(text)
+  if string.sub(text, 1, 1) == '{' then
+    return cjson.decode(text)
+  end
+  local said, next_word = {}, string.gmatch(text, '%S+')  -- as format 1 wrote them
+  for _, name in ipairs({'lease', 'max_attempts', 'max_crashes', 'keep', 'cache_ttl', 'undeliverable', 'public_result'}) do
+    said[name] = tonumber(next_word())
+  end
+  return said
+end
+
+local function terms(run)
+  run.said = run.said or parsed_terms(field(run, 'terms'))
+  return run.said
+end

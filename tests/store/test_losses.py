@@ -1,0 +1,255 @@
+"""Lost data: a store that comes back empty, or older, is told from one in which a run merely ended."""
+
+from dataclasses import replace
+
+from jobkit.lifecycle import Outcome, State
+from jobkit.store.operations import Witness
+from jobkit.store.replies import Admission, Lease, NoWork, Verdict
+from tests.store.world import World
+
+PROGRESS = b'{"done":3}'
+
+
+class Copy:
+    """All that a namespace holds, to go back to."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._kept = {key: (world.raw.dump(key), max(0, world.raw.pttl(key))) for key in self._keys()}
+
+    def restore(self) -> None:
+        for key in self._keys():
+            self._world.raw.delete(key)
+        for key, (data, ttl) in self._kept.items():
+            self._world.raw.restore(key, ttl, data)
+        self._world.seen.clear()
+
+    def _keys(self) -> list[bytes]:
+        return list(self._world.raw.scan_iter(f"{self._world.prefix}*", count=1000))
+
+
+def lose_all(world: World) -> None:
+    for key in world.raw.scan_iter(f"{world.prefix}*", count=1000):
+        world.raw.delete(key)
+    world.seen.clear()
+    world.store.open()
+
+
+def reassert(world: World, lease: Lease, slot: str = "w/1") -> Verdict:
+    return world.execute(world.operations.reassert(lease, slot, PROGRESS))
+
+
+# Emptied --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_holder_asserts_its_run_in_an_emptied_store_and_settles_it(world: World) -> None:
+    lease = world.started(
+        "k", slot="w/1", owner="ann", interest="owner:ann", priority=3, tags=("eu",), cache_ttl=60_000
+    )
+    before = world.record(lease.run_id)
+    lose_all(world)
+    assert world.report(lease).verdict is Verdict.UNKNOWN
+    assert reassert(world, lease) is Verdict.OK
+    after = world.record(lease.run_id)
+    same = ("job", "queue", "key", "terms", "labels", "work", "created", "priority", "score", "token", "start", "owner")
+    assert {name: after[name] for name in same} == {name: before[name] for name in same}
+    assert world.load(lease.run_id).snapshot.done == 3
+    assert world.report(lease, 1, done=4).verdict is Verdict.OK
+    assert world.submit("k", interest="owner:bob").id == lease.run_id
+    assert world.cancel(lease.run_id, "owner:bob").value == "left"  # ann still has her stake
+    assert world.settle(lease, result=b"7") is Verdict.OK
+    assert world.submit("k").result == b"7"
+
+
+def test_a_heartbeat_tells_that_the_store_has_lost_data(world: World) -> None:
+    lease = world.started(slot="w/1")
+    renew = world.operations.renew("w", ["default"], ["w/1"])
+    assert world.execute(renew).incarnation == lease.incarnation
+    lose_all(world)
+    answer = world.execute(renew)
+    assert answer.incarnation != lease.incarnation
+    assert answer.slots[0].verdict is Verdict.IDLE
+    reassert(world, lease)
+    assert world.execute(renew).slots[0].verdict is Verdict.OK
+
+
+def test_asserting_twice_is_asserting_once(world: World) -> None:
+    lease = world.started(slot="w/1")
+    lose_all(world)
+    assert [reassert(world, lease), reassert(world, lease)] == [Verdict.OK] * 2
+    assert world.record(lease.run_id)["interests"] == "1"
+
+
+def test_a_run_that_was_submitted_again_meanwhile_is_taken_over_while_nobody_has_it(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    again = world.submit("k", id=lease.run_id)
+    assert (again.admission, again.id) == (Admission.NEW, lease.run_id)
+    assert world.settle(lease) is Verdict.UNKNOWN
+    assert reassert(world, lease, "") is Verdict.OK
+    assert isinstance(world.look("w/2"), NoWork)
+    assert world.settle(lease) is Verdict.OK
+
+
+def test_a_run_that_another_worker_has_begun_anew_stays_that_workers(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    world.submit("k", id=lease.run_id)
+    newer = world.take("w/2")
+    assert reassert(world, lease) is Verdict.LOST
+    assert world.report(lease).verdict is Verdict.LOST
+    assert world.settle(newer) is Verdict.OK
+    assert reassert(world, lease) is Verdict.LOST
+
+
+def test_a_newer_live_run_of_the_key_keeps_it(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    newer = world.submit("k")
+    assert reassert(world, lease) is Verdict.OK
+    assert world.pointer("k")["live"] == newer.id
+    assert world.settle(lease) is Verdict.OK
+
+
+def test_a_slot_that_was_given_up_asserts_nothing(world: World) -> None:
+    lease = world.started(slot="w/1")
+    lose_all(world)
+    world.release("w/1")
+    assert reassert(world, lease) is Verdict.LOST
+    assert world.members("runs") == []
+
+
+def test_a_run_that_merely_ended_and_was_forgotten_is_not_raised(world: World) -> None:
+    """The holder was frozen, another performed the run, its record's time is over. Then the holder wakes."""
+    zombie = world.started(slot="w/1")
+    world.raw.delete(world.record_key(zombie.run_id), f"{world.prefix}slot:w/1")
+    for index in ("runs", "leases", "state:running"):
+        world.raw.zrem(world.prefix + index, zombie.run_id)
+    assert world.report(zombie).verdict is Verdict.LOST
+    assert reassert(world, zombie) is Verdict.LOST
+
+
+def test_tokens_rise_above_those_of_the_lost_store(world: World) -> None:
+    lease = world.started(slot="w/1")
+    ahead = replace(lease, token=str(int(lease.token) + 10**12))  # the lost store's clock was far ahead
+    lose_all(world)
+    assert reassert(world, ahead) is Verdict.OK
+    world.submit()
+    assert int(world.take("w/2").token) > int(ahead.token)
+
+
+# Older ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_take_that_the_store_forgot_is_asserted_again(world: World) -> None:
+    run = world.submit("k")
+    older = Copy(world)
+    lease = world.take("w/1")
+    older.restore()
+    assert world.state(run.id) is State.QUEUED
+    assert world.report(lease).verdict is Verdict.UNKNOWN
+    assert reassert(world, lease) is Verdict.OK
+    assert isinstance(world.look("w/2"), NoWork)
+    assert world.settle(lease) is Verdict.OK
+
+
+def test_an_older_holder_that_the_store_went_back_to_gives_way_to_the_newer(world: World) -> None:
+    world.submit("k", max_crashes=9)
+    older_lease = world.take("w/1")
+    older = Copy(world)
+    world.release("w/1")
+    newer = world.take("w/2")
+    older.restore()
+    assert reassert(world, newer, "w/2") is Verdict.OK
+    assert world.report(older_lease).verdict is Verdict.LOST
+    assert world.renew("w/1")[0].verdict is Verdict.LOST
+    assert world.settle(newer) is Verdict.OK
+
+
+def test_a_scheduled_run_that_was_being_performed_is_performed_on(world: World) -> None:
+    run = world.submit(start="+60000")
+    older = Copy(world)
+    world.ripen(run.id)
+    lease = world.take("w/1")
+    older.restore()
+    assert reassert(world, lease) is Verdict.OK
+    assert world.state(run.id) is State.RUNNING
+
+
+def test_an_outcome_that_the_store_forgot_is_accepted_again(world: World) -> None:
+    lease = world.started(slot="w/1")
+    older = Copy(world)
+    world.settle(lease, result=b"7")
+    older.restore()
+    assert world.settle(lease, result=b"7") is Verdict.OK
+
+
+def test_a_client_that_saw_a_newer_token_from_another_server_proves_that_the_store_is_older(world: World) -> None:
+    world.submit()
+    older = Copy(world)
+    lease = world.take("w/1")
+    older.restore()
+    assert _opened(world, Witness(server="another", token=lease.token)) != lease.incarnation
+    lost = replace(lease, run_id="0-" + "0" * 26)
+    assert world.report(lost).verdict is Verdict.UNKNOWN  # a run of which nothing is left
+
+
+def test_a_client_that_saw_nothing_newer_proves_nothing(world: World) -> None:
+    lease = world.started(slot="w/1")
+    incarnation = lease.incarnation
+    world.raw.hset(f"{world.prefix}partition", "found", lease.token)  # the clock that this server came up with
+    assert _opened(world, Witness(server="another", token=str(int(lease.token) - 1))) == incarnation
+    here = world.store.open().server
+    assert here
+    world.raw.hset(f"{world.prefix}partition", "found", "0")
+    assert _opened(world, Witness(server=here, token=lease.token)) == incarnation  # given by this very server
+
+
+def test_once_the_loss_is_proven_it_is_not_proven_again(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.raw.hset(f"{world.prefix}partition", "found", "0")
+    proven = _opened(world, Witness(server="another", token=lease.token))
+    assert proven != lease.incarnation
+    assert _opened(world, Witness(server="another", token=str(int(lease.token) - 1))) == proven
+
+
+def _opened(world: World, witness: Witness) -> str:
+    return world.execute(world.operations.open(witness)).incarnation
+
+
+# The format -----------------------------------------------------------------------------------------------------------
+
+
+def test_records_of_the_format_before_are_read_performed_and_answer(world: World) -> None:
+    """As the version before wrote them: the class's terms as numbers, the snapshot's beginning as one text."""
+    world.store.open()
+    waiting, memo = "0-" + "1" * 26, "0-" + "2" * 26
+    terms = "- 1 3 86400000 3600000 600000 0"
+    now = world.now()
+    common = {"version": now, "terms": terms, "queue": "default", "interests": 1, "created": now, "updated": now}
+    head = '{"id":"%s","job":"reports.Sales"'
+    world.raw.hset(f"{world.prefix}partition", "format", "1")
+    world.raw.hset(
+        world.record_key(waiting),
+        mapping={**common, "head": head % waiting, "state": "queued", "score": f"{now}.000", "key": "k",
+                 "work": "reports.Sales\n1\n{}", f"interest:ticket:{waiting}": 1},
+    )  # fmt: skip
+    world.raw.hset(
+        world.record_key(memo),
+        mapping={**common, "head": head % memo, "state": "succeeded", "key": "m", "result": "7", "start": 1, "token": 5,
+                 "fresh_until": now + 60_000, "finished": now, "interests": 0},
+    )  # fmt: skip
+    world.raw.zadd(f"{world.prefix}ready:default", {waiting: now})
+    world.raw.hset(f"{world.prefix}key:k", "live", waiting)
+    world.raw.hset(f"{world.prefix}key:m", "memo", memo)
+    world.store.open()
+    assert world.raw.hget(f"{world.prefix}partition", "format") == b"2"
+    run = world.store.execute
+    assert run(world.operations.load(waiting)).snapshot.job == "reports.Sales"
+    assert run(world.operations.load(waiting)).snapshot.max_attempts == 1
+    lease = run(world.operations.take("w/1", "1", ["default"]))
+    assert isinstance(lease, Lease)
+    assert (lease.run_id, lease.job, lease.cache_version, lease.arguments) == (waiting, "reports.Sales", "1", b"{}")
+    assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"8")) is Verdict.OK
+    for key in world.raw.scan_iter(f"{world.prefix}*"):
+        world.raw.delete(key)
