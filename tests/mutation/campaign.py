@@ -50,9 +50,10 @@ class Campaign:
 
     def __init__(self, sources: Sequence[Source], mutants: Sequence[Mutant], told: Callable[[Tried], None]) -> None:
         self.tried: list[Tried] = []
-        self._sources = {source.file: source for source in sources}
+        self._sources = sources
         self._mutants = mutants
         self._told = told
+        self._any: list[str] = []
         self._reaching: dict[Place, list[str]] = {}
         self._kills: Counter[tuple[str, str]] = Counter()
 
@@ -64,9 +65,8 @@ class Campaign:
             self._judge(trial, ending)
 
     def _as_they_are(self, forks: Forks) -> Trial:
-        texts, places = marked(self._sources.values())
-        scripts = {name for source in self._sources.values() for name in source.scripts}
-        return Trial(places, composed(texts, tuple(scripts)), forks.tests, record=True)
+        texts, places = marked(self._sources)
+        return Trial(places, composed(texts), forks.tests, record=True)
 
     def _learn(self, forks: Forks, trial: Trial, ending: Ending) -> None:
         if ending.failed or ending.hung:
@@ -74,20 +74,22 @@ class Campaign:
         places: list[Place] = trial.of
         for record in ending.records:
             forks.usual[record["test"]] = record["seconds"]
+            if record["reached"]:
+                self._any.append(record["test"])
             for bit in record["reached"]:
                 self._reaching.setdefault(places[bit], []).append(record["test"])
 
     def _trials(self, forks: Forks) -> Iterator[Trial]:
         with servers.running(servers.valkey_binary()) as server, redis.Redis.from_url(server.url) as client:
             for mutant in self._mutants:
-                scripts = composed({mutant.file: mutant.text}, self._sources[mutant.file].scripts)
-                tests = self._reaching.get(mutant.place, [])
-                if not _compiles(client, next(iter(scripts.values())).source):
+                library = composed({mutant.file: mutant.text})
+                tests = self._reaching.get(mutant.place, []) if mutant.place else self._any
+                if not _compiles(client, library.source):
                     self._tell(Tried(mutant, Verdict.STILLBORN))
                 elif not tests:
                     self._tell(Tried(mutant, Verdict.UNREACHED))
                 else:
-                    yield Trial(mutant, scripts, self._in_order(mutant, tests, forks.usual))
+                    yield Trial(mutant, library, self._in_order(mutant, tests, forks.usual))
 
     def _in_order(self, mutant: Mutant, tests: Sequence[str], seconds: dict[str, float]) -> list[str]:
         """First those that killed neighbours, then the quick ones."""
@@ -112,7 +114,8 @@ class Campaign:
 
 def _compiles(client: Any, source: str) -> bool:
     try:
-        client.script_load(source)
+        client.function_load(source)
+        client.function_flush()
     except redis.ResponseError:
         return False
     return True

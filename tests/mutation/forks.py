@@ -1,7 +1,7 @@
-"""Runs chosen tests against changed scripts, one forked process a trial.
+"""Runs chosen tests against a changed library of scripts, one forked process a trial.
 
 pytest imports and collects everything once. Then this plugin takes over its loop: for each trial it forks, and the
-child, with the trial's scripts in place, goes on as pytest does, over the trial's tests only and up to the first that
+child, with the trial's library in place, goes on as pytest does, over the trial's tests only and up to the first that
 fails. So a trial costs a fork, a server of its own and its tests, and whatever it breaks ends with it.
 """
 
@@ -12,19 +12,20 @@ import json
 import os
 import selectors
 import signal
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from jobkit.store.operations import SCRIPTS
+from jobkit.store.script import LIBRARY
 from tests.mutation.reach import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
-    from jobkit.store.operations import Script
+    from jobkit.store.script import Library
 
 PATIENCE = 10.0
 """Seconds that any test may take; a server that is caught in a loop refuses its clients after five."""
@@ -40,10 +41,10 @@ SERVERS = frozenset({"valkey", "own_server"})
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """These tests, with these scripts in the place of the store's own; `of` says what it is about."""
+    """These tests, with this library in the place of the store's own; `of` says what it is about."""
 
     of: Any
-    scripts: Mapping[str, Script]
+    library: Library
     tests: Sequence[str]
     record: bool = False
 
@@ -152,7 +153,9 @@ class Forks:
         return True
 
     def _become(self, trial: Trial, session: pytest.Session) -> None:
-        SCRIPTS.update(trial.scripts)
+        for module in list(sys.modules.values()):
+            if getattr(module, "LIBRARY", None) is LIBRARY:
+                setattr(module, "LIBRARY", trial.library)  # noqa: B010  a module's name, of whatever module has it
         session.items[:] = [self._items[test] for test in trial.tests]
         if trial.record:
             session.config.pluginmanager.register(Recorder(self._say))

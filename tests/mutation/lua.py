@@ -52,12 +52,14 @@ class Token:
 class Statement:
     """A statement and what is inside of it, from its first to its last character.
 
-    `kind` is call, assignment, local, function, return, break, if, while, for, repeat or do.
+    `kind` is call, assignment, local, function, return, break, if, while, for, repeat or do; `inside` says that a
+    function is around it, so that it waits for a call.
     """
 
     kind: str
     start: int
     end: int
+    inside: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class Chunk:
         self.signs: set[int] = set()
         """Where a minus stands before its only operand."""
         self._at = 0
+        self._functions = 0
         self._block()
         if self._word:
             self._fail("the end of the file")
@@ -131,7 +134,7 @@ class Chunk:
                 parse()
             elif self._call_or_assignment() == "call":
                 kind = "call"
-            self.statements.append(Statement(kind, start, self.tokens[self._at - 1].end))
+            self.statements.append(Statement(kind, start, self.tokens[self._at - 1].end, self._functions > 0))
             self._skip(";")
 
     def _if(self) -> None:
@@ -267,7 +270,9 @@ class Chunk:
         if self._word != ")":
             self._names()
         self._expect(")")
+        self._functions += 1
         self._block()
+        self._functions -= 1
         self._expect("end")
 
     def _names(self, *separators: str) -> None:

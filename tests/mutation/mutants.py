@@ -1,11 +1,11 @@
-"""The mutants of the store's scripts: which files there are, what becomes of one, and what the scripts become then."""
+"""The mutants of the store's scripts: which files there are, what becomes of one, and what the library becomes then."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobkit.store.operations import SCRIPTS, Script, compose, read_file
+from jobkit.store.script import Library, compose, read
 from tests.mutation.lua import Chunk
 from tests.mutation.mutators import changes
 
@@ -23,7 +23,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One mistake in one file; `was` and `became` are the line it is in, `text` is the whole file with it."""
+    """One mistake in one file; `was` and `became` are the line it is in, `text` is the whole file with it.
+
+    `place` is None where the mistake takes effect when the library is loaded.
+    """
 
     file: str
     line: int
@@ -32,7 +35,7 @@ class Mutant:
     was: str
     became: str
     text: str
-    place: Place
+    place: Place | None
 
     @property
     def name(self) -> str:
@@ -41,26 +44,22 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file of `scripts/`, and the scripts that it is a part of."""
+    """A file of `scripts/`."""
 
     file: str
     text: str
-    scripts: tuple[str, ...]
 
 
 def sources() -> tuple[Source, ...]:
-    """Every file that a script is made of."""
+    """Every file that the store's library is made of."""
     texts: dict[str, str] = {}
-    users: dict[str, list[str]] = {}
-    for name in SCRIPTS:
 
-        def read(file: str, name: str = name) -> str:
-            users.setdefault(file, []).append(name)
-            texts[file] = read_file(file)
-            return texts[file]
+    def noted(file: str) -> str:
+        texts[file] = read(file)
+        return texts[file]
 
-        compose(name, read)
-    return tuple(Source(file, texts[file], tuple(users[file])) for file in sorted(texts))
+    compose(noted)
+    return tuple(Source(file, text) for file, text in sorted(texts.items()))
 
 
 def mutants(source: Source) -> list[Mutant]:
@@ -71,7 +70,7 @@ def mutants(source: Source) -> list[Mutant]:
         mutated = source.text[: change.start] + change.replacement + source.text[change.end :]
         began = source.text.rfind("\n", 0, change.start) + 1
         ends = source.text.find("\n", change.end)
-        statement = chunk.statements.index(chunk.innermost(change.start))
+        statement = chunk.innermost(change.start)
         made.append(
             Mutant(
                 file=source.file,
@@ -81,15 +80,15 @@ def mutants(source: Source) -> list[Mutant]:
                 was=_squeezed(source.text[began:ends]),
                 became=_squeezed(mutated[began : ends + len(mutated) - len(source.text)]),
                 text=mutated,
-                place=Place(source.file, statement),
+                place=Place(source.file, chunk.statements.index(statement)) if statement.inside else None,
             )
         )
     return made
 
 
-def composed(texts: Mapping[str, str], scripts: tuple[str, ...]) -> dict[str, Script]:
-    """These scripts as they are with other texts of some files."""
-    return {name: compose(name, lambda file: texts.get(file) or read_file(file)) for name in scripts}
+def composed(texts: Mapping[str, str]) -> Library:
+    """The library as it is with other texts of some files."""
+    return compose(lambda file: texts.get(file) or read(file))
 
 
 def _squeezed(lines: str) -> str:

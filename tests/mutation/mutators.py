@@ -1,8 +1,8 @@
 """What may be wrong in a line of Lua: each mutator makes one kind of small mistake, wherever it could be made.
 
-Numbers above 100 are doubled and halved rather than moved by one: no promise of the store hangs on a millisecond in a
-minute, but on the minute one does. Words in capitals (commands, their options) and patterns are left alone: the server
-refuses them wrong, so any test that runs the line would notice.
+Numbers above 100, and those with a fraction, are doubled and halved rather than moved by one: no promise of the store
+hangs on a millisecond in a minute, but on the minute one does. Words in capitals (commands, their options) and patterns
+are left alone: the server refuses them wrong, so any test that runs the line would notice.
 """
 
 import re
@@ -79,13 +79,14 @@ def _keywords(token: Token) -> Iterator[Change]:
 
 
 def _numbers(token: Token, *, index: bool) -> Iterator[Change]:
-    value = int(token.text)
-    others = {"*2": value * 2, "/2": value // 2} if value > LARGE else {"+1": value + 1, "-1": value - 1}
+    value = float(token.text) if "." in token.text else int(token.text)
+    small = isinstance(value, int) and value <= LARGE
+    others = {"+1": value + 1, "-1": value - 1} if small else {"*2": value * 2, "/2": value / 2}
     if not index:  # (nothing stands at 0)
         others["=0"] = 0
     for name, other in others.items():
         if other != value:
-            yield Change(f"number{name}", token.start, token.end, str(other))
+            yield Change(f"number{name}", token.start, token.end, f"{other:.15g}")
 
 
 def _strings(token: Token) -> Iterator[Change]:

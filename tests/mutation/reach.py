@@ -1,6 +1,7 @@
-"""Which tests reach which statement: the scripts are run once with a mark before each statement.
+"""Which tests reach which statement: the scripts are run once with a mark before each statement of their functions.
 
-A mark sets a bit of one key on the test's server, outside of every namespace; after each test the bits are read.
+A mark sets a bit of one key on the test's server, outside of every namespace; after each test the bits are read. What
+stands outside of functions is done when the library is loaded, and so reached by all.
 """
 
 from __future__ import annotations
@@ -28,12 +29,11 @@ def marked(sources: Iterable[Source]) -> tuple[dict[str, str], list[Place]]:
     texts: dict[str, str] = {}
     places: list[Place] = []
     for source in sources:
-        statements = Chunk(source.text).statements
         text = source.text
-        for number in sorted(range(len(statements)), key=lambda number: -statements[number].start):
-            start = statements[number].start
-            text = f"{text[:start]}redis.call('SETBIT', '{KEY}', {len(places) + number}, 1) {text[start:]}"
-        places += [Place(source.file, number) for number in range(len(statements))]
+        inside = [(each.start, number) for number, each in enumerate(Chunk(text).statements) if each.inside]
+        for start, number in sorted(inside, reverse=True):
+            text = f"{text[:start]}redis.call('SETBIT', '{KEY}', {len(places)}, 1) {text[start:]}"
+            places.append(Place(source.file, number))
         texts[source.file] = text
     return texts, places
 

@@ -28,6 +28,7 @@ def mutated(text: str, kind: str) -> list[str]:
         ("not removed", "return not a", ["return  a"]),
         ("number", "return 7", ["return 8", "return 6", "return 0"]),
         ("number", "return 60000", ["return 120000", "return 30000", "return 0"]),
+        ("number", "return 1.2", ["return 2.4", "return 0.6", "return 0"]),
         ("number", "return a[1]", ["return a[2]", "return a[0]"]),
         ("text", "return 'live', 'run:'", ["return 'live_', 'run:'", "return 'live', 'run:_'"]),
         ("text", "return '' .. a", ["return '_' .. a"]),
