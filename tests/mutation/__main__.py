@@ -47,13 +47,15 @@ def main(arguments: list[str]) -> int:
             f"The tests could not be run: {forks.trouble or f'pytest ended with {code!r}'} ({RESULTS / 'log'})"
         )
         return 2
-    return _closed(campaign, every, asked, progress)
+    return _closed(campaign, every, forks.usual, asked, progress)
 
 
-def _closed(campaign: Campaign, every: list[Mutant], asked: argparse.Namespace, progress: _Progress) -> int:
+def _closed(
+    campaign: Campaign, every: list[Mutant], tests: dict[str, float], asked: argparse.Namespace, progress: _Progress
+) -> int:
     order = {mutant.name: number for number, mutant in enumerate(every)}
     tried = sorted(campaign.tried, key=lambda each: order[each.mutant.name])
-    books.save(asked.json, asked.seed, tried)
+    books.save(asked.json, asked.seed, tried, tests)
     survivors = books.survivors(tried)
     progress.say(f"\n{books.table(tried)}\n")
     if survivors:

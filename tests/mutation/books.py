@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.mutation.campaign import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from tests.mutation.campaign import Tried
@@ -57,8 +57,8 @@ def stale(entries: Iterable[Equivalent], mutants: Sequence[Mutant], tried: Seque
     return [entry for entry in entries if any(map(entry.means, wrong)) or not any(map(entry.means, mutants))]
 
 
-def save(path: Path, seed: int, tried: Sequence[Tried]) -> None:
-    """All of it, for machines."""
+def save(path: Path, seed: int, tried: Sequence[Tried], tests: Mapping[str, float]) -> None:
+    """All of it, for machines; `tests` are the seconds that each test takes."""
     rows = [
         {
             "name": each.mutant.name,
@@ -72,7 +72,9 @@ def save(path: Path, seed: int, tried: Sequence[Tried]) -> None:
         }
         for each in tried
     ]
-    path.write_text(json.dumps({"seed": seed, "score": score(tried), "bar": BAR, "mutants": rows}, indent=1))
+    path.write_text(
+        json.dumps({"seed": seed, "score": score(tried), "bar": BAR, "tests": tests, "mutants": rows}, indent=1)
+    )
 
 
 def _row(name: str, tried: Sequence[Tried]) -> str:

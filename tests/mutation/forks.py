@@ -35,8 +35,8 @@ GRACE = 5.0
 """Seconds in which a hung child may take down its servers."""
 TRIES = 3
 
-OTHER_SERVERS = frozenset({"redis_server", "own_redis_server"})
 SERVERS = frozenset({"valkey", "own_server"})
+OTHERS = frozenset({"redis_server", "own_redis_server", "async"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,8 @@ class Forks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Only tests of the one server, and only those that have one."""
-        items[:] = [item for item in items if _wants(item) & SERVERS and not _wants(item) & OTHER_SERVERS]
+        """Only tests of the one server, and only those that have one. (Scripts do not know which client calls them.)"""
+        items[:] = [item for item in items if _wants(item) & SERVERS and not _wants(item) & OTHERS]
         self._items = {item.nodeid: item for item in items}
         self.tests = list(self._items)
 
@@ -150,7 +150,16 @@ class Forks:
             return None  # so that pytest's own loop goes on
         except Lost as trouble:
             self.trouble = str(trouble)
+        finally:
+            if not self.in_child:
+                self._end_all()
         return True
+
+    def _end_all(self) -> None:
+        """Nothing is left when the driver was interrupted, or broke."""
+        for child in self._running.values():
+            os.killpg(child.pid, signal.SIGINT)
+            os.waitpid(child.pid, 0)
 
     def _become(self, trial: Trial, session: pytest.Session) -> None:
         for module in list(sys.modules.values()):
@@ -233,10 +242,9 @@ class _Child:
 
 
 def _wants(item: pytest.Item) -> set[str]:
-    """The names of its fixtures, those that its parameters name too."""
-    names = set(getattr(item, "fixturenames", ()))
+    """The names of its fixtures, and of the parameters that name others."""
     parameters = getattr(item, "callspec", None)
-    return names | {value for value in (parameters.params.values() if parameters else ()) if isinstance(value, str)}
+    return {*getattr(item, "fixturenames", ()), *(parameters.id.split("-") if parameters else ())}
 
 
 def _reason(report: pytest.TestReport) -> str:

@@ -57,7 +57,7 @@ def test_loading_changes_nothing_but_that_it_is_watched(world: World) -> None:
     before = world.record(run.id)
     world.load(run.id)
     assert world.record(run.id) == before
-    world.load(run.id, watch=30.0)
+    world.load(run.id, watch=0.001)
     assert set(world.record(run.id)) - set(before) == {"watched"}
 
 
@@ -190,3 +190,8 @@ def test_runs_that_are_no_longer_kept_are_passed_over(world: World) -> None:
 def test_a_cursor_that_no_page_gave_is_refused(world: World, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         _page(world, cursor=cursor)
+
+
+def test_a_page_of_none_is_empty_and_the_last(world: World) -> None:
+    world.submit()
+    assert _page(world, limit=0) == Page((), "")
