@@ -33,10 +33,11 @@ def main(arguments: list[str]) -> int:
     log = asked.json.with_suffix(".log")
     out = _taken_over_output(log)
     random.seed(asked.seed)
-    every = [mutant for source in sources() for mutant in mutants(source)]
+    files = sources()
+    every = [mutant for source in files for mutant in mutants(source)]
     chosen = _chosen(every, asked)
     progress = _Progress(out, len(chosen))
-    campaign = Campaign(sources(), chosen, progress.show)
+    campaign = Campaign(files, chosen, progress.show)
     forks = Forks(campaign.drive, asked.jobs)
     progress.say(f"seed {asked.seed}: {len(chosen)} of {len(every)} mutants; first the scripts as they are")
     code = pytest.main([*FLAGS, *asked.tests], plugins=[forks])

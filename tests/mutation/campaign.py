@@ -66,7 +66,7 @@ class Campaign:
 
     def _as_they_are(self, forks: Forks) -> Trial:
         texts, places = marked(self._sources)
-        return Trial(places, composed(texts), forks.tests, record=True)
+        return Trial(places, composed(self._sources, texts), forks.tests, record=True)
 
     def _learn(self, forks: Forks, trial: Trial, ending: Ending) -> None:
         if ending.failed or ending.hung:
@@ -82,7 +82,7 @@ class Campaign:
     def _trials(self, forks: Forks) -> Iterator[Trial]:
         with servers.running(servers.valkey_binary()) as server, redis.Redis.from_url(server.url) as client:
             for mutant in self._mutants:
-                library = composed({mutant.file: mutant.text})
+                library = composed(self._sources, {mutant.file: mutant.text})
                 tests = self._reaching.get(mutant.place, []) if mutant.place else self._any
                 if not _compiles(client, library.source):
                     self._tell(Tried(mutant, Verdict.STILLBORN))

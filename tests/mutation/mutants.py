@@ -10,7 +10,7 @@ from tests.mutation.lua import Chunk
 from tests.mutation.mutators import changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,9 @@ def mutants(source: Source) -> list[Mutant]:
     return made
 
 
-def composed(texts: Mapping[str, str]) -> Library:
-    """The library as it is with other texts of some files."""
-    return compose(lambda file: texts.get(file) or read(file))
+def composed(sources: Iterable[Source], texts: Mapping[str, str]) -> Library:
+    """The library as it is, with other texts of some files."""
+    return compose({**{source.file: source.text for source in sources}, **texts}.__getitem__)
 
 
 def _squeezed(lines: str) -> str:
