@@ -320,6 +320,10 @@ class JobSpec:
 
     # Arguments
 
+    def encoded(self, job: "ProgressJob[Any]") -> bytes:
+        """The arguments as JSON, as they are: equal JSON makes equal jobs, if it makes any."""
+        return self._codecs.arguments.encode(job)
+
     def encode_arguments(self, job: "ProgressJob[Any]") -> bytes:
         """The arguments as JSON.
 
@@ -477,6 +481,7 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     priority: ClassVar[int] = 0
     max_running: ClassVar[int | Mapping[Any, int] | None] = None
     rate: ClassVar[str | Mapping[Any, str] | None] = None
+    fair_share: ClassVar[bool] = False
     max_queued: ClassVar[int | None] = None
     max_attempts: ClassVar[int] = 1
     max_crashes: ClassVar[int] = 3

@@ -8,32 +8,43 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-import threading
 import warnings
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
+from jobkit.clients import Clients
+from jobkit.engines.inline import Inline
 from jobkit.errors import BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
+from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
 from jobkit.progress import Progress
 from jobkit.run import Run
-from jobkit.store.async_client import AsyncStore
-from jobkit.store.client import Store
-from jobkit.store.listening import Listening
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
-from jobkit.store.operations import Operations, checked_run_id
+from jobkit.store.operations import Operations, checked_run_id, partition_of
 from jobkit.store.replies import Admission, Full
-from jobkit.submission import NO_WISHES, Batch, Wishes, interest_of, invalidated, submission_of
+from jobkit.submission import (
+    NO_WISHES,
+    Batch,
+    Wishes,
+    interest_of,
+    invalidated,
+    partition_of_key,
+    submission_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
+    from jobkit.engine import Engine
     from jobkit.lifecycle import State
+    from jobkit.store.async_client import AsyncStore
+    from jobkit.store.client import Store
+    from jobkit.store.listening import Listening
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
+    from jobkit.store.partitions import Partitions
     from jobkit.store.replies import Admitted, Page
 
 R = TypeVar("R")
@@ -46,9 +57,10 @@ class JobKit:
     """Submits jobs and finds their runs.
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
-    this kit perform and what may be submitted by name. `engine` is "native", or None for that. `namespace` keeps kits
-    of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit". `patience` is for how many seconds an operation
-    tries to reach a store that is away, before it raises StoreUnavailable.
+    this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
+    performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
+    `patience` is for how many seconds an operation tries to reach a store that is away, before it raises
+    StoreUnavailable.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
@@ -65,14 +77,14 @@ class JobKit:
         namespace: str | None = None,
         patience: float = 10.0,
     ) -> None:
-        if engine not in (None, "native"):
-            raise EngineUnavailable(f"engine={engine!r} is not available yet: leave it out for the store's own queue.")
         self.location = locate(url)
         self.url = _lasting(url, self.location)
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
-        self._clients = _Clients(self.location, self.operations, patience)
+        self.engine = self._engine_called(engine or "native")
+        """What brings workers to look; None for the store's own bell."""
+        self._clients = Clients(self.location, self.operations, patience)
         self._warned = False
         for job in jobs:
             self.register(job)
@@ -119,10 +131,16 @@ class JobKit:
             SubmitError: the submission makes no sense; nothing was started.
             StoreUnavailable: the store could not be reached.
         """
-        self.warn_if_blocking("submit")
         wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
-        submission = self._submission(job, wishes)
-        return self._run(job, submission, self.store().execute(self.operations.submit(submission)))
+        remembered = self._remembered(job, wishes)
+        if remembered is not None:
+            return remembered
+        self.warn_if_blocking("submit")
+        store, asked_at = self.store(), self._epoch()
+        submission = self._submission(job, wishes, store.partitions())
+        admitted = store.execute(self.operations.submit(submission))
+        self._ring({submission.conditions.queue})
+        return self._run(job, submission, admitted, store.known, asked_at)
 
     async def asubmit(
         self,
@@ -137,8 +155,14 @@ class JobKit:
         tags: Sequence[str] = (),
     ) -> Run[R]:
         wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
-        submission = self._submission(job, wishes)
-        return self._run(job, submission, await self.async_store().execute(self.operations.submit(submission)))
+        remembered = self._remembered(job, wishes)
+        if remembered is not None:
+            return remembered
+        store, asked_at = self.async_store(), self._epoch()
+        submission = self._submission(job, wishes, await store.partitions())
+        admitted = await store.execute(self.operations.submit(submission))
+        await self._aring({submission.conditions.queue})
+        return self._run(job, submission, admitted, store.known, asked_at)
 
     def submit_many(
         self,
@@ -162,8 +186,11 @@ class JobKit:
             StoreUnavailable: the store could not be reached.
         """
         self.warn_if_blocking("submit_many")
-        batch = self._batch(jobs, _wishes(at, after, priority, queue, reuse, owner, tags))
-        return self._runs(batch, self.store().execute_all(batch.operations(self.operations)))
+        store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
+        batch = self._batch(jobs, wishes, store.partitions())
+        replies = store.execute_all(batch.operations(self.operations))
+        self._ring(batch.queues)
+        return self._runs(batch, replies, store.known)
 
     async def asubmit_many(
         self,
@@ -177,8 +204,11 @@ class JobKit:
         owner: str | None = None,
         tags: Sequence[str] = (),
     ) -> list[Run[R]]:
-        batch = self._batch(jobs, _wishes(at, after, priority, queue, reuse, owner, tags))
-        return self._runs(batch, await self.async_store().execute_all(batch.operations(self.operations)))
+        store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
+        batch = self._batch(jobs, wishes, await store.partitions())
+        replies = await store.execute_all(batch.operations(self.operations))
+        await self._aring(batch.queues)
+        return self._runs(batch, replies, store.known)
 
     def invalidate(
         self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
@@ -192,12 +222,20 @@ class JobKit:
             StoreUnavailable: the store could not be reached.
         """
         self.warn_if_blocking("invalidate")
-        self.store().execute_all(self._invalidations(what, tag))
+        name, operations = self._invalidations(what, tag, self.store().partitions())
+        try:
+            self.store().execute_all(operations)
+        finally:
+            self._forget(name)
 
     async def ainvalidate(
         self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
     ) -> None:
-        await self.async_store().execute_all(self._invalidations(what, tag))
+        name, operations = self._invalidations(what, tag, await self.async_store().partitions())
+        try:
+            await self.async_store().execute_all(operations)
+        finally:
+            self._forget(name)
 
     def perform(self, job: ProgressJob[R]) -> R:
         """Perform a job here and now, without store, worker or memo, and return its result."""
@@ -240,13 +278,13 @@ class JobKit:
 
     # Within -----------------------------------------------------------------------------------------------------------
 
-    def _submission(self, job: ProgressJob[Any], wishes: Wishes) -> Submission:
-        submission = submission_of(job, wishes)
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
+        submission = submission_of(job, wishes, partitions)
         self._refuse_unknown(type(job))
         return submission
 
-    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes) -> Batch[R]:
-        batch = Batch(jobs, wishes)
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
+        batch = Batch(jobs, wishes, partitions)
         for job_class in batch.classes:
             self._refuse_unknown(job_class)
         return batch
@@ -260,8 +298,10 @@ class JobKit:
                 f"name it in JobKit(jobs=[..., {job_class.__name__}])."
             )
 
-    def _run(self, job: ProgressJob[R], submission: Submission, admitted: Admitted) -> Run[R]:
-        return Run(
+    def _run(
+        self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int = 0
+    ) -> Run[R]:
+        run: Run[R] = Run(
             admitted.id,
             self,
             spec_of(job),
@@ -269,12 +309,16 @@ class JobKit:
             interest=submission.interest if admitted.admission in _WITH_A_STAKE else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
+            origin=Origin(submission, known.incarnations[partition_of(admitted.id)]),
         )
+        if spec_of(job).options.l1_ttl is not None and admitted.admission is Admission.CACHED and not run.refresh_id:
+            self._clients.l1().put(spec_of(job), run, submission, admitted, asked_at)
+        return run
 
-    def _runs(self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]]) -> list[Run[R]]:
+    def _runs(self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]], known: Partitions) -> list[Run[R]]:
         answers = batch.in_order(replies)
         runs = [
-            None if isinstance(answer, Full) else self._run(job, submission, answer)
+            None if isinstance(answer, Full) else self._run(job, submission, answer, known)
             for job, submission, answer in zip(batch.jobs, batch.submissions, answers, strict=True)
         ]
         admitted = [run for run in runs if run is not None]
@@ -288,8 +332,50 @@ class JobKit:
             )
         return admitted
 
-    def _invalidations(self, what: Any, tag: str | None) -> list[Operation[None]]:
-        return [self.operations.invalidate(key=key, label=label) for key, label in (invalidated(what, tag),)]
+    def _invalidations(self, what: Any, tag: str | None, partitions: int) -> tuple[str, list[Operation[None]]]:
+        """The name of what is invalidated, and what does it."""
+        key, label = invalidated(what, tag)
+        places = [partition_of_key(spec_of(what), key, partitions)] if key else range(partitions)
+        operations = [self.operations.invalidate(key=key, label=label, partition=place) for place in places]
+        return f"key:{key}" if key else label, operations
+
+    def _forget(self, name: str) -> None:
+        """In this process at once, and only when the store has: what is asked for until then may still be the old."""
+        l1 = self._clients.known_l1()
+        if l1 is not None:
+            l1.forget(name)
+
+    def _remembered(self, job: ProgressJob[R], wishes: Wishes) -> Run[R] | None:
+        """The answer that this process keeps, for jobs that ask for that and callers who wish for nothing special."""
+        spec = spec_of(job)
+        if spec.options.l1_ttl is None or not wishes.are_usual:
+            return None
+        return self._clients.l1().get(spec, job, wishes.owner)
+
+    def _epoch(self) -> int:
+        l1 = self._clients.known_l1()
+        return 0 if l1 is None else l1.epoch
+
+    def _ring(self, queues: Collection[str]) -> None:
+        if self.engine is not None:
+            for queue in queues:
+                self.engine.ring(queue)
+
+    async def _aring(self, queues: Collection[str]) -> None:
+        if self.engine is not None:
+            await asyncio.to_thread(self._ring, queues)
+
+    def _engine_called(self, name: str) -> Engine | None:
+        match name:
+            case "native":
+                return None
+            case "inline":
+                return Inline(self)
+            case _:
+                raise EngineUnavailable(
+                    f'engine={name!r} is not available: choose "native", the store\'s own queue and the default, or '
+                    '"inline", where submit performs the job itself.'
+                )
 
     # What it is made of -----------------------------------------------------------------------------------------------
 
@@ -360,72 +446,6 @@ class JobKit:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
-
-
-class _Clients:
-    """The clients of one kit: one for the process's threads, one for each event loop; a forked child makes its own."""
-
-    def __init__(self, location: Location, operations: Operations, patience: float) -> None:
-        self._location = location
-        self._operations = operations
-        self._patience = patience
-        self._making = threading.Lock()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._process = os.getpid()
-        self._sync: Store | None = None
-        self._listening: Listening | None = None
-        self._loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncStore] = weakref.WeakKeyDictionary()
-
-    def _forget_after_fork(self) -> None:
-        if self._process != os.getpid():
-            self._making = threading.Lock()
-            self._forget()
-
-    def sync(self) -> Store:
-        self._forget_after_fork()
-        if self._sync is None:
-            with self._making:
-                self._sync = self._sync or Store(self._location, self._operations, self._patience)
-        return self._sync
-
-    def of_running_loop(self) -> AsyncStore:
-        self._forget_after_fork()
-        loop = asyncio.get_running_loop()
-        store = self._loops.get(loop)
-        if store is None:
-            store = self._loops[loop] = self._new_async_store()
-        return store
-
-    def listening(self) -> Listening:
-        self._forget_after_fork()
-        if self._listening is None:
-            with self._making:
-                self._listening = self._listening or Listening(self._new_async_store)
-        return self._listening
-
-    def secret(self) -> bytes:
-        known = [store.secret for store in (self._sync, *self._loops.values()) if store is not None and store.secret]
-        return known[0] if known else self.sync().open().secret
-
-    def close(self) -> None:
-        self._forget_after_fork()
-        if self._listening is not None:
-            self._listening.close()
-        if self._sync is not None:
-            self._sync.close()
-        self._sync = self._listening = None
-
-    async def aclose(self) -> None:
-        self._forget_after_fork()
-        store = self._loops.pop(asyncio.get_running_loop(), None)
-        if store is not None:
-            await store.close()
-        await asyncio.to_thread(self.close)
-
-    def _new_async_store(self) -> AsyncStore:
-        return AsyncStore(self._location, self._operations, self._patience)
 
 
 def _wishes(

@@ -52,6 +52,11 @@ class Limit(msgspec.Struct, frozen=True):
         return f"{self.kind}:{blake2b(whose, digest_size=_NAME_BYTES).hexdigest()}"
 
 
+def share_of(queue: str, owner: str) -> str:
+    """The limit by which the owners of a queue's runs take turns: of each, one stands in the queue."""
+    return f"s:{blake2b(canonical((queue, owner)), digest_size=_NAME_BYTES).hexdigest()} 1"
+
+
 def max_running(value: object) -> tuple[Limit, ...]:
     """The limits that `max_running = value` means.
 

@@ -20,6 +20,7 @@ from jobkit.limits import Limit
 
 MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
+MIN_ABANDON_SECONDS: Final = 60.0
 MAX_PRIORITY: Final = 1000
 
 _WORD: Final = re.compile(r"[\w.:/-]{1,100}")
@@ -56,6 +57,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     max_running: tuple[Limit, ...] = ()
     rate: tuple[Limit, ...] = ()
+    fair_share: bool = False
     max_queued: int | None = None
     max_attempts: int = 1
     max_crashes: int = 3
@@ -94,6 +96,15 @@ def _lease_seconds(value: object) -> float:
     seconds = _seconds(value)
     if not MIN_LEASE_SECONDS <= seconds <= MAX_LEASE_SECONDS:
         raise ValueError(f"must be between {MIN_LEASE_SECONDS} and {MAX_LEASE_SECONDS:.0f} seconds")
+    return seconds
+
+
+def _abandon_seconds(value: object) -> float:
+    seconds = _seconds(value)
+    if seconds < MIN_ABANDON_SECONDS:
+        raise ValueError(
+            f"must be at least {MIN_ABANDON_SECONDS:.0f} seconds: a quiet page says rarely that it watches"
+        )
     return seconds
 
 
@@ -167,12 +178,13 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
     "max_running": _no_limit_or(limits.max_running),
     "rate": _no_limit_or(limits.rate),
+    "fair_share": _flag,
     "max_queued": _or_none(partial(_whole_number, lowest=1, highest=2**53)),
     "max_attempts": _one_attempt,
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
     "undeliverable_after": _seconds,
     "cancel_grace": _seconds,
-    "abandon_after": _or_none(_seconds),
+    "abandon_after": _or_none(_abandon_seconds),
     "lease": _or_none(_lease_seconds),
     "stages": _or_none(_stages),
     "submittable": _flag,
@@ -180,7 +192,6 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "fair_share": "fair shares among owners",
     "expires": "giving up on runs that waited too long",
     "schedule": "starting jobs by the clock",
     "backoff": "retrying failures",

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
 
-from jobkit.errors import RunCancelled, RunFailed, RunTimeout, StoreMisconfigured, WorkerLost
+from jobkit.errors import RunCancelled, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
+from jobkit.following import Listen, following
 from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
+from jobkit.store.operations import Operation
 from jobkit.store.replies import Admission, Cancelling, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
     from jobkit.files import FileStorage
+    from jobkit.following import Following, Origin, Step
     from jobkit.job import JobSpec
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
@@ -29,9 +32,6 @@ if TYPE_CHECKING:
     from jobkit.store.operations import Operations
 
 R = TypeVar("R")
-
-AUDIT = 15.0
-"""Seconds without a publication after which a watcher reads the run itself."""
 
 
 class Kit(Protocol):
@@ -61,6 +61,7 @@ class Run(Generic[R]):
         interest: str = "",
         answered: bytes | None = None,
         refresh_id: str | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self.id = run_id
         self.admission = admission
@@ -71,6 +72,7 @@ class Run(Generic[R]):
         self.kit = kit
         self._spec = spec
         self._answered = answered
+        self._origin = origin
 
     def __repr__(self) -> str:
         return f"<Run {self.id}{f' {self.admission}' if self.admission else ''}>"
@@ -113,9 +115,8 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         deadline = None if timeout is None else time.monotonic() + timeout
-        for snapshot in self._follow(deadline):
-            if snapshot.state.terminal:
-                return self._value(self._load(result=True))
+        if any(snapshot.state.terminal for snapshot in self._follow(deadline)):
+            return self._value(self._load(result=True))
         raise self._timeout(timeout)
 
     async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
@@ -161,39 +162,51 @@ class Run(Generic[R]):
         return self.kit.operations.snapshots_channel(self.id)
 
     def _load(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        return self.kit.store().execute(self.kit.operations.load(self.id, watch=watch, result=result))
+        return self.kit.store().execute(self._loading(watch, result))
 
     async def _aload(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        operation = self.kit.operations.load(self.id, watch=watch, result=result)
-        return await self.kit.async_store().execute(operation)
+        return await self.kit.async_store().execute(self._loading(watch, result))
+
+    def _loading(self, watch: float, result: bool) -> Operation[Loaded]:
+        return self.kit.operations.load(self.id, watch=watch, result=result, interest=self.interest)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
         """First subscribed, then read: what is published in between is not missed."""
-        last: Snapshot | None = None
+        steps, store = self._steps(deadline), self.kit.store()
+        answer: Any = None
         with self.kit.listening().feed(self._channel) as feed:
-            heard: bytes | None = None
-            while True:
-                newest = Snapshot.from_json(heard) if heard else self._load(watch=2 * AUDIT).snapshot
-                if last is None or newest.order > last.order:
-                    last = newest
-                    yield newest
-                patience = AUDIT if deadline is None else min(AUDIT, deadline - time.monotonic())
-                if last.state.terminal or patience <= 0:
-                    return
-                heard = feed.next(patience)
+            while (step := _next(steps, answer)) is not None:
+                answer = None
+                match step:
+                    case Snapshot():
+                        yield step
+                    case Listen(seconds):
+                        answer = feed.next(seconds)
+                    case Operation():
+                        try:
+                            answer = store.execute(step)
+                        except RunNotFound as error:
+                            answer = error
 
     async def _afollow(self) -> AsyncGenerator[Snapshot, None]:
-        last: Snapshot | None = None
-        async with self.kit.async_store().subscriptions.feed(self._channel) as feed:
-            heard: bytes | None = None
-            while True:
-                newest = Snapshot.from_json(heard) if heard else (await self._aload(watch=2 * AUDIT)).snapshot
-                if last is None or newest.order > last.order:
-                    last = newest
-                    yield newest
-                if last.state.terminal:
-                    return
-                heard = await feed.next(AUDIT)
+        steps, store = self._steps(None), self.kit.async_store()
+        answer: Any = None
+        async with store.subscriptions.feed(self._channel) as feed:
+            while (step := _next(steps, answer)) is not None:
+                answer = None
+                match step:
+                    case Snapshot():
+                        yield step
+                    case Listen(seconds):
+                        answer = await feed.next(seconds)
+                    case Operation():
+                        try:
+                            answer = await store.execute(step)
+                        except RunNotFound as error:
+                            answer = error
+
+    def _steps(self, deadline: float | None) -> Following:
+        return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
 
     def _value(self, loaded: Loaded) -> R:
         match loaded.snapshot.state:
@@ -237,3 +250,10 @@ class Run(Generic[R]):
         return RunTimeout(
             f"Run {self.id} has not ended within {timeout:g} s. It goes on: wait again, or cancel it.", run_id=self.id
         )
+
+
+def _next(steps: Following, answer: Any) -> Step | None:
+    try:
+        return steps.send(answer)
+    except StopIteration:
+        return None

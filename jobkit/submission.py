@@ -17,6 +17,7 @@ import msgspec
 
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
+from jobkit.limits import share_of
 from jobkit.options import MAX_PRIORITY, word
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
 
@@ -50,6 +51,11 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     reuse: str = "any"
     owner: str | None = None
     tags: Sequence[str] = ()
+
+    @property
+    def are_usual(self) -> bool:
+        """Whether nothing is wished for that another answer than the usual one could matter to."""
+        return self is NO_WISHES or self == Wishes(owner=self.owner)
 
 
 NO_WISHES = Wishes()
@@ -94,10 +100,10 @@ def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: 
     arguments, checked = spec.checked(job)
     key = spec.key_of(checked)
     return Submission(
-        id=new_run_id(0 if partitions == 1 else _partition(spec, key, partitions)),
+        id=new_run_id(0 if partitions == 1 else partition_of_key(spec, key, partitions)),
         conditions=conditions,
         key=key or "",
-        limits=" ".join([f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]),
+        limits=_limits(spec, checked, conditions.share) if spec.limits or conditions.share else "",
         work=work_of(spec.name, spec.cache_version, arguments),
     )
 
@@ -120,6 +126,7 @@ class Batch(Generic[R]):
                 shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
+        self.queues = {shared.queue for shared in conditions.values()}
         self.chunks = _chunks(self.submissions)
 
     def operations(self, operations: Operations) -> list[Operation[tuple[Admitted | Full, ...]]]:
@@ -181,7 +188,13 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
         terms=msgspec.json.encode(_terms(options, partitions)),
         labels=_labels(spec.name, options.tags),
         priority=options.priority,
+        share=share_of(options.queue, "") if options.fair_share else "",
     )
+
+
+def _limits(spec: JobSpec, checked: Any, share: str) -> str:
+    named = [f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]
+    return " ".join([*named, share] if share else named)
 
 
 def _terms(options: Options, partitions: int) -> Terms:
@@ -206,9 +219,11 @@ def _terms(options: Options, partitions: int) -> Terms:
 
 def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
     options, owner = spec.options, "" if wishes.owner is None else _owner(wishes.owner)
+    queue = usual.queue if wishes.queue is None else _word("queue", wishes.queue)
     return msgspec.structs.replace(
         usual,
-        queue=usual.queue if wishes.queue is None else _word("queue", wishes.queue),
+        queue=queue,
+        share=share_of(queue, owner) if options.fair_share else "",
         labels=_labels(spec.name, options.tags, wishes.tags) if wishes.tags else usual.labels,
         owner=owner,
         reuse=_reuse(wishes.reuse),
@@ -218,7 +233,7 @@ def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
     )
 
 
-def _partition(spec: JobSpec, key: str | None, partitions: int) -> int:
+def partition_of_key(spec: JobSpec, key: str | None, partitions: int) -> int:
     """Where equal submissions meet, and where a limit is kept: one partition; all other runs spread."""
     if spec.limits:
         return zlib.crc32(spec.name.encode()) % partitions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import servers
+from tests import fleets, servers
 
 # A shell that starts the tests in its background has them ignore SIGINT, and every command under test would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -51,6 +51,27 @@ def own_redis_server() -> Iterator[servers.Server]:
     """A redis-server of the test's own, to restart, pause and kill."""
     with servers.running(servers.redis_binary()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[fleets.Cluster]:
+    """Three nodes, shared by the whole session: use a `namespace`, change nothing of who keeps what."""
+    with fleets.cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster() -> Iterator[fleets.Cluster]:
+    """A cluster of the test's own, to move slots in it and kill its nodes."""
+    with fleets.cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def replicated() -> Iterator[fleets.Replicated]:
+    """A primary with a replica and a sentinel of the test's own."""
+    with fleets.replicated() as replicated:
+        yield replicated
 
 
 @pytest.fixture(scope="session")

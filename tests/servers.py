@@ -29,8 +29,9 @@ _MAC_CHROME = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 class Server:
     """A Valkey or Redis whose data outlives `kill` and `restart`: an append-only file, written every second."""
 
-    def __init__(self, binary: Path, directory: Path) -> None:
+    def __init__(self, binary: Path, directory: Path, **options: str) -> None:
         self._binary = binary
+        self.options = options
         self.directory = directory
         self.socket = directory / "server.sock"
         self.port = free_port()
@@ -44,6 +45,10 @@ class Server:
     @property
     def tcp_url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
 
     @property
     def pid(self) -> int:
@@ -72,6 +77,25 @@ class Server:
     def restart(self) -> None:
         """Stop it and start it again, on the same port and socket, with its data."""
         self.stop()
+        self.start()
+
+    def come_back_empty(self) -> None:
+        """As a crash without persistence."""
+        self.kill()
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
+        self.start()
+
+    @contextmanager
+    def rolled_back(self) -> Iterator[None]:
+        """What is written inside is lost at its end, by a crash."""
+        self.stop()
+        kept = self.directory / "kept"
+        shutil.copytree(self.directory / "appendonlydir", kept)
+        self.start()
+        yield
+        self.kill()
+        shutil.rmtree(self.directory / "appendonlydir")
+        kept.rename(self.directory / "appendonlydir")
         self.start()
 
     @contextmanager
@@ -105,6 +129,7 @@ class Server:
             "appendonly": "yes",
             "save": "",
             "daemonize": "no",
+            **{name.replace("_", "-"): value for name, value in self.options.items()},
         }
         return [str(self._binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 

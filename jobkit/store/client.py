@@ -1,29 +1,30 @@
-"""The sync client of the store: carries out conversations on a pool of connections. Thread-safe."""
+"""The sync client of the store: carries out conversations on pools of connections. Thread-safe."""
 
 from __future__ import annotations
 
-import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from redis import exceptions as redis_errors
 from redis.backoff import NoBackoff
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
-from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed, server_of
-from jobkit.store.conversation import OPEN_FOR, Answer, Conversation, Open, Pause, Send, conversation, opening
-from jobkit.store.location import TcpLocation
+from jobkit.store.bells import first_ring
+from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
+from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
+from jobkit.store.location import ClusterLocation, TcpLocation
+from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
+from jobkit.store.topology import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from jobkit.store.conversation import Answers, Command, Conversation
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Operations
-    from jobkit.store.replies import Opened
+    from jobkit.store.topology import Groups, Server
 
 T = TypeVar("T")
 
@@ -38,12 +39,10 @@ class Store:
     def __init__(self, location: Location, operations: Operations, patience: float = 10.0) -> None:
         self.location = location
         self.operations = operations
-        self.secret: bytes | None = None
-        self._open_until = 0.0
+        self.known = Partitions(operations, location.partitions, str(location))
+        """What this client has learned so far."""
         self._patience = patience
-        self._pools: dict[Purpose, Pool] = {}
-        self._where = str(location)
-        self._opening = threading.Lock()
+        self._routes = Routes(location, operations, self.known, _Connections)
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured."""
@@ -51,95 +50,115 @@ class Store:
         return value
 
     def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        """Carry out several in one round trip, in this order; after trouble all are sent again."""
-        if time.monotonic() >= self._open_until:
-            self.open()
-        return self._carry_out(conversation(operations, self._patience, self._where))
+        """Carry out several, those of one server in one round trip; those of one partition in this order."""
+        return checked(self._carry_out(conversation(operations, self.known, self._patience)))
 
-    def wait(self, bells: Sequence[str], timeout: float) -> None:
-        """Block until one of the bells rings, for at most `timeout` seconds (less than 10).
+    def together(self, partitions: Collection[int]) -> bool:
+        """Whether one round trip is known to reach them all."""
+        groups = self._routes.known(partitions)
+        return groups is not None and len(groups) == 1
+
+    def wait(self, queues: Sequence[str], timeout: float) -> int | None:
+        """Block until there is work in one of the queues, for at most `timeout` seconds (less than 10).
+
+        Returns the partition whose bell rang.
 
         Raises:
             StoreUnavailable: the connection broke.
         """
-        answer = self._send([("BLPOP", *bells, f"{timeout:.3f}")], Purpose.BELLS)
+        partitions = range(self.partitions())
+        bells = {self.operations.bell(queue, partition): partition for partition in partitions for queue in queues}
+        answer = self._first_ring(bells, f"{timeout:.3f}")
         if isinstance(answer, Exception):
+            self._routes.forget(partitions)
             raise StoreUnavailable(f"The store at {self.location} does not answer: {answer}") from answer
+        return None if answer is None else bells[answer[0].decode()]
+
+    def open(self, partition: int = 0) -> None:
+        """Open a partition, checking that its server is fit; happens by itself, at first and once a minute."""
+        self._carry_out(opening(partition, self.known, self._patience))
+
+    def partitions(self) -> int:
+        """How many partitions the namespace has; asks only until it has been told."""
+        if self.known.number is None:
+            self.open()
+        assert self.known.number is not None
+        return self.known.number
+
+    def secret(self) -> bytes:
+        """What the namespace signs with; asks only until it has been told."""
+        if self.known.secret is None:
+            self.open()
+        assert self.known.secret is not None
+        return self.known.secret
+
+    def incarnation(self, partition: int = 0) -> str:
+        """Who a partition is, as last seen; another one means that its data was lost. Asks as `secret` does."""
+        if partition not in self.known.incarnations:
+            self.open(partition)
+        return self.known.incarnations[partition]
 
     def close(self) -> None:
-        for pool in self._pools.values():
-            pool.disconnect()
-        self._pools = {}
-
-    def open(self) -> Opened:
-        """Open the partition, checking that the server is fit; happens by itself, at first and once a minute."""
-        with self._opening:
-            opened = self._carry_out(opening(self.operations, self._patience, self._where))
-            self.secret = opened.secret
-            self._open_until = time.monotonic() + OPEN_FOR
-        return opened
+        for server in self._routes.servers():
+            server.close()
 
     def _carry_out(self, talk: Conversation[T]) -> T:
-        answer: Answer = None
+        answers: Answers | None = None
         while True:
             try:
-                wish = talk.send(answer)
+                wish = talk.send(answers)
             except StopIteration as end:
                 value: T = end.value
                 return value
             match wish:
                 case Send():
-                    answer = self._send(wish.commands, Purpose.COMMANDS)
+                    answers = self._send(wish.commands)
                 case Pause():
                     time.sleep(wish.seconds)
-                    self._revive()
-                case Open():
-                    self.open()
+                    self._routes.forget(wish.troubled)
 
-    def _revive(self) -> None:
-        """Start the embedded server again, if that is what is missing; else the next try will tell."""
-        with suppress(StoreUnavailable):
-            server_of(self.location)
+    def _send(self, commands: Mapping[int, list[Command]]) -> Answers:
+        """To one server after the other: who has several and no time takes the async client."""
+        answers: Answers = {}
+        for server, partitions in self._found(commands).items():
+            together = joined(partitions, commands)
+            answer = server if isinstance(server, Exception) else server.commands.exchange(together)
+            answers |= shared_out(answer, partitions, commands)
+        return answers
 
-    def _send(self, commands: list[tuple[Any, ...]], purpose: Purpose) -> list[Any] | Exception:
-        try:
-            pool = self._pool(purpose)
-            connection = pool.acquire()
-        except (redis_errors.RedisError, OSError, StoreUnavailable) as error:
-            return as_redis_error(error)
-        whole = False
-        try:
-            connection.send_packed_command([packed(commands)])
-            replies = [_reply(connection) for _ in commands]
-            whole = True
-        except (redis_errors.RedisError, OSError) as error:
-            return as_redis_error(error)
-        else:
-            return replies
-        finally:
-            if not whole:  # also when a signal broke in: nobody may read the rest of these replies
-                connection.disconnect()
-            pool.release(connection)
+    def _first_ring(self, bells: Mapping[str, int], timeout: str) -> list[bytes] | Exception | None:
+        """Over one connection, unless keys of different partitions cannot share a command."""
+        shares = [list(bells)]
+        if isinstance(self.location, ClusterLocation):
+            shares = [[bell for bell in bells if bells[bell] == partition] for partition in set(bells.values())]
+        calls = []
+        for share in shares:
+            (server,) = self._found([bells[share[0]]])
+            if isinstance(server, Exception):
+                return server
+            calls.append((server.bells, ("BLPOP", *share, timeout)))
+        return first_ring(calls, float(timeout))
 
-    def _pool(self, purpose: Purpose) -> Pool:
-        pool = self._pools.get(purpose)
-        if pool is None:
-            pool = self._pools[purpose] = _new_pool(self.location, purpose)
-        return pool
+    def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
+        known = self._routes.known(partitions)
+        return self._routes.find(partitions) if known is None else known
 
 
-def _new_pool(location: Location, purpose: Purpose) -> Pool:
-    server = server_of(location)
+class _Connections:
+    """Those to one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.commands = _new_pool(server, Purpose.COMMANDS)
+        self.bells = _new_pool(server, Purpose.BELLS)
+
+    def close(self) -> None:
+        self.commands.disconnect()
+        self.bells.disconnect()
+
+
+def _new_pool(server: Server, purpose: Purpose) -> Pool:
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
     settings = options(server, purpose)
     return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), CONNECTIONS, TURN)
-
-
-def _reply(connection: Any) -> Any:
-    """One reply; a refusal by the server is a reply too, a broken connection is not."""
-    try:
-        return connection.read_response()
-    except redis_errors.ResponseError as error:
-        return error

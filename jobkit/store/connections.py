@@ -1,4 +1,4 @@
-"""What redis-py is told about a location, for the sync and the async client alike.
+"""What redis-py is told about a server, for the sync and the async client alike.
 
 Every kind of connection names its own timeout, and none retries by itself (`conversation` says why). The wire speaks
 RESP2: replies are then the same on every server jobkit supports.
@@ -10,18 +10,26 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, assert_never
 
 from hiredis import pack_command
+from redis import Redis
 from redis import exceptions as redis_errors
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from jobkit.store.embedded import ensure_server
-from jobkit.store.location import Credentials, EmbeddedLocation, Location, TcpLocation, Tls, UnixLocation
+from jobkit.store.location import TcpLocation, UnixLocation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from jobkit.store.location import Address, Credentials, Tls
 
 CONNECTIONS = 64
 """A pool's size; a thread that finds all in use waits for one."""
 TURN = 60.0
 """Seconds it waits."""
+
+
+ASKING = 1.0
+"""Seconds that whoever is asked where the servers are may take to connect, and to answer; then another is asked."""
 
 
 class Purpose(Enum):
@@ -30,21 +38,6 @@ class Purpose(Enum):
     COMMANDS = 5.0
     BELLS = 10.0
     SUBSCRIPTIONS = None
-
-
-def server_of(location: Location) -> TcpLocation | UnixLocation:
-    """Where to connect to now; an embedded server is started if nobody did.
-
-    Raises:
-        StoreUnavailable: the embedded server does not start.
-    """
-    match location:
-        case EmbeddedLocation():
-            return UnixLocation(path=ensure_server(location.directory))
-        case TcpLocation() | UnixLocation():
-            return location
-        case _:
-            assert_never(location)
 
 
 def options(server: TcpLocation | UnixLocation, purpose: Purpose) -> dict[str, Any]:
@@ -78,6 +71,27 @@ def _encryption(tls: Tls) -> dict[str, Any]:
         "ssl_certfile": tls.certfile,
         "ssl_keyfile": tls.keyfile,
     }
+
+
+def ask_once(address: Address, credentials: Credentials, tls: Tls | None, *command: str) -> Any:
+    """The reply to a command, over a connection made for it; blocks, but not for long.
+
+    Raises:
+        redis.RedisError: there is none.
+    """
+    client: Any = Redis(
+        host=address.host,
+        port=address.port,
+        socket_timeout=ASKING,
+        socket_connect_timeout=ASKING,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        ssl=tls is not None,
+        **_login(credentials),
+        **(_encryption(tls) if tls else {}),
+    )
+    with client:
+        return client.execute_command(*command)
 
 
 def packed(commands: Sequence[tuple[Any, ...]]) -> bytes:

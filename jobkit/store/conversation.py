@@ -1,8 +1,11 @@
-"""How operations are talked through with a server that may not answer: once, without any I/O.
+"""How operations are talked through with servers that may not answer: once, without any I/O.
 
-`conversation` is a generator: it yields what to do next (`Send` commands, `Pause`, `Open` the partition), is sent the
-replies, and returns the operations' values. The sync and the async client only carry out its wishes, so retry, script
-loading, opening and errors exist once.
+`conversation` is a generator: it yields what to do next (`Send` commands, `Pause`), is sent the replies, and returns
+the operations' values. The sync and the async client only carry out its wishes, so retry, script loading, opening and
+errors exist once.
+
+Each partition is talked to by itself: what one has answered stays, while another is still asked again. A partition is
+opened before it is first used, once a minute, and after any trouble: it may have come back as another.
 
 Sending again is safe because every script is idempotent by a name its caller made; the client library's own retry
 is off, since it would hide from us that a reply was lost.
@@ -13,26 +16,27 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from enum import Enum, auto
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
+from jobkit.store import replies
+from jobkit.store.replies import Lease, Renewals
 from jobkit.store.script import LIBRARY
 
 if TYPE_CHECKING:
-    from jobkit.store.operations import Operation, Operations
-    from jobkit.store.replies import Opened
+    from jobkit.store.operations import Operation
+    from jobkit.store.partitions import Partitions
 
 T = TypeVar("T")
 
 FIRST_PAUSE = 0.02
 LONGEST_PAUSE = 1.0
-OPEN_FOR = 60.0
-"""Seconds after which a partition is opened again: when its data was lost, another process may have founded it anew,
-with another secret."""
 
 _PASSING = (
     redis_errors.ConnectionError,
@@ -40,87 +44,116 @@ _PASSING = (
     redis_errors.BusyLoadingError,
     redis_errors.ReadOnlyError,
     redis_errors.TryAgainError,
+    redis_errors.AskError,
+    redis_errors.MovedError,
     redis_errors.MasterDownError,
     redis_errors.ClusterDownError,
 )
+_PASSING_CODES = ("NOREPLICAS",)  # the client library has no class for it
 _REFUSING = (redis_errors.AuthenticationError, redis_errors.NoPermissionError)
+
+Command = tuple[Any, ...]
+Answer = list[Any] | Exception
+"""The replies to some commands, or the error that broke the connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send these commands in one round trip; answer with a list of replies, or with the error that broke it."""
+    """Send each partition its commands, in one round trip a server; answer with what each partition answered."""
 
-    commands: list[tuple[Any, ...]]
+    commands: Mapping[int, list[Command]]
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The connection broke: wait `seconds`, and make sure that there is a server to connect to."""
+    """Wait `seconds`, then look anew for the servers of these partitions."""
 
     seconds: float
+    troubled: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
-    """The partition is not open (a new or an emptied store): open it."""
+class _Topic(Enum):
+    """What is said to a partition: the scripts, that it should open, or the operations themselves."""
+
+    TEACH = auto()
+    OPEN = auto()
+    ASK = auto()
 
 
-Wish = Send | Pause | Open
-Answer = list[Any] | Exception | None
-Conversation = Generator[Wish, Answer, T]
+Wish = Send | Pause
+Answers = dict[int, Answer]
+Conversation = Generator[Wish, Answers | None, T]
 
 
-def conversation(operations: Sequence[Operation[Any]], patience: float, where: str) -> Conversation[list[Any]]:
-    """Talk operations through, all in one round trip; after any trouble all are sent again.
+def conversation(
+    operations: Sequence[Operation[Any]], partitions: Partitions, patience: float
+) -> Conversation[list[Any]]:
+    """Talk operations through: those of a partition in one round trip, in this order; all of them again after trouble.
 
-    `patience` is for how many seconds an unreachable store is tried again.
-
-    Raises:
-        StoreUnavailable: it stayed unreachable for that long.
-        StoreMisconfigured: it answers, but cannot be used.
+    Returns their values. Where a partition could not be used that is a StoreError: StoreUnavailable when it stayed
+    unreachable for `patience` seconds, StoreMisconfigured when it answers, but not as it should.
     """
-    give_up_at = time.monotonic() + patience
-    pauses = backoff()
-    commands = [operation.command() for operation in operations]
-    while True:
-        replies = yield Send(commands)
-        trouble = _first_error(replies)
-        match trouble:
-            case None:
-                assert isinstance(replies, list)
-                return [op.read(reply) for op, reply in zip(operations, replies, strict=True)]
-            case redis_errors.ResponseError() if "Function not found" in str(trouble):
-                yield from _load_library(where)
-            case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
-                yield Open()
-            case Exception() if isinstance(trouble, _PASSING) and not isinstance(trouble, _REFUSING):
-                if time.monotonic() >= give_up_at:
-                    raise StoreUnavailable(f"The store at {where} does not answer: {trouble}") from trouble
-                yield Pause(next(pauses))
-            case _:
-                raise _refused(trouble, where) from trouble
+    asked: dict[int, list[Operation[Any]]] = {}
+    for operation in operations:
+        asked.setdefault(operation.partition, []).append(operation)
+    answers: Answers | None = None
+    if len(asked) == 1 and partitions.is_open(operations[0].partition):  # nearly always, and kept short for that
+        partition = operations[0].partition
+        answers = yield Send({partition: [operation.command() for operation in operations]})
+        assert answers is not None
+        answer = answers[partition]
+        if isinstance(answer, list) and first_error(answer) is None:
+            return _values(operations, answer, partitions)
+    settled = yield from _talk_through(asked, partitions, patience, answers)
+    left = {partition: iter(_values(asked[partition], answer, partitions)) for partition, answer in settled.items()}
+    return [next(left[operation.partition]) for operation in operations]
 
 
-def _load_library(where: str) -> Generator[Wish, Answer, None]:
-    """Teach the server the scripts. Trouble with the connection shows when they are called again."""
-    trouble = _first_error((yield Send([("FUNCTION", "LOAD", LIBRARY.source)])))
-    refused = isinstance(trouble, redis_errors.ResponseError) and not isinstance(trouble, _PASSING)
-    if trouble is not None and refused and "already exists" not in str(trouble):  # else another client was faster
-        raise _refused(trouble, where) from trouble
-
-
-def opening(operations: Operations, patience: float, where: str) -> Conversation[Opened]:
-    """Open the partition, of a server that is fit to keep runs.
+def opening(partition: int, partitions: Partitions, patience: float) -> Conversation[None]:
+    """Open a partition now; first of all partition 0 while it is not known how many there are.
 
     Raises:
         StoreUnavailable: it stayed unreachable for `patience` seconds.
         StoreMisconfigured: it keeps another format, or may throw away live runs.
     """
-    opened: Opened = (yield from conversation((operations.open(),), patience, where))[0]
-    memory = yield Send([("INFO", "memory")])
-    if isinstance(memory, list) and isinstance(memory[0], bytes):  # some services forbid INFO
-        _check_policy(memory[0], where)
-    return opened
+    partitions.close(partition)
+    trouble = (yield from _talk_through({partition: []}, partitions, patience))[partition]
+    if isinstance(trouble, StoreError):
+        raise trouble
+
+
+def checked(values: list[Any]) -> list[Any]:
+    """The values, when all operations could be carried out.
+
+    Raises:
+        StoreError: the first of them.
+    """
+    for value in values:
+        if isinstance(value, StoreError):
+            raise value
+    return values
+
+
+def joined(partitions: Sequence[int], commands: Mapping[int, list[Command]]) -> list[Command]:
+    """The commands to these partitions, for one server that has them all."""
+    if len(partitions) == 1:
+        return commands[partitions[0]]
+    return [command for partition in partitions for command in commands[partition]]
+
+
+def shared_out(answer: Answer, partitions: Sequence[int], commands: Mapping[int, list[Command]]) -> Answers:
+    """The answer to what was `joined`, by partition again."""
+    if len(partitions) == 1 or isinstance(answer, Exception):
+        return dict.fromkeys(partitions, answer)
+    replies = iter(answer)
+    return {partition: list(islice(replies, len(commands[partition]))) for partition in partitions}
+
+
+def first_error(answer: Answer) -> Exception | None:
+    """What went wrong first, if anything did."""
+    if isinstance(answer, Exception):
+        return answer
+    return next((reply for reply in answer if isinstance(reply, Exception)), None)
 
 
 def backoff() -> Generator[float, None, None]:
@@ -131,10 +164,162 @@ def backoff() -> Generator[float, None, None]:
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def _first_error(replies: Answer) -> Exception | None:
-    if isinstance(replies, Exception):
-        return replies
-    return next((reply for reply in replies or () if isinstance(reply, Exception)), None)
+def _talk_through(
+    asked: Mapping[int, list[Operation[Any]]], partitions: Partitions, patience: float, answers: Answers | None = None
+) -> Conversation[dict[int, list[Any] | StoreError]]:
+    """What each partition has answered in the end; `answers` are those to a first try, with trouble."""
+    talk = _Talk(asked, partitions)
+    give_up_at = time.monotonic() + patience
+    pauses = backoff()
+    while True:
+        troubles = talk.heed(answers or {})
+        if troubles:
+            giving_up = time.monotonic() >= give_up_at
+            yield Pause(0.0 if giving_up else next(pauses), list(troubles))
+            if giving_up:
+                talk.give_up(troubles)
+        commands = talk.commands()
+        if not commands:
+            return talk.settled
+        answers = yield Send(commands)
+
+
+def _values(operations: Sequence[Operation[Any]], answer: list[Any] | StoreError, partitions: Partitions) -> list[Any]:
+    if isinstance(answer, StoreError):
+        return [answer] * len(operations)
+    values = [operation.read(reply) for operation, reply in zip(operations, answer, strict=True)]
+    for value in values:
+        if isinstance(value, Lease | Renewals):
+            partitions.witness(operations[0].partition, value)
+    return values
+
+
+class _Talk:
+    """What was said to each partition, and what it has answered in the end."""
+
+    def __init__(self, asked: Mapping[int, list[Operation[Any]]], partitions: Partitions) -> None:
+        self.settled: dict[int, list[Any] | StoreError] = {}
+        self._waiting = dict(asked)
+        self._partitions = partitions
+        self._topics: dict[int, _Topic] = {}
+        self._opened: set[int] = set()
+        self._untaught: set[int] = set()
+        """Those whose server lacks the scripts."""
+
+    def commands(self) -> dict[int, list[Command]]:
+        """What to say next, by partition; nothing when all have answered."""
+        number = self._partitions.number
+        if number is None and self._waiting:
+            return {0: self._say(0, _Topic.OPEN)}
+        commands = {}
+        for partition, operations in tuple(self._waiting.items()):
+            if partition >= (number or 0):
+                self._settle(partition, [None] * len(operations))
+            elif partition not in self._opened and not self._partitions.is_open(partition):
+                commands[partition] = self._say(partition, _Topic.OPEN)
+            elif operations:
+                commands[partition] = self._say(partition, _Topic.ASK)
+            else:
+                self._settle(partition, [])
+        return commands
+
+    def heed(self, answers: Answers) -> dict[int, Exception]:
+        """Take the answers in. Returns the troubles they tell of that may pass, by partition."""
+        troubles = {}
+        for partition, answer in answers.items():
+            topic = self._topics.get(partition, _Topic.ASK)
+            trouble = _trouble(topic, answer)
+            if trouble is not None:
+                if self._may_pass(partition, trouble):
+                    troubles[partition] = trouble
+            else:
+                self._take_in(partition, topic, cast("list[Any]", answer))
+        return troubles
+
+    def give_up(self, troubles: Mapping[int, Exception]) -> None:
+        for partition, trouble in troubles.items():
+            error = StoreUnavailable(f"The store at {self._partitions.where} does not answer: {trouble}")
+            error.__cause__ = trouble
+            self._fail(partition, error)
+
+    def _say(self, partition: int, topic: _Topic) -> list[Command]:
+        topic = self._topics[partition] = _Topic.TEACH if partition in self._untaught else topic
+        match topic:
+            case _Topic.TEACH:
+                return [("FUNCTION", "LOAD", LIBRARY.source)]
+            case _Topic.OPEN:
+                return [self._partitions.opening(partition).command(), ("INFO", "memory")]
+            case _Topic.ASK:
+                return [operation.command() for operation in self._waiting[partition]]
+            case _:
+                assert_never(topic)
+
+    def _take_in(self, partition: int, topic: _Topic, answer: list[Any]) -> None:
+        match topic:
+            case _Topic.TEACH:
+                self._untaught.discard(partition)
+            case _Topic.OPEN:
+                self._learn(partition, *answer)
+            case _Topic.ASK:
+                self._settle(partition, answer)
+            case _:
+                assert_never(topic)
+
+    def _may_pass(self, partition: int, trouble: Exception) -> bool:
+        """Whether waiting may help; else it is clear how to go on at once, or that there is no use in it."""
+        match trouble:
+            case redis_errors.ResponseError() if "Function not found" in str(trouble):
+                self._untaught.add(partition)
+            case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
+                self._close(partition)
+            case Exception() if _is_passing(trouble):
+                self._close(partition)
+                return True
+            case _:
+                self._fail(partition, _refused(trouble, self._partitions.where))
+        return False
+
+    def _learn(self, partition: int, found: list[bytes], memory: bytes | Exception) -> None:
+        """The partition is open, on a server that is fit to keep runs."""
+        try:
+            opened = replies.opened(found)
+            if isinstance(memory, bytes):  # some services forbid INFO
+                _check_policy(memory, self._partitions.where)
+            self._partitions.learn(partition, opened)
+            self._opened.add(partition)
+        except StoreMisconfigured as error:
+            self._fail(partition, error)
+
+    def _close(self, partition: int) -> None:
+        self._partitions.close(partition)
+        self._opened.discard(partition)
+
+    def _fail(self, partition: int, error: StoreError) -> None:
+        """Without partition 0 nothing is known of the others, so nobody is answered."""
+        for waiting in [partition] if partition in self._waiting else tuple(self._waiting):
+            self._settle(waiting, error)
+
+    def _settle(self, partition: int, answer: list[Any] | StoreError) -> None:
+        del self._waiting[partition]
+        self.settled[partition] = answer
+
+
+def _trouble(topic: _Topic, answer: Answer) -> Exception | None:
+    """The error that keeps the answer from being one."""
+    if isinstance(answer, list) and topic is _Topic.OPEN:
+        return first_error(answer[:1])  # whether INFO is allowed is another matter
+    error = first_error(answer)
+    return None if topic is _Topic.TEACH and "already exists" in str(error) else error  # another client was faster
+
+
+def _is_passing(trouble: Exception) -> bool:
+    """Whether it is to be expected that this ends by itself.
+
+    A slot that is being moved is waited for, until it has arrived elsewhere: see `Operation.command`.
+    """
+    if isinstance(trouble, _REFUSING):
+        return False
+    return isinstance(trouble, _PASSING) or str(trouble).startswith(_PASSING_CODES)
 
 
 def _refused(trouble: Exception, where: str) -> StoreError:

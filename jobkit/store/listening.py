@@ -8,12 +8,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
+
+from jobkit.errors import StoreError
+from jobkit.store.conversation import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from jobkit.store.async_client import AsyncStore
+    from jobkit.store.subscriptions import Listener
 
 
 class ThreadFeed:
@@ -60,6 +65,15 @@ class Listening:
         finally:
             loop.call_soon_threadsafe(store.subscriptions.unsubscribe, channel, feed.put)
 
+    def hear(self, channel: str, listener: Listener) -> Callable[[], bool]:
+        """Hear a channel from some moment on, in the listening thread; does not wait for that.
+
+        Returns what tells whether it is heard now.
+        """
+        loop, store = self._running()
+        asyncio.run_coroutine_threadsafe(_subscribed(store, channel, listener), loop)
+        return partial(store.subscriptions.hears, channel)
+
     def close(self) -> None:
         with self._starting:
             loop, self._loop = self._loop, None
@@ -78,3 +92,14 @@ class Listening:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="jobkit listening", daemon=True)
                 self._thread.start()
             return self._loop, self._store
+
+
+async def _subscribed(store: AsyncStore, channel: str, listener: Listener) -> None:
+    """However long that takes; once it is, it stays so over reconnects."""
+    for pause in backoff():
+        try:
+            await store.subscriptions.subscribe(channel, listener)
+        except StoreError:
+            await asyncio.sleep(pause)
+        else:
+            return

@@ -1,15 +1,21 @@
 """Says where the store is: a URL, or the default directory, becomes one frozen value.
 
-    redis://[user:password@]host[:port][/db]    TcpLocation
-    rediss://…                                  TcpLocation with TLS
-    unix://[user:password@]/path[?db=0]         UnixLocation
-    embedded:PATH                               EmbeddedLocation
+    redis://[user:password@]host[:port][/db]                    TcpLocation
+    unix://[user:password@]/path[?db=0]                         UnixLocation
+    redis+sentinel://[user:password@]host[:port],…/service[/db] SentinelLocation
+    redis+cluster://[user:password@]host[:port],…               ClusterLocation
+    embedded:PATH                                               EmbeddedLocation
+
+`rediss` for `redis` is the same with TLS.
+
+All but the last take `?partitions=N`: how many partitions a namespace has that is founded there.
 
 `str()` and `repr()` of a location never show a password, so a location may be logged.
 """
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +25,22 @@ from jobkit.errors import StoreMisconfigured
 
 URL_VARIABLE = "JOBKIT_URL"
 DEFAULT_DIRECTORY = ".jobkit"
+MOST_PARTITIONS = 1024
 
-_FORMS = "redis://HOST:PORT/DB, rediss://HOST:PORT/DB, unix:///PATH or embedded:PATH"
-_NOT_YET = {
-    "redis+sentinel": "jobkit does not follow a failover yet; name the primary with redis://",
-    "redis+cluster": "jobkit does not spread its runs over shards yet; name one server with redis://",
+_FORMS = {
+    "redis": "redis://HOST:PORT/DB",
+    "rediss": "rediss://HOST:PORT/DB",
+    "unix": "unix:///PATH",
+    "redis+sentinel": "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
+    "rediss+sentinel": "rediss+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB",
+    "redis+cluster": "redis+cluster://HOST:PORT,HOST:PORT",
+    "rediss+cluster": "rediss+cluster://HOST:PORT,HOST:PORT",
+    "embedded": "embedded:PATH",
 }
+_ANY_FORM = ", ".join(list(_FORMS.values())[:-1]) + f" or {_FORMS['embedded']}"
 _ENCODE = "A password's special characters are percent-encoded: '/' is %2F, '@' %40, '#' %23, '?' %3F, ':' %3A."
 _PORT = 6379
+_SENTINELS_PORT = 26379
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _CERTIFICATE_CHECKS = ("required", "optional", "none")
 
@@ -63,11 +77,13 @@ class TcpLocation:
     db: int = 0
     credentials: Credentials = Credentials()
     tls: Tls | None = None
+    partitions: int | None = None
 
     def __str__(self) -> str:
         scheme = "rediss" if self.tls else "redis"
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{self.credentials}{host}:{self.port}/{self.db}"
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{host}:{self.port}/{self.db}{partitions}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,9 +93,56 @@ class UnixLocation:
     path: Path
     db: int = 0
     credentials: Credentials = Credentials()
+    partitions: int | None = None
 
     def __str__(self) -> str:
-        return f"unix://{self.credentials}{self.path}?db={self.db}"
+        partitions = f"&partitions={self.partitions}" if self.partitions else ""
+        return f"unix://{self.credentials}{self.path}?db={self.db}{partitions}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """Where somebody can be asked where the servers are."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SentinelLocation:
+    """The primary of a service, which its sentinels tell. TLS is for servers and sentinels alike."""
+
+    sentinels: tuple[Address, ...]
+    service: str
+    db: int = 0
+    credentials: Credentials = Credentials()
+    sentinel_credentials: Credentials = Credentials()
+    tls: Tls | None = None
+    partitions: int | None = None
+
+    def __str__(self) -> str:
+        scheme = "rediss+sentinel" if self.tls else "redis+sentinel"
+        addresses = ",".join(map(str, self.sentinels))
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{addresses}/{quote(self.service)}/{self.db}{partitions}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterLocation:
+    """The shards of a cluster, which any of its nodes tells; some of them are named."""
+
+    nodes: tuple[Address, ...]
+    credentials: Credentials = Credentials()
+    tls: Tls | None = None
+    partitions: int | None = None
+
+    def __str__(self) -> str:
+        scheme = "rediss+cluster" if self.tls else "redis+cluster"
+        partitions = f"?partitions={self.partitions}" if self.partitions else ""
+        return f"{scheme}://{self.credentials}{','.join(map(str, self.nodes))}{partitions}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +151,16 @@ class EmbeddedLocation:
 
     directory: Path
 
+    @property
+    def partitions(self) -> int | None:
+        """As the namespace has them; a new one has one."""
+        return None
+
     def __str__(self) -> str:
         return f"embedded:{self.directory}"
 
 
-Location = TcpLocation | UnixLocation | EmbeddedLocation
+Location = TcpLocation | UnixLocation | SentinelLocation | ClusterLocation | EmbeddedLocation
 
 
 def locate(url: str | None = None, *, environment: Mapping[str, str] = os.environ) -> Location:
@@ -127,16 +195,17 @@ def parse(url: str) -> Location:
             return _parse_unix(_split(url))
         case "redis" | "rediss" as kind:
             return _parse_tcp(_split(url), encrypted=kind == "rediss")
-        case "redis+sentinel" | "redis+cluster" as kind:
-            raise StoreMisconfigured(f"A {kind}:// store is not available yet: {_NOT_YET[kind]}.")
+        case "redis+sentinel" | "rediss+sentinel" as kind:
+            return _parse_sentinel(_split_many(url), encrypted=kind == "rediss+sentinel")
+        case "redis+cluster" | "rediss+cluster" as kind:
+            return _parse_cluster(_split_many(url), encrypted=kind == "rediss+cluster")
         case other:
-            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_FORMS}.{_scheme_hint(other)}")
+            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_ANY_FORM}.{_scheme_hint(other)}")
 
 
 def _scheme_hint(scheme: str) -> str:
     """Quotes a scheme of ours, never the text itself: what is no URL could be a password."""
-    known = {"redis": "redis", "rediss": "rediss", "unix": "unix", "embedded": "embedded"}
-    known |= {"valkey": "redis", "valkeys": "rediss"}
+    known = {name: name for name in _FORMS} | {"valkey": "redis", "valkeys": "rediss"}
     close = difflib.get_close_matches(scheme, known, n=1)
     return f" Did you mean {known[close[0]]}:?" if close else ""
 
@@ -156,12 +225,17 @@ def _parse_unix(parts: SplitResult) -> UnixLocation:
     path = unquote(parts.path)
     if parts.hostname or not path.startswith("/"):
         raise StoreMisconfigured("A unix:// store needs an absolute path with three slashes: unix:///run/valkey.sock.")
-    options = _options(parts, ("db",))
-    return UnixLocation(path=Path(path), db=_database(options.get("db", "")), credentials=_credentials(parts))
+    options = _options(parts, ("db", "partitions"))
+    return UnixLocation(
+        path=Path(path),
+        db=_database(options.get("db", "")),
+        credentials=_credentials(parts),
+        partitions=_partitions(options),
+    )
 
 
 def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
-    names = ("db", *_TLS_OPTIONS) if encrypted else ("db",)
+    names = ("db", "partitions", *_TLS_OPTIONS) if encrypted else ("db", "partitions")
     options = _options(parts, names)
     return TcpLocation(
         host=_host(parts),
@@ -169,7 +243,58 @@ def _parse_tcp(parts: SplitResult, *, encrypted: bool) -> TcpLocation:
         db=_database(options.pop("db", "") or parts.path.strip("/")),
         credentials=_credentials(parts),
         tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
     )
+
+
+def _parse_sentinel(parts: list[SplitResult], *, encrypted: bool) -> SentinelLocation:
+    whole = parts[0]
+    service, _, database = whole.path.strip("/").partition("/")
+    if not service:
+        raise StoreMisconfigured(
+            f"A {whole.scheme}:// store needs the service's name, as its sentinels know it: {_FORMS[whole.scheme]}."
+        )
+    own = ("sentinel_username", "sentinel_password", "partitions")
+    options = _options(whole, (*own, *_TLS_OPTIONS) if encrypted else own)
+    return SentinelLocation(
+        sentinels=_addresses(parts, _SENTINELS_PORT),
+        service=unquote(service),
+        db=_database(database),
+        credentials=_credentials(whole),
+        sentinel_credentials=Credentials(
+            username=options.get("sentinel_username") or None, password=options.get("sentinel_password") or None
+        ),
+        tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
+    )
+
+
+def _parse_cluster(parts: list[SplitResult], *, encrypted: bool) -> ClusterLocation:
+    whole = parts[0]
+    if whole.path.strip("/") not in ("", "0"):
+        raise StoreMisconfigured(f"A {whole.scheme}:// store has database 0 only: leave the path out.")
+    options = _options(whole, ("partitions", *_TLS_OPTIONS) if encrypted else ("partitions",))
+    return ClusterLocation(
+        nodes=_addresses(parts, _PORT),
+        credentials=_credentials(whole),
+        tls=_tls(options) if encrypted else None,
+        partitions=_partitions(options),
+    )
+
+
+def _addresses(parts: list[SplitResult], port: int) -> tuple[Address, ...]:
+    return tuple(Address(host=_host(part), port=port if part.port is None else part.port) for part in parts)
+
+
+def _split_many(url: str) -> list[SplitResult]:
+    """The parts of a URL that names several hosts: the whole with the first of them, then each other one alone."""
+    scheme, _, rest = url.strip().partition(":")
+    rest = rest.removeprefix("//")
+    authority = re.split("[/?#]", rest, maxsplit=1)[0]
+    login, at, hosts = authority.rpartition("@")
+    first, *others = hosts.split(",")
+    tail = rest[len(authority) :]
+    return [_split(f"{scheme}://{login}{at}{first}{tail}"), *(_split(f"{scheme}://{host}") for host in others)]
 
 
 def _split(url: str) -> SplitResult:
@@ -178,7 +303,7 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url.strip())
         parts.port  # noqa: B018  raises ValueError
     except ValueError:
-        raise StoreMisconfigured(f"The store's URL cannot be read: write {_FORMS}. {_ENCODE}") from None
+        raise StoreMisconfigured(f"The store's URL cannot be read: write {_ANY_FORM}. {_ENCODE}") from None
     if "@" in parts.path + parts.query or parts.fragment:
         raise StoreMisconfigured(f"The store's URL has a '@' or '#' in an odd place. {_ENCODE}")
     return parts
@@ -186,7 +311,7 @@ def _split(url: str) -> SplitResult:
 
 def _host(parts: SplitResult) -> str:
     if not parts.hostname:
-        raise StoreMisconfigured(f"A {parts.scheme}:// store needs a host: {parts.scheme}://HOST:PORT/DB.")
+        raise StoreMisconfigured(f"A {parts.scheme}:// store needs a host: {_FORMS[parts.scheme]}.")
     return unquote(parts.hostname)
 
 
@@ -194,6 +319,15 @@ def _database(text: str) -> int:
     if text and not (text.isascii() and text.isdecimal()):
         raise StoreMisconfigured("The store's URL names its database by something else than a number, like /0.")
     return int(text or 0)
+
+
+def _partitions(options: Mapping[str, str]) -> int | None:
+    text = options.get("partitions")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_PARTITIONS):
+        raise StoreMisconfigured(f"partitions={text[:20]!r} must be a whole number, 1 to {MOST_PARTITIONS}.")
+    return int(text)
 
 
 def _credentials(parts: SplitResult) -> Credentials:
@@ -241,7 +375,8 @@ def _advice(name: str, known: tuple[str, ...], scheme: str) -> str:
     if "timeout" in name or "retry" in name or name == "max_connections":
         return f"The store's URL sets {name!r}: leave it out, jobkit sets its own for each kind of operation."
     if name in _TLS_OPTIONS:
-        return f"The store's URL sets {name!r}, which needs TLS: write rediss:// instead of {scheme}://."
+        encrypted = scheme.replace("redis", "rediss") if scheme.startswith("redis") else "rediss"
+        return f"The store's URL sets {name!r}, which needs TLS: write {encrypted}:// instead of {scheme}://."
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"The store's URL has an unknown option {name!r}; {scheme}:// takes {', '.join(known)}.{hint}"

@@ -21,6 +21,7 @@ import msgspec
 
 from jobkit.errors import RunNotFound, StoreMisconfigured
 from jobkit.store import replies
+from jobkit.store.location import MOST_PARTITIONS
 from jobkit.store.replies import FORMAT, FORMAT_BEFORE
 from jobkit.store.script import LIBRARY
 
@@ -48,7 +49,7 @@ T = TypeVar("T")
 Value = bytes | str | int
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_RUN_ID = re.compile(r"(\d{1,5})-[0-9A-HJKMNP-TV-Z]{26}")
+_RUN_ID = re.compile(r"(0|[1-9]\d{0,3})-[0-9A-HJKMNP-TV-Z]{26}")
 _PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 _LETTERS = (_CROCKFORD * 8).encode()
 """A letter for each of the 256 bytes: every letter for eight of them, so all are equally likely."""
@@ -59,12 +60,19 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     """One atomic script call, safe to send again when its reply was lost."""
 
     function: str
+    partition: int
     key: str
     arguments: tuple[Value, ...]
     read: Callable[[Any], T]
+    """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
     def command(self) -> tuple[Value, ...]:
-        return ("FCALL", self.function, 1, self.key, *self.arguments)
+        """With a second key, which never exists.
+
+        While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it
+        misses for ones that are not. A server refuses a call that declares such a key, before the script begins.
+        """
+        return ("FCALL", self.function, 2, self.key, f"{self.key}?", *self.arguments)
 
 
 class Reuse(StrEnum):
@@ -110,7 +118,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own.
+    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
+    is the limit by which owners take turns, '' for none.
     """
 
     job: str
@@ -122,13 +131,14 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     start: str = ""
     interest: str = ""
+    share: str = ""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All the store needs to admit a run.
 
     `key` is its cache key, or ''. `limits` are pairs `NAME NUMBER`: `m:…` with the most that may run, `r:…` with the µs
-    between two starts. `work` is what a worker gets with its lease (`work_of`).
+    between two starts, `s:…` with 1. `work` is what a worker gets with its lease (`work_of`).
     """
 
     id: str
@@ -142,6 +152,10 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The name of the stake that this submission makes."""
         return self.conditions.interest or ticket_of(self.id)
 
+    @property
+    def arguments(self) -> bytes:
+        return self.work.split(b"\n", 2)[2]
+
 
 class Operations:
     """Builds the operations of one namespace."""
@@ -154,21 +168,25 @@ class Operations:
         self.namespace = namespace
 
     def prefix(self, run_id: str = "0-") -> str:
-        """What all keys and channels of the run's partition begin with."""
+        """What all keys and channels of the run's partition begin with; `7-` will do for partition 7."""
         return f"{{{self.namespace}:{run_id.partition('-')[0]}}}:"
 
     def snapshots_channel(self, run_id: str) -> str:
         return f"{self.prefix(run_id)}snapshots:{run_id}"
 
-    def worker_channel(self, worker: str) -> str:
-        """Where a worker hears which of its runs to stop, as `slot run token`."""
-        return f"{self.prefix()}worker:{worker}"
+    def worker_channel(self, worker: str, partition: int = 0) -> str:
+        """Where a worker hears which of its runs of a partition to stop, as `slot run token`."""
+        return f"{self.prefix(f'{partition}-')}worker:{worker}"
 
-    def bell(self, queue: str) -> str:
-        return f"{self.prefix()}bell:{queue}"
+    def invalidations_channel(self) -> str:
+        """Where the whole namespace hears what was invalidated: `key:DIGEST`, `job:NAME` or `tag:TAG`."""
+        return f"{{{self.namespace}}}:invalidated"
 
-    def open(self, witnessed: Witness = NOTHING_WITNESSED) -> Operation[Opened]:
-        """Found the partition if it is new, and learn its identity.
+    def bell(self, queue: str, partition: int = 0) -> str:
+        return f"{self.prefix(f'{partition}-')}bell:{queue}"
+
+    def open(self, partition: int = 0, witnessed: Witness = NOTHING_WITNESSED, founding: int = 0) -> Operation[Opened]:
+        """Learn a partition's identity, and, `founding` so many partitions, make it if it is not there.
 
         `witnessed` is the newest token this client knows of: a store that is older than that has lost data, and says so
         by a new incarnation.
@@ -178,8 +196,8 @@ class Operations:
         """
         incarnation, secret = os.urandom(8).hex(), os.urandom(32).hex()
         return self._operation(
-            "open", "0-", FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
-            read=replies.opened,
+            "open", f"{partition}-", FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
+            founding, read=replies.opened,
         )  # fmt: skip
 
     def submit(self, submission: Submission) -> Operation[Admitted]:
@@ -194,7 +212,9 @@ class Operations:
         """Admit several of the same conditions and partition at once, in this order."""
         return self._submit(submissions, replies.all_admitted)
 
-    def take(self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0) -> Operation[Lease | NoWork]:
+    def take(
+        self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0, partition: int = 0
+    ) -> Operation[Lease | NoWork]:
         """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
 
         `lease` (s) is for jobs that name none of their own.
@@ -202,15 +222,17 @@ class Operations:
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", "0-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
+        return self._operation("take", f"{partition}-", slot, nonce, int(lease * 1000), *queues, read=replies.taken)
 
-    def renew(self, worker: str, queues: Sequence[str], slots: Sequence[str]) -> Operation[Renewals]:
+    def renew(
+        self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
+    ) -> Operation[Renewals]:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
-        return self._operation("renew", "0-", worker, len(queues), *queues, *slots, read=replies.renewed)
+        return self._operation("renew", f"{partition}-", worker, len(queues), *queues, *slots, read=replies.renewed)
 
-    def retire(self, worker: str, queues: Sequence[str]) -> Operation[None]:
+    def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
         """Count a worker as serving these queues no more."""
-        return self._operation("retire", "0-", worker, *queues, read=replies.nothing)
+        return self._operation("retire", f"{partition}-", worker, *queues, read=replies.nothing)
 
     def report(self, lease: Lease, sequence: int, progress: bytes, checkpoint: bytes = b"") -> Operation[Reported]:
         """Write a `ProgressView`'s JSON, and a checkpoint, through the lease.
@@ -240,17 +262,22 @@ class Operations:
             failure, traceback, int(delay * 1000), reason, read=replies.verdict,
         )  # fmt: skip
 
-    def reassert(self, lease: Lease, slot: str, progress: bytes) -> Operation[Verdict]:
-        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it."""
+    def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
+        """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it.
+
+        `slot` is where; empty for a run that has come to its end there, and is only to be settled.
+        """
         return self._operation(
             "reassert", lease.run_id, slot, lease.run_id, lease.token, lease.incarnation, lease.start, lease.failures,
-            int(lease.duration * 1000), progress, *lease.kept, read=replies.verdict,
+            int(lease.duration * 1000), *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
-    def release(self, slot: str, *, crashed: bool, failure: bytes, token: str = "") -> Operation[tuple[Verdict, str]]:
+    def release(
+        self, slot: str, *, crashed: bool, failure: bytes, token: str = "", partition: int = 0
+    ) -> Operation[tuple[Verdict, str]]:
         """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
         how = "crashed" if crashed else "handback"
-        return self._operation("release", "0-", slot, how, failure, token, read=replies.released)
+        return self._operation("release", f"{partition}-", slot, how, failure, token, read=replies.released)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         """Withdraw an interest, and stop the run when it was the last, or when forced.
@@ -261,16 +288,16 @@ class Operations:
         read = partial(replies.cancelling, run_id=run_id)
         return self._operation("cancel", run_id, run_id, interest, int(force), read=read)
 
-    def invalidate(self, *, key: str = "", label: str = "") -> Operation[None]:
+    def invalidate(self, *, key: str = "", label: str = "", partition: int = 0) -> Operation[None]:
         """From now on neither join nor serve what began before, under this cache key or this label."""
-        return self._operation("invalidate", "0-", key, label, read=replies.nothing)
+        return self._operation("invalidate", f"{partition}-", key, label, read=replies.nothing)
 
-    def sweep(self, interval: float, failure: bytes, limit: int = 200) -> Operation[Swept]:
+    def sweep(self, interval: float, failure: bytes, limit: int = 200, partition: int = 0) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
         `failure` is the head of the failure of a run whose crash budget is spent.
         """
-        return self._operation("sweep", "0-", int(interval * 1000), limit, failure, read=replies.swept)
+        return self._operation("sweep", f"{partition}-", int(interval * 1000), limit, failure, read=replies.swept)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -297,7 +324,12 @@ class Operations:
         return self._operation("owned", run_id, run_id, owner, read=partial(replies.owned, run_id=run_id))
 
     def list(
-        self, state: State | None = None, limit: int = 50, cursor: str = "", owner: str | None = None
+        self,
+        state: State | None = None,
+        limit: int = 50,
+        cursor: str = "",
+        owner: str | None = None,
+        partition: int = 0,
     ) -> Operation[Page]:
         """A page of snapshots, newest first, of one state or one owner; `cursor` is that of the page before.
 
@@ -309,7 +341,7 @@ class Operations:
         if state is not None and owner is not None:
             raise ValueError("Give a state or an owner, not both.")
         index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
-        return self._operation("list", "0-", index, limit, cursor, read=replies.page)
+        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.page)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common, first = submissions[0].conditions, submissions[0].id
@@ -323,7 +355,9 @@ class Operations:
         return self._operation("load", run_id, run_id, int(watch * 1000), int(result), interest, read=read)
 
     def _operation(self, script: str, run_id: str, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
-        return Operation(LIBRARY.function(script), f"{self.prefix(run_id)}partition", arguments, read)
+        return Operation(
+            LIBRARY.function(script), partition_of(run_id), f"{self.prefix(run_id)}partition", arguments, read
+        )
 
 
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
@@ -343,6 +377,10 @@ def new_run_id(partition: int = 0) -> str:
     return f"{partition}-{moment}{_PAIRS[ms & 1023]}{os.urandom(16).translate(_LETTERS).decode()}"
 
 
+def partition_of(run_id: str) -> int:
+    return int(run_id.partition("-")[0])
+
+
 def checked_run_id(text: str) -> str:
     """The id, when it is one.
 
@@ -350,7 +388,7 @@ def checked_run_id(text: str) -> str:
         RunNotFound: this cannot be the id of a run.
     """
     match = _RUN_ID.fullmatch(text)
-    if match is None or match[1] != "0":
+    if match is None or int(match[1]) >= MOST_PARTITIONS:
         raise RunNotFound(f"{text[:80]!r} is not the id of a run.", run_id=text[:80])
     return text
 

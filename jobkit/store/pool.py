@@ -10,9 +10,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError, ResponseError
+
+from jobkit.store.connections import as_redis_error, packed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class Pool:
@@ -25,6 +28,26 @@ class Pool:
         self._turns = threading.Semaphore(size)
         self._idle: list[Any] = []
         self._all: list[Any] = []
+
+    def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any] | Exception:
+        """The replies to these commands, in one round trip; or the error that broke it."""
+        try:
+            connection = self.acquire()
+        except (RedisError, OSError) as error:
+            return as_redis_error(error)
+        whole = False
+        try:
+            connection.send_packed_command([packed(commands)])
+            replies = [_reply(connection) for _ in commands]
+            whole = True
+        except (RedisError, OSError) as error:
+            return as_redis_error(error)
+        else:
+            return replies
+        finally:
+            if not whole:  # also when a signal broke in: nobody may read the rest of these replies
+                connection.disconnect()
+            self.release(connection)
 
     def acquire(self) -> Any:
         """A connection of the caller's own until it is released; it connects by itself when it is used.
@@ -49,3 +72,11 @@ class Pool:
         """Cut all connections, those in use too; one that is used again connects again."""
         for connection in tuple(self._all):
             connection.disconnect()
+
+
+def _reply(connection: Any) -> Any:
+    """One reply; a refusal by the server is a reply too, a broken connection is not."""
+    try:
+        return connection.read_response()
+    except ResponseError as error:
+        return error

@@ -177,6 +177,8 @@ class Opened:
     incarnation: str
     secret: bytes
     server: str = ""
+    partitions: int = 1
+    """How many there are, as this partition was told when it was founded."""
 
 
 def opened(reply: list[bytes]) -> Opened:
@@ -185,7 +187,7 @@ def opened(reply: list[bytes]) -> Opened:
             f"The store keeps runs in format {reply[0].decode()}, this jobkit reads format {FORMAT}: "
             "use the jobkit version that wrote it, or another namespace."
         )
-    return Opened(reply[1].decode(), reply[2], reply[3].decode())
+    return Opened(reply[1].decode(), reply[2], reply[3].decode(), int(reply[4] or 1))
 
 
 def admitted(reply: list[Any]) -> Admitted:
@@ -267,8 +269,8 @@ def released(reply: list[bytes]) -> tuple[Verdict, str]:
     return Verdict(reply[0].decode()), reply[1].decode()
 
 
-def cancelling(reply: bytes, run_id: str) -> Cancelling:
-    if reply == b"missing":
+def cancelling(reply: bytes | None, run_id: str) -> Cancelling:
+    if reply is None or reply == b"missing":
         raise _not_found(run_id)
     return Cancelling(reply.decode())
 

@@ -99,6 +99,11 @@ class Subscriptions:
                 ) from None
             raise
 
+    def hears(self, name: str) -> bool:
+        """Whether what is published on a channel now would be heard. (Callable from any thread.)"""
+        channel = self._channels.get(name)
+        return channel is not None and channel.acknowledged.is_set()
+
     @asynccontextmanager
     async def feed(self, name: str) -> AsyncIterator[Feed]:
         """The newest publication of a channel, whenever the reader comes to look."""

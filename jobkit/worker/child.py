@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 from jobkit.execution import Execution
@@ -26,16 +26,20 @@ from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Stop, Terms, ToChild, Unfit
+from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.target import BadTarget, load_kit
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.kit import JobKit
     from jobkit.progress import Progress
     from jobkit.store.operations import Operation
+
+T = TypeVar("T")
 
 LONGEST_WAIT = 2.0
 SHORTEST_WAIT = 0.005
@@ -45,38 +49,53 @@ ENDING_SECONDS = 2.0
 _log = logging.getLogger("jobkit.worker")
 
 
+class _Ended(NamedTuple):
+    """A start that is over, and what settles it."""
+
+    lease: Lease
+    settling: Operation[Verdict]
+
+
 class Child:
     """Serves one slot. It is also the `Performer` of its runs."""
 
     def __init__(self, kit: JobKit, link: Link, interruption: Interruption, begin: Begin) -> None:
         self._begin = begin
-        self._bells = [kit.operations.bell(queue) for queue in begin.queues]
         self._kit = kit
         self._link = link
         self._interruption = interruption
         self._store = Store(kit.location, kit.operations, patience=math.inf)
-        self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
+        self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), begin.slot, interruption.stop)
         self._execution = Execution(
             kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
         )
         self._nonces = count()
+        self._partitions = 1
+        self._turn = 0
+        """The partition to be asked first."""
 
     def serve(self) -> None:
         """Take and perform runs until there is nothing more to take."""
         self._reporter.start()
-        settling: Operation[Verdict] | None = None
+        ended: _Ended | None = None
         try:
+            self._partitions = self._count_partitions()
             while not self._interruption.draining:
-                work = self._take() if settling is None else self._settle_and_take(settling)
-                settling = None
+                work = self._next(ended)
+                ended = None
                 if isinstance(work, Lease):
                     settling = self._execution.execute(work)
+                    ended = None if settling is None else _Ended(work, settling)
                 else:
                     self._wait(work)
         except (Drained, SlotDead):
             return
-        if settling is not None:
-            self._heed(settling, self._ask([settling])[0])
+        if ended is not None:
+            self._heed(ended, self._ask([ended.settling])[0])
+
+    def recount(self) -> None:
+        """Tell the store again what is performed. (For another thread.)"""
+        self._reporter.hurry()
 
     def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
         if spec.options.cancel_grace != USUAL_GRACE or lease.duration < self._begin.lease:
@@ -87,35 +106,67 @@ class Child:
         finally:
             self._reporter.leave()
 
-    def _take(self) -> Lease | NoWork:
+    def _count_partitions(self) -> int:
         with self._interruption.waiting():
-            work: Lease | NoWork = self._ask([self._taking()])[0]
+            return self._persist(self._store.partitions)
+
+    def _next(self, ended: _Ended | None) -> Lease | NoWork:
+        """Settle the last run and take the next, of the partition whose turn it is, else of the one after it.
+
+        One is asked after the other: who asks two at once may get a run of each.
+        """
+        dues: list[float] = []
+        for _ in range(self._partitions):
+            partition = self._turn % self._partitions
+            self._turn = partition + 1
+            work = self._take(partition) if ended is None else self._settle_and_take(ended, partition)
+            ended = None
+            if isinstance(work, Lease):
+                return work
+            if work.next_due is not None:
+                dues.append(work.next_due)
+        return NoWork(min(dues, default=None))
+
+    def _take(self, partition: int) -> Lease | NoWork:
+        with self._interruption.waiting():
+            work: Lease | NoWork = self._ask([self._taking(partition)])[0]
             return work
 
-    def _settle_and_take(self, settling: Operation[Verdict]) -> Lease | NoWork:
-        verdict, work = self._ask([settling, self._taking()])
-        self._heed(settling, verdict)
+    def _settle_and_take(self, ended: _Ended, partition: int) -> Lease | NoWork:
+        """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
+        settling = ended.settling
+        if settling.partition != partition and not self._store.together({settling.partition, partition}):
+            self._heed(ended, self._ask([settling])[0])
+            return self._take(partition)
+        verdict, work = self._ask([settling, self._taking(partition)])
+        self._heed(ended, verdict)
         taken: Lease | NoWork = work
         return taken
 
-    def _taking(self) -> Operation[Lease | NoWork]:
+    def _taking(self, partition: int) -> Operation[Lease | NoWork]:
         begin = self._begin
-        return self._kit.operations.take(begin.slot, str(next(self._nonces)), begin.queues, begin.lease)
+        nonce = str(next(self._nonces))
+        return self._kit.operations.take(begin.slot, nonce, begin.queues, begin.lease, partition)
 
     def _wait(self, idle: NoWork) -> None:
         due = LONGEST_WAIT if idle.next_due is None else idle.next_due
         with self._interruption.waiting():
             try:
-                self._store.wait(self._bells, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
+                rang = self._store.wait(self._begin.queues, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
             except StoreUnavailable:
                 return  # the next take waits until it is back
+        if rang is not None:
+            self._turn = rang
 
     def _ask(self, operations: list[Operation[Any]]) -> list[Any]:
+        return self._persist(lambda: self._store.execute_all(operations))
+
+    def _persist(self, ask: Callable[[], T]) -> T:
         """Ask until there is an answer: what was performed is not thrown away because the store is in trouble."""
         said = ""
         for pause in backoff():
             try:
-                return self._store.execute_all(operations)
+                return ask()
             except StoreError as error:
                 if str(error) != said:
                     said = str(error)
@@ -123,11 +174,14 @@ class Child:
                 time.sleep(pause)
         raise AssertionError("backoff never ends")
 
-    def _heed(self, settling: Operation[Verdict], verdict: Verdict) -> None:
+    def _heed(self, ended: _Ended, verdict: Verdict) -> None:
+        if verdict is Verdict.UNKNOWN:  # the store has lost the run: it is asserted anew, to be settled
+            reassert = self._kit.operations.reassert(ended.lease, slot="")
+            verdict = self._ask([reassert, ended.settling])[-1]
         if verdict is not Verdict.OK:
             _log.warning(
                 "Run %s: its outcome was refused (%s); another start or verdict came first.",
-                settling.arguments[0],
+                ended.lease.run_id,
                 verdict,
             )
 
@@ -140,6 +194,7 @@ class _Listener:
         self._interruption = interruption
         self._begun = threading.Event()
         self._begin: Begin | None = None
+        self.child: Child | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._listen, name="jobkit-listener", daemon=True).start()
@@ -165,6 +220,9 @@ class _Listener:
                 self._interruption.stop(token, reason)
             case Drain():
                 self._interruption.drain()
+            case Recount():
+                if self.child is not None:
+                    self.child.recount()
 
 
 def main(target: str, descriptor: str, parent: str, level: str) -> int:
@@ -183,7 +241,8 @@ def main(target: str, descriptor: str, parent: str, level: str) -> int:
     try:
         begin = listener.begin()
         if begin is not None:
-            Child(kit, link, interruption, begin).serve()
+            listener.child = Child(kit, link, interruption, begin)
+            listener.child.serve()
     except Drained:
         pass
     _end_soon()

@@ -1,8 +1,8 @@
 """Heartbeat: what a worker does in the store for as long as it lives, whatever its children are doing.
 
-Three loops: renew the leases of all its slots in one call, sweep a little, and hear what is to be stopped. Stops come
-twice: pushed, for speed, and in the answer to the next renewal, since a push may be lost. A store that is away stops
-nothing: each question is asked until it is answered.
+Three things: renew the leases of all its slots, in one call a server; sweep a little; hear what is to be stopped. Stops
+come twice: pushed, for speed, and in the answer to the next renewal, since a push may be lost. A store that is away
+stops nothing: it is asked again until it answers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.errors import StoreError
 from jobkit.execution import StopReason
@@ -18,12 +19,20 @@ from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from jobkit.store.async_client import AsyncStore
+    from jobkit.store.operations import Operation
+
+    Step = Callable[[Sequence[int]], Coroutine[Any, Any, None]]
+    """Something to be done in these partitions."""
+
+T = TypeVar("T")
 
 LONGEST_RENEWAL = 5.0
 LONGEST_SWEEP = 1.0
+PATIENCE = 1.0
+"""Seconds that a step tries to reach a server, before it leaves that to the next step."""
 AFTER_TROUBLE = 1.0
 LOST_WORKER = "The worker that performed this was lost."
 """What is said of a run whose crash budget is spent."""
@@ -32,7 +41,11 @@ _log = logging.getLogger("jobkit.worker")
 
 
 class Heartbeat:
-    """The heartbeat of one worker. `slots` says which serve now; `stop` is told (slot, run, token, reason)."""
+    """The heartbeat of one worker.
+
+    `slots` says which serve now; `stop` is told (slot, run, token, reason); `recount` is called when the store has lost
+    data, and so may know nothing of what is being performed.
+    """
 
     def __init__(
         self,
@@ -41,6 +54,7 @@ class Heartbeat:
         queues: Sequence[str],
         slots: Callable[[], Sequence[str]],
         stop: Callable[[str, str, str, StopReason], None],
+        recount: Callable[[], None],
     ) -> None:
         self.queues = queues
         """The queues it is counted as serving; none while it shuts down."""
@@ -48,16 +62,20 @@ class Heartbeat:
         self._worker = worker
         self._slots = slots
         self._stop = stop
+        self._recount = recount
+        self._incarnations: dict[int, str] = {}
         self._shortest_lease = LONGEST_RENEWAL * 3
         self._changed = asyncio.Event()
-        self._channel = store.operations.worker_channel(worker)
+        self._troubled: set[int] = set()
 
     async def beat(self) -> None:
         """For ever."""
+        partitions = range(await self._store.partitions())
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._for_ever(self._renew))
-            tasks.create_task(self._for_ever(self._sweep))
-            tasks.create_task(self._listen())
+            tasks.create_task(self._for_ever(self._renew, partitions, lambda: self._interval(3, LONGEST_RENEWAL)))
+            tasks.create_task(self._for_ever(self._sweep, partitions, lambda: self._interval(6, LONGEST_SWEEP)))
+            for partition in partitions:
+                tasks.create_task(self._listen(partition))
 
     def allow_for(self, lease: float) -> None:
         """Beat fast enough for leases of so many seconds."""
@@ -70,38 +88,69 @@ class Heartbeat:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def _for_ever(self, step: Callable[[], Awaitable[float]]) -> None:
-        """Do a step again and again; it says after how many seconds."""
+    def _interval(self, times: int, longest: float) -> float:
+        """Seconds between steps of which there are so many a lease."""
+        return min(self._shortest_lease / times, longest, AFTER_TROUBLE if self._troubled else longest)
+
+    async def _for_ever(self, step: Step, partitions: Sequence[int], interval: Callable[[], float]) -> None:
+        """Take a step in all partitions again and again, one call a server.
+
+        Servers do not wait for each other: where the last step is not answered yet, the next one is left out.
+        """
+        busy: set[int] = set()
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                changed = self._changed
+                for group in self._store.by_server([partition for partition in partitions if partition not in busy]):
+                    busy.update(group)
+                    tasks.create_task(step(group)).add_done_callback(partial(_no_longer, busy, group))
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(interval()):
+                        await changed.wait()
+
+    async def _renew(self, partitions: Sequence[int]) -> None:
+        renew, slots = self._store.operations.renew, self._slots()
+        asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
+        for partition, renewals in (await self._answers(asked)).items():
+            if self._incarnations.setdefault(partition, renewals.incarnation) != renewals.incarnation:
+                self._incarnations[partition] = renewals.incarnation
+                _log.warning("The store has lost data: what is being performed is asserted anew.")
+                self._recount()
+            for row in renewals.slots:
+                match row.verdict:
+                    case Verdict.CANCEL:
+                        self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
+                    case Verdict.ENDED | Verdict.LOST:
+                        self._stop(row.slot, row.run_id, row.token, StopReason.LOST)
+
+    async def _sweep(self, partitions: Sequence[int]) -> None:
+        interval, failure = self._interval(6, LONGEST_SWEEP), failure_head(LOST_WORKER)
+        sweep = partial(self._store.operations.sweep, interval, failure)
+        while partitions:
+            answers = await self._answers([sweep(partition=partition) for partition in partitions])
+            partitions = [partition for partition, swept in answers.items() if swept.more]
+
+    async def _answers(self, operations: Sequence[Operation[T]]) -> dict[int, T]:
+        """Of those partitions that answer; the others are asked again by the next step."""
+        answers: dict[int, T] = {}
+        errors: set[str] = set()
+        values = await self._store.execute_each(operations, PATIENCE)
+        for operation, value in zip(operations, values, strict=True):
+            if not isinstance(value, StoreError):
+                answers[operation.partition] = value
+                self._troubled.discard(operation.partition)
+            elif operation.partition not in self._troubled:
+                errors.add(str(value))
+                self._troubled.add(operation.partition)
+        for error in errors:
+            _log.error("%s (Trying again.)", error)
+        return answers
+
+    async def _listen(self, partition: int) -> None:
+        channel = self._store.operations.worker_channel(self._worker, partition)
         while True:
-            changed = self._changed
             try:
-                pause = await step()
-            except StoreError as error:
-                _log.error("%s (Trying again.)", error)
-                pause = AFTER_TROUBLE
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await changed.wait()
-
-    async def _renew(self) -> float:
-        renewals = await self._store.execute(self._store.operations.renew(self._worker, self.queues, self._slots()))
-        for row in renewals.slots:
-            match row.verdict:
-                case Verdict.CANCEL:
-                    self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
-                case Verdict.ENDED | Verdict.LOST:
-                    self._stop(row.slot, row.run_id, row.token, StopReason.LOST)
-        return min(self._shortest_lease / 3, LONGEST_RENEWAL)
-
-    async def _sweep(self) -> float:
-        interval = min(self._shortest_lease / 6, LONGEST_SWEEP)
-        swept = await self._store.execute(self._store.operations.sweep(interval, failure_head(LOST_WORKER)))
-        return 0.0 if swept.more else interval
-
-    async def _listen(self) -> None:
-        while True:
-            try:
-                await self._store.subscriptions.subscribe(self._channel, self._hear)
+                await self._store.subscriptions.subscribe(channel, self._hear)
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(AFTER_TROUBLE)
@@ -114,3 +163,7 @@ class Heartbeat:
             return
         slot, run_id, token = published.decode().split(" ")
         self._stop(slot, run_id, token, StopReason.CANCELLED)
+
+
+def _no_longer(busy: set[int], group: Sequence[int], _step: asyncio.Task[None]) -> None:
+    busy.difference_update(group)

@@ -40,6 +40,10 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Take nothing more, and end when idle."""
 
 
+class Recount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The store has lost data: tell it now what is being performed."""
+
+
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """Everything is imported. `url` says where the kit's store is; `shortest_lease` (s) what its jobs ask for."""
 
@@ -63,7 +67,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
-ToChild = Begin | Stop | Drain
+ToChild = Begin | Stop | Drain | Recount
 ToSupervisor = Ready | Unfit | Terms
 M = TypeVar("M")
 

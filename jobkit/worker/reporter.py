@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError
@@ -43,14 +44,16 @@ class _Followed:
 
 
 class Reporter:
-    """Reports for one process; `stop` is called with a token when the store answers that this start is over."""
+    """Reports for one process, which has a slot; `stop` is told the token of a start that the store says is over."""
 
-    def __init__(self, store: Store, stop: Callable[[str, StopReason], None]) -> None:
+    def __init__(self, store: Store, slot: str, stop: Callable[[str, StopReason], None]) -> None:
         self._store = store
+        self._slot = slot
         self._stop = stop
         self._looking = threading.Lock()
         self._awake = threading.Event()
         self._followed: _Followed | None = None
+        self._over = False
 
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
@@ -65,8 +68,19 @@ class Reporter:
         with self._looking:
             self._followed = None
 
+    def end(self) -> None:
+        """Its thread ends soon."""
+        self._over = True
+        self._awake.set()
+
+    def hurry(self) -> None:
+        """Report at the next look, whether or not anything has changed."""
+        followed = self._followed
+        if followed is not None:
+            followed.told, followed.due = None, 0.0
+
     def _report_for_ever(self) -> None:
-        while True:
+        while not self._over:
             self._awake.wait()
             time.sleep(LOOK_SECONDS)
             self._report()
@@ -104,14 +118,26 @@ class Reporter:
             followed.due = time.monotonic() + RETRY_SECONDS
         else:
             followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
-            self._heed(followed.lease.token, reported.verdict)
+            self._heed(followed, reported.verdict)
 
-    def _heed(self, token: str, verdict: Verdict) -> None:
+    def _heed(self, followed: _Followed, verdict: Verdict) -> None:
         match verdict:
             case Verdict.CANCEL:
-                self._stop(token, StopReason.CANCELLED)
+                self._stop(followed.lease.token, StopReason.CANCELLED)
             case Verdict.ENDED | Verdict.LOST:
-                self._stop(token, StopReason.LOST)
+                self._stop(followed.lease.token, StopReason.LOST)
+            case Verdict.UNKNOWN:
+                self._reassert(followed)
+
+    def _reassert(self, followed: _Followed) -> None:
+        """The store has lost this run: it is told all that its lease said; how far it is, it hears right after."""
+        followed.sequence, followed.told, followed.due = 0, None, 0.0
+        with suppress(StoreError):  # asked again with the next report
+            verdict = self._store.execute(self._store.operations.reassert(followed.lease, self._slot))
+            if verdict is Verdict.OK:
+                _log.warning("Run %s was lost by the store, and is asserted anew.", followed.lease.run_id)
+            else:
+                self._heed(followed, verdict)
 
 
 _UNTOUCHED = Progress().revision()

@@ -30,10 +30,10 @@ from jobkit.execution import StopReason
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
-from jobkit.store.operations import Operations, failure_head
+from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
 from jobkit.worker.process import ChildProcess, Phase, ending
 
 if TYPE_CHECKING:
@@ -172,20 +172,23 @@ class Supervisor:
         release.add_done_callback(self._releases.discard)
 
     async def _release(self, slot: str, *, crashed: bool, code: int) -> None:
-        verdict, run_id = await self._ask_release(
-            slot, crashed=crashed, message=f"The process that performed this {ending(code)}."
-        )
-        if verdict is Verdict.OK:
-            why = f": its process {ending(code)}" if crashed else ", as the worker ends"
-            _log.warning("Run %s was given back%s.", run_id, why)
+        message = f"The process that performed this {ending(code)}."
+        why = f": its process {ending(code)}" if crashed else ", as the worker ends"
+        for verdict, run_id in await self._ask_release(slot, crashed=crashed, message=message):
+            if verdict is Verdict.OK:
+                _log.warning("Run %s was given back%s.", run_id, why)
 
-    async def _ask_release(self, slot: str, *, crashed: bool, message: str, token: str = "") -> tuple[Verdict, str]:
-        """Ask until there is an answer."""
-        assert self._store is not None, "a slot is given after the store is known"
-        operation = self._store.operations.release(slot, crashed=crashed, failure=failure_head(message), token=token)
+    async def _ask_release(
+        self, slot: str, *, crashed: bool, message: str, partition: int | None = None, token: str = ""
+    ) -> list[tuple[Verdict, str]]:
+        """Ask until there is an answer: in all partitions, for the slot must take nothing more from any; or in one."""
+        store = self._store
+        assert store is not None, "a slot is given after the store is known"
+        release = partial(store.operations.release, slot, crashed=crashed, failure=failure_head(message), token=token)
         for pause in backoff():
             try:
-                return await self._store.execute(operation)
+                partitions = range(await store.partitions()) if partition is None else (partition,)
+                return await store.execute_all([release(partition=each) for each in partitions])
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(pause)
@@ -201,12 +204,18 @@ class Supervisor:
             _log.info("Run %s is to stop (%s).", run_id, reason)
             self._spawn(self._kill_unless_stopped(child, run_id, token))
 
+    def _recount(self) -> None:
+        for child in self._in(Phase.SERVING):
+            child.say(Recount())
+
     async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
         """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
         await asyncio.sleep(child.cancel_grace(token, USUAL_GRACE))
         if child.gone.done():
             return
-        verdict, _ = await self._ask_release(child.slot, crashed=False, message="It was stopped.", token=token)
+        ((verdict, _),) = await self._ask_release(
+            child.slot, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
+        )
         if verdict is not Verdict.IDLE:
             _log.warning("Run %s has not stopped in time: its process %d is killed.", run_id, child.pid)
             child.pardoned = True
@@ -227,7 +236,9 @@ class Supervisor:
         )  # fmt: skip
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
-        self._heartbeat = Heartbeat(self._store, self._worker, self._queues, self._serving_slots, self._stop)
+        self._heartbeat = Heartbeat(
+            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+        )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))
 
@@ -309,7 +320,7 @@ class Supervisor:
             async with asyncio.timeout(FAREWELL_SECONDS):
                 await asyncio.gather(*self._releases)
                 if not self._unusable:
-                    await self._store.execute(self._store.operations.retire(self._worker, self._queues))
+                    await self._retire(self._store)
         except (TimeoutError, StoreError):
             _log.error("The store did not confirm that everything was given back: what was not, is when leases end.")
             return False
@@ -318,6 +329,10 @@ class Supervisor:
                 task.cancel()
             await self._store.close()
         return True
+
+    async def _retire(self, store: AsyncStore) -> None:
+        retire = partial(store.operations.retire, self._worker, self._queues)
+        await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
 
 
 async def _still_there(children: list[ChildProcess], seconds: float) -> list[ChildProcess]:

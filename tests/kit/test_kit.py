@@ -42,7 +42,7 @@ def test_two_jobs_of_one_name_are_refused(kit: JobKit) -> None:
 
 
 def test_an_engine_that_is_not_there_is_refused() -> None:
-    with pytest.raises(EngineUnavailable, match="leave it out"):
+    with pytest.raises(EngineUnavailable, match='choose "native"'):
         JobKit(engine="kombu")
 
 
@@ -127,7 +127,7 @@ def test_a_partition_that_another_process_founded_anew_is_opened_again(
     store_url: str, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The data is lost; another process comes first and founds the partition; so ours is never told to open it."""
-    monkeypatch.setattr("jobkit.store.client.OPEN_FOR", 0.0)
+    monkeypatch.setattr("jobkit.store.partitions.OPEN_FOR", 0.0)
     with JobKit(store_url, namespace=namespace) as kit, JobKit(store_url, namespace=namespace) as other:
         kit.runs()
         lost = kit.secret()

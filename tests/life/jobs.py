@@ -65,6 +65,29 @@ class CountUntilGo(ProgressJob[int]):
         return len(Path(self.folder, "starts").read_text().splitlines())
 
 
+class HoldUntilGo(CountUntilGo):
+    """The same without a word of progress."""
+
+    lease = 5.0
+
+    def perform(self, _progress: Progress) -> int:
+        begin(self.folder)
+        while not has(self.folder, "go"):
+            time.sleep(0.005)
+        return len(Path(self.folder, "starts").read_text().splitlines())
+
+
+class Notes(ProgressJob[None]):
+    """Writes a line, so that a test sees in which order runs were performed."""
+
+    folder: str
+    line: str
+
+    def perform(self, progress: Progress) -> None:
+        with Path(self.folder, "notes").open("a") as notes:
+            notes.write(f"{self.line}\n")
+
+
 class OnlyAdvances(ProgressJob[None]):
     """Never looks whether it is to stop."""
 
@@ -285,12 +308,14 @@ kit = JobKit(
         Add,
         AddsOnALoop,
         CountUntilGo,
+        HoldUntilGo,
         CountsFast,
         FinishesAllTheSame,
         HoldsTheInterpreter,
         KillsItsProcess,
         LeavesAProgramBehind,
         Misbehaves,
+        Notes,
         OnlyAdvances,
         Sleeps,
         SleepsOnALoop,

@@ -177,7 +177,7 @@ def test_waiting_for_a_bell_of_a_server_that_dies_says_so(own_server: servers.Se
 
     def wait() -> None:
         try:
-            store.wait([operations.bell("default")], timeout=30.0)
+            store.wait(["default"], timeout=30.0)
         except StoreUnavailable as error:
             failures.append(error)
 

@@ -417,7 +417,7 @@ def test_server_whose_disk_is_full_says_so_at_once_and_goes_on_when_there_is_roo
             store.open()
         server.rlimit(psutil.RLIMIT_FSIZE, (-1, -1))
         wait_until(lambda: client.info("persistence")["aof_last_write_status"] == "ok", "it can write again")
-        assert store.open().secret
+        assert store.secret()
         store.close()
 
 

@@ -1,66 +1,23 @@
 """What networks and servers do to an operation, with both clients: it is applied once, and answered."""
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
 
 from jobkit.errors import StoreMisconfigured, StoreUnavailable
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.async_client import AsyncStore
-from jobkit.store.client import Store
-from jobkit.store.location import locate
 from jobkit.store.operations import Operation, Operations, new_run_id
 from jobkit.store.replies import Admission, Cancelling, Lease, Renewed, Verdict
 from tests import servers
+from tests.store.clients import Client
 from tests.store.proxy import Proxy
 from tests.store.world import FAILED, LOST, World, open_world, submission
 from tests.waiting import wait_until
 
-
-class Client(Protocol):
-    """What both clients can do, blocking."""
-
-    def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]: ...
-    def close(self) -> None: ...
-
-
-class AsyncClient:
-    """The async store, driven from outside its loop."""
-
-    def __init__(self, url: str, operations: Operations, patience: float) -> None:
-        self._runner = asyncio.Runner()
-        self._store = AsyncStore(locate(url), operations, patience)
-
-    def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
-        return self._runner.run(self._store.execute_all(operations))
-
-    def close(self) -> None:
-        self._runner.run(self._store.close())
-        self._runner.close()
-
-
-def sync_client(url: str, operations: Operations, patience: float) -> Client:
-    return Store(locate(url), operations, patience)
-
-
 Connect = Callable[..., Client]
-
-
-@pytest.fixture(params=[sync_client, AsyncClient], ids=["sync", "async"])
-def connect(request: pytest.FixtureRequest, namespace: str) -> Iterator[Connect]:
-    made: list[Client] = []
-
-    def connect(url: str, patience: float = 10.0) -> Client:
-        made.append(request.param(url, Operations(namespace), patience))
-        return made[-1]
-
-    yield connect
-    for client in made:
-        client.close()
 
 
 @pytest.fixture
@@ -258,6 +215,54 @@ def test_a_restarted_server_has_everything_and_operations_wait_for_it(
     assert client.execute_all([operations.load(run.id)])[0].snapshot.done == 1
 
 
+@pytest.mark.parametrize("kind", ["own_server", "own_redis_server"])
+def test_a_server_that_is_loading_its_data_is_waited_for(
+    request: pytest.FixtureRequest, connect: Connect, kind: str
+) -> None:
+    server: servers.Server = request.getfixturevalue(kind)
+    client = connect(server.url)
+    operations = client.operations
+    run = client.execute_all([operations.submit(submission("k"))])[0]
+    raw: Any = redis.Redis.from_url(server.url)
+    raw.mset({f"ballast:{number}": "x" * 1000 for number in range(50)})
+    raw.bgrewriteaof()
+    wait_until(lambda: not raw.info("persistence")["aof_rewrite_in_progress"], "all is in the base file")
+    raw.close()
+    server.stop()
+    server.options.update(key_load_delay="10000", loading_process_events_interval_bytes="1024")
+    starting = threading.Thread(target=server.start)
+    starting.start()
+    assert client.execute_all([operations.submit(submission("k"))])[0].id == run.id
+    starting.join()
+    with redis.Redis.from_url(server.url) as raw:
+        assert raw.info("errorstats")["errorstat_LOADING"]["count"] > 0
+
+
+def test_a_client_that_comes_back_to_an_older_copy_of_its_store_makes_it_another(
+    connect: Connect, own_server: servers.Server
+) -> None:
+    """So that those who perform runs, and those who wait for them, learn that something was lost."""
+    client = connect(own_server.url)
+    operations = client.operations
+    client.execute_all([operations.submit(submission())])
+    before = client.incarnation()
+    with own_server.rolled_back():
+        lease = client.execute_all([operations.take("w/1", "1", ["default"])])[0]
+        assert lease.incarnation == before
+    client.execute_all([operations.list()])
+    assert client.incarnation() != before
+
+
+def test_a_client_that_comes_back_to_all_it_knew_changes_nothing(connect: Connect, own_server: servers.Server) -> None:
+    client = connect(own_server.url)
+    client.execute_all([client.operations.submit(submission())])
+    client.execute_all([client.operations.take("w/1", "1", ["default"])])
+    before = client.incarnation()
+    own_server.restart()
+    client.execute_all([client.operations.list()])
+    assert client.incarnation() == before
+
+
 # Servers that refuse --------------------------------------------------------------------------------------------------
 
 
@@ -339,6 +344,24 @@ def test_a_server_that_became_a_replica_is_waited_for(connect: Connect, own_serv
     raw.close()
 
 
+def test_a_primary_without_its_replicas_is_waited_for(connect: Connect, own_server: servers.Server) -> None:
+    """`min-replicas-to-write`: who is cut off from its replicas takes no writes, which would be lost."""
+    client = connect(own_server.url)
+    client.execute_all([client.operations.submit(submission("k"))])
+    raw: Any = redis.Redis.from_url(own_server.url)
+    raw.config_set("min-replicas-to-write", "1")
+
+    def find_replicas() -> None:
+        wait_until(lambda: "errorstat_NOREPLICAS" in raw.info("errorstats"), "a write was refused")
+        raw.config_set("min-replicas-to-write", "0")
+
+    finding = threading.Thread(target=find_replicas)
+    finding.start()
+    assert client.execute_all([client.operations.submit(submission("k"))])[0].admission is Admission.JOINED
+    finding.join()
+    raw.close()
+
+
 def _promote_after_a_refusal(raw: Any) -> None:
     wait_until(lambda: "errorstat_READONLY" in raw.info("errorstats"), "a write was refused")
     raw.replicaof("NO", "ONE")
@@ -350,7 +373,5 @@ def _set(server: servers.Server, name: str, value: str) -> None:
     raw.close()
 
 
-def _namespace(client: Any) -> str:
-    store = getattr(client, "_store", client)
-    namespace: str = store.operations.namespace
-    return namespace
+def _namespace(client: Client) -> str:
+    return client.operations.namespace

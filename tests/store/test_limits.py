@@ -232,6 +232,52 @@ def test_a_sweep_brings_up_what_a_rate_allows_again(world: World) -> None:
     assert world.members("ready:default") == [waiting.id]
 
 
+# Whose turn -----------------------------------------------------------------------------------------------------------
+
+ANN, BOB = "s:aaaa 1", "s:bbbb 1"
+
+
+def test_owners_take_turns_however_much_each_has_submitted(world: World) -> None:
+    anns = [world.submit(limits=ANN).id for _ in range(4)]
+    bobs = [world.submit(limits=BOB).id for _ in range(2)]
+    order = [lease.run_id for lease in take_all(world)]
+    assert order == [anns[0], bobs[0], anns[1], bobs[1], anns[2], anns[3]]
+
+
+def test_who_comes_later_waits_for_one_run_of_each_other_only(world: World) -> None:
+    anns = [world.submit(limits=ANN).id for _ in range(50)]
+    world.take("w/1")
+    bob = world.submit(limits=BOB).id
+    assert [world.take("w/2").run_id, world.take("w/3").run_id] == [anns[1], bob]
+
+
+def test_an_owners_urgent_run_is_their_next(world: World) -> None:
+    anns = [world.submit(limits=ANN).id for _ in range(3)]
+    urgent = world.submit(limits=ANN, priority=1).id
+    assert [lease.run_id for lease in take_all(world)] == [anns[0], urgent, anns[1], anns[2]]
+
+
+def test_a_run_that_was_given_back_keeps_its_place_beside_its_owners_next(world: World) -> None:
+    first, second = (world.submit(limits=ANN).id for _ in range(2))
+    bob = world.submit(limits=BOB).id
+    world.settle(world.take("w/1"), Outcome.RELEASED)
+    assert [lease.run_id for lease in take_all(world)] == [first, bob, second]
+
+
+def test_a_cancelled_run_lets_its_owners_next_in(world: World) -> None:
+    first, second = (world.submit(limits=ANN).id for _ in range(2))
+    world.cancel(first)
+    assert world.members("ready:default") == [second]
+
+
+def test_an_owner_whose_next_is_blocked_by_a_limit_is_not_held_up_by_it(world: World) -> None:
+    world.submit(limits=ONE)
+    world.take("w/1")
+    world.submit(limits=f"{ONE} {ANN}")
+    free = world.submit(limits=ANN)
+    assert world.take("w/2").run_id == free.id
+
+
 # How many wait --------------------------------------------------------------------------------------------------------
 
 

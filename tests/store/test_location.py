@@ -7,8 +7,11 @@ import pytest
 
 from jobkit.errors import StoreMisconfigured
 from jobkit.store.location import (
+    Address,
+    ClusterLocation,
     Credentials,
     EmbeddedLocation,
+    SentinelLocation,
     TcpLocation,
     Tls,
     UnixLocation,
@@ -25,6 +28,9 @@ from jobkit.store.location import (
         ("redis://localhost/", TcpLocation(host="localhost")),
         (" REDIS://localhost:7000/3\n", TcpLocation(host="localhost", port=7000, db=3)),
         ("redis://localhost?db=4", TcpLocation(host="localhost", db=4)),
+        ("redis://localhost/4?partitions=16", TcpLocation(host="localhost", db=4, partitions=16)),
+        ("rediss://h?partitions=1024", TcpLocation(host="h", tls=Tls(), partitions=1024)),
+        ("unix:///v.sock?partitions=2", UnixLocation(path=Path("/v.sock"), partitions=2)),
         ("redis://[::1]:7000", TcpLocation(host="::1", port=7000)),
         (
             "redis://ann:p%40ss%2F@h/0",
@@ -44,6 +50,41 @@ from jobkit.store.location import (
         (
             "unix://ann:secret@/run/a%20b.sock?db=2",
             UnixLocation(path=Path("/run/a b.sock"), db=2, credentials=Credentials(username="ann", password="secret")),
+        ),
+        (
+            "redis+sentinel://one,two:7000,[::1]/jobs",
+            SentinelLocation(
+                sentinels=(
+                    Address(host="one", port=26379),
+                    Address(host="two", port=7000),
+                    Address(host="::1", port=26379),
+                ),
+                service="jobs",
+            ),
+        ),
+        (
+            "rediss+sentinel://ann:p%2Cq@one/my%20jobs/3?partitions=2&sentinel_username=bob&sentinel_password=s%2Ft",
+            SentinelLocation(
+                sentinels=(Address(host="one", port=26379),),
+                service="my jobs",
+                db=3,
+                credentials=Credentials(username="ann", password="p,q"),
+                sentinel_credentials=Credentials(username="bob", password="s/t"),
+                tls=Tls(),
+                partitions=2,
+            ),
+        ),
+        (
+            "redis+cluster://one,two:7000?partitions=16",
+            ClusterLocation(nodes=(Address(host="one", port=6379), Address(host="two", port=7000)), partitions=16),
+        ),
+        (
+            "rediss+cluster://:secret@one/0?ssl_ca_certs=/etc/ca.pem",
+            ClusterLocation(
+                nodes=(Address(host="one", port=6379),),
+                credentials=Credentials(password="secret"),
+                tls=Tls(ca_certs="/etc/ca.pem"),
+            ),
         ),
         ("embedded:/var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
         ("embedded:///var/lib/jobs", EmbeddedLocation(directory=Path("/var/lib/jobs"))),
@@ -74,6 +115,11 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
         ("redis://localhost/one", "something else than a number"),
         ("redis://localhost/-1", "something else than a number"),
         ("redis://localhost/٣", "something else than a number"),
+        ("redis://localhost?partitions=0", "partitions='0' must be a whole number, 1 to 1024"),
+        ("redis://localhost?partitions=1025", "1 to 1024"),
+        ("redis://localhost?partitions=", "1 to 1024"),
+        ("unix:///v.sock?partitions=two", "1 to 1024"),
+        ("redis://localhost?partition=2", "Did you mean 'partitions'"),
         ("redis://localhost?socket_timeout=5", "leave it out, jobkit sets its own"),
         ("redis://localhost?ssl_ca_certs=x", "write rediss:// instead"),
         ("rediss://localhost?ssl_ca_cert=x", "Did you mean 'ssl_ca_certs'"),
@@ -85,8 +131,21 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
         ("embedded:", "names no directory: write embedded:PATH"),
         ("embedded:a\0b", "names no directory"),
         ("embedded://host/path", "takes no host"),
-        ("redis+sentinel://a,b,c/mymaster", "not available yet: jobkit does not follow a failover"),
-        ("redis+cluster://a", "not available yet: jobkit does not spread"),
+        ("redis+sentinel://", "needs the service's name"),
+        ("redis+sentinel://a,b,c", "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"),
+        ("redis+sentinel:///jobs", "needs a host"),
+        ("redis+sentinel://a,,b/jobs", "needs a host: redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB"),
+        ("redis+sentinel://a:port/jobs", "cannot be read"),
+        ("redis+sentinel://a,b:99999/jobs", "cannot be read"),
+        ("redis+sentinel://a,b@c/jobs@d", "odd place"),
+        ("redis+sentinel://a/jobs/one", "something else than a number"),
+        ("redis+sentinel://a/jobs?ssl_ca_certs=x", "write rediss+sentinel:// instead of redis+sentinel://"),
+        ("redis+sentinel://a/jobs?password=x", "Did you mean 'sentinel_password'"),
+        ("redis+sentinal://a/jobs", "Did you mean redis+sentinel:"),
+        ("redis+cluster:", "needs a host: redis+cluster://HOST:PORT,HOST:PORT"),
+        ("redis+cluster://a,b/1", "has database 0 only"),
+        ("redis+cluster://a?db=1", "unknown option 'db'"),
+        ("redis+cluster://a?partitions=0", "1 to 1024"),
     ],
 )
 def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
@@ -97,7 +156,13 @@ def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://ann:s3cret@h/1", "rediss://:s3cret@h", "unix://ann:s3cret@/run/v.sock"],
+    [
+        "redis://ann:s3cret@h/1",
+        "rediss://:s3cret@h",
+        "unix://ann:s3cret@/run/v.sock",
+        "redis+sentinel://ann:s3cret@h,i/jobs?sentinel_password=s3cret",
+        "redis+cluster://ann:s3cret@h,i",
+    ],
 )
 def test_password_is_in_no_text_of_a_location(url: str) -> None:
     location = parse(url)
@@ -117,6 +182,10 @@ def test_password_is_in_no_text_of_a_location(url: str) -> None:
         "redis://ann:[s3cret@h",
         "reddis://ann:s3cret@h",
         "redis+sentinel://ann:s3cret@h",
+        "redis+sentinel://ann:s3cret/x@h,i/jobs",
+        "redis+sentinel://ann:s3cret@h,i/jobs?sentinel_pasword=s3cret",
+        "redis+cluster://ann:s3cret@h,i:port",
+        "redis+cluster://ann:s3cret@h/s3cret",
         "unix://ann:s3cret@host/run",
         "redis://ann:s3cret@h/db",
         "redis://ann:s3cret@h?tiemout=1",
@@ -129,7 +198,20 @@ def test_password_is_in_no_refusal(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://h:1/2", "rediss://ann@h:6379/0", "redis://[::1]:6379/0", "unix:///v.sock?db=1", "embedded:/x"]
+    "url",
+    [
+        "redis://h:1/2",
+        "rediss://ann@h:6379/0",
+        "redis://[::1]:6379/0",
+        "redis://h:1/2?partitions=4",
+        "unix:///v.sock?db=1",
+        "unix:///v.sock?db=1&partitions=4",
+        "redis+sentinel://h:1,i:2/jobs/0",
+        "rediss+sentinel://ann@[::1]:1/jobs/3?partitions=2",
+        "redis+cluster://h:1,i:2",
+        "redis+cluster://h:1?partitions=2",
+        "embedded:/x",
+    ],
 )
 def test_text_of_a_location_without_password_names_it_again(url: str) -> None:
     assert str(parse(url)) == url

@@ -7,8 +7,6 @@ from jobkit.store.operations import Witness
 from jobkit.store.replies import Admission, Lease, NoWork, Verdict
 from tests.store.world import World
 
-PROGRESS = b'{"done":3}'
-
 
 class Copy:
     """All that a namespace holds, to go back to."""
@@ -36,7 +34,7 @@ def lose_all(world: World) -> None:
 
 
 def reassert(world: World, lease: Lease, slot: str = "w/1") -> Verdict:
-    return world.execute(world.operations.reassert(lease, slot, PROGRESS))
+    return world.execute(world.operations.reassert(lease, slot))
 
 
 # Emptied --------------------------------------------------------------------------------------------------------------
@@ -53,8 +51,8 @@ def test_a_holder_asserts_its_run_in_an_emptied_store_and_settles_it(world: Worl
     after = world.record(lease.run_id)
     same = ("job", "queue", "key", "terms", "labels", "work", "created", "priority", "score", "token", "start", "owner")
     assert {name: after[name] for name in same} == {name: before[name] for name in same}
-    assert world.load(lease.run_id).snapshot.done == 3
     assert world.report(lease, 1, done=4).verdict is Verdict.OK
+    assert world.load(lease.run_id).snapshot.done == 4
     assert world.submit("k", interest="owner:bob").id == lease.run_id
     assert world.cancel(lease.run_id, "owner:bob").value == "left"  # ann still has her stake
     assert world.settle(lease, result=b"7") is Verdict.OK
@@ -199,7 +197,7 @@ def test_a_client_that_saw_nothing_newer_proves_nothing(world: World) -> None:
     incarnation = lease.incarnation
     world.raw.hset(f"{world.prefix}partition", "found", lease.token)  # the clock that this server came up with
     assert _opened(world, Witness(server="another", token=str(int(lease.token) - 1))) == incarnation
-    here = world.store.open().server
+    here = world.execute(world.operations.open()).server
     assert here
     world.raw.hset(f"{world.prefix}partition", "found", "0")
     assert _opened(world, Witness(server=here, token=lease.token)) == incarnation  # given by this very server
@@ -214,7 +212,7 @@ def test_once_the_loss_is_proven_it_is_not_proven_again(world: World) -> None:
 
 
 def _opened(world: World, witness: Witness) -> str:
-    return world.execute(world.operations.open(witness)).incarnation
+    return world.execute(world.operations.open(witnessed=witness)).incarnation
 
 
 # The format -----------------------------------------------------------------------------------------------------------

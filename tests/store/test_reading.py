@@ -82,7 +82,8 @@ def test_an_unknown_run_is_not_found(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0-", "x", "1-" + "0" * 26, "0-" + "I" * 26, "0-" + "0" * 25, "0-" + "0" * 27, "0\n"]
+    "text",
+    ["", "0-", "x", "1024-" + "0" * 26, "00-" + "0" * 26, "0-" + "I" * 26, "0-" + "0" * 25, "0-" + "0" * 27, "0\n"],
 )
 def test_what_cannot_be_a_run_id_is_not_found_without_asking(text: str) -> None:
     with pytest.raises(RunNotFound):

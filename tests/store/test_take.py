@@ -186,12 +186,12 @@ def test_a_take_brings_a_bounded_number_of_what_is_due(world: World) -> None:
 
 def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
     world.submit()
-    world.store.wait([world.operations.bell("default")], timeout=5.0)
+    world.store.wait(["default"], timeout=5.0)
     assert world.take() is not None
 
 
 def test_waiting_ends_by_itself(world: World) -> None:
-    world.store.wait([world.operations.bell("default")], timeout=0.01)
+    world.store.wait(["default"], timeout=0.01)
 
 
 def test_runs_submitted_within_one_millisecond_are_taken_in_the_order_they_came(world: World) -> None:

@@ -280,7 +280,9 @@ class Stored:
         assert (run_id in self.sets.get("forget", {})) == State(state).terminal
         held = {name for name, members in self.members.items() if name.startswith("holders:") and run_id in members}
         limits = record.get("limits", "").split()[::2]
-        holding = {f"holders:{limit}" for limit in limits if limit.startswith("m:")} if state == "running" else set()
+        kinds = ["m:"] if state == "running" else []
+        kinds += ["s:"] if state == "queued" and not parked and int(record.get("start", 0)) == 0 else []
+        holding = {f"holders:{limit}" for limit in limits if limit.startswith(tuple(kinds))} if kinds else set()
         assert held == holding, f"{run_id} is {state}, but holds {held}"
         owners = {name for name in self.sets if name.startswith("owner:") and run_id in self.sets[name]}
         assert owners == {name for name in record if name.startswith("owner:")}, f"{run_id} is listed for {owners}"
@@ -341,7 +343,7 @@ class Stored:
             return
         offered = any(limit in self.runs[run_id].get("limits", "") for run_id in self.sets.get(f"ready:{queue}", {}))
         number = min(int(self.runs[run_id]["limits"].partition(f"{limit} ")[2].split()[0]) for run_id in parked)
-        full = limit.startswith("m:") and len(self.members.get(f"holders:{limit}", ())) >= number
+        full = limit.startswith(("m:", "s:")) and len(self.members.get(f"holders:{limit}", ())) >= number
         assert offered or full, f"runs are parked under {limit} in {queue}, and nothing brings them up"
 
     def _check_slot(self, slot: str, holds: dict[str, str]) -> None:

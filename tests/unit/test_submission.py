@@ -68,6 +68,10 @@ class Shared(ProgressJob[int]):
         return self.a
 
 
+class Fair(Plain):
+    fair_share = True
+
+
 def submitted(job: ProgressJob[Any] | None = None, **wishes: Any) -> Submission:
     return submission_of(job or Plain(), Wishes(**wishes))
 
@@ -143,6 +147,15 @@ def test_a_limit_is_shared_by_equal_values_of_its_fields_alone() -> None:
     assert one[1::2] == ["10", "1", "2000000"]  # the µs of 30 a minute
     assert [name == elsewhere for name, elsewhere in zip(one[::2], other[::2], strict=True)] == [True, False, True]
     assert len({name.partition(":")[2] for name in one[::2]}) == 2  # of the class, and of its customer
+
+
+def test_a_fair_share_is_an_owners_in_a_queue() -> None:
+    def share(**wishes: Any) -> str:
+        return submission_of(Fair(a=1), Wishes(**wishes)).limits
+
+    assert share(owner="ann") == share(owner="ann")
+    assert len({share(owner="ann"), share(owner="bob"), share(), share(owner="ann", queue="other")}) == 4
+    assert submission_of(Fair(a=1)).limits == share()
 
 
 def test_a_batch_is_put_together_by_class_and_answered_in_order() -> None:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
 
 import httpx
 import pytest
 from jobkit_web import access_token
 
+from jobkit.kit import JobKit
 from jobkit.snapshot import Snapshot
 from tests.web.conftest import bearer
 from tests.web.performing import Performer, Public
@@ -146,3 +148,38 @@ def test_urls_follow_the_mount(client: httpx.Client, run: Performer) -> None:
 
 def test_health_asks_the_store(client: httpx.Client) -> None:
     assert client.get("/jobs/health").json() == {"status": "ok"}
+
+
+# The caller's own -----------------------------------------------------------------------------------------------------
+
+
+def as_user(name: str) -> dict[str, str]:
+    return {"Cookie": f"user={name}"}
+
+
+def test_users_find_what_they_submitted_and_nothing_else(client: httpx.Client, kit: JobKit) -> None:
+    user = f"user-{uuid.uuid4().hex}"
+    ids = [kit.submit(Public(), queue="mine", owner=user).id for _ in range(3)]
+    kit.submit(Public(), queue="mine", owner="somebody else")
+    mine = client.get("/users/runs?mine", headers=as_user(user)).json()
+    assert sorted(run["id"] for run in mine["runs"]) == sorted(ids)
+    assert client.get("/users/runs?mine", headers=as_user("nobody-yet")).json() == {"runs": [], "cursor": ""}
+
+
+def test_own_runs_come_in_pages(client: httpx.Client, kit: JobKit) -> None:
+    user = f"user-{uuid.uuid4().hex}"
+    ids = {kit.submit(Public(), queue="mine", owner=user).id for _ in range(5)}
+    first = client.get("/users/runs?mine&limit=3", headers=as_user(user)).json()
+    rest = client.get("/users/runs", params={"mine": "", "cursor": first["cursor"]}, headers=as_user(user)).json()
+    assert [len(page["runs"]) for page in (first, rest)] == [3, 2]
+    assert {run["id"] for page in (first, rest) for run in page["runs"]} == ids
+
+
+def test_nobody_in_particular_has_runs_of_their_own(client: httpx.Client) -> None:
+    assert client.get("/users/runs?mine").status_code == 401
+    assert client.get("/open/runs?mine").status_code == 401
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "limit=-1", "cursor=nonsense"])
+def test_pages_that_make_no_sense_are_refused(client: httpx.Client, query: str) -> None:
+    assert client.get(f"/users/runs?mine&{query}", headers=as_user("ann")).status_code == 422

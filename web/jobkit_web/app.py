@@ -126,7 +126,7 @@ async def static(request: Request) -> Response:
 async def _check(kit: JobKit) -> None:
     try:
         async with asyncio.timeout(STORE_ANSWERS_WITHIN):
-            await kit.async_store().execute(kit.operations.open())
+            await kit.async_store().open()
     except TimeoutError:
         raise StoreUnavailable(f"The store did not answer within {STORE_ANSWERS_WITHIN:g} s.") from None
 

@@ -70,7 +70,7 @@ class Guard:
 
     async def signer(self) -> Signer:
         if self._signer is None:
-            await self.kit.async_store().execute(self.kit.operations.open())  # so that the secret is known
+            await self.kit.async_store().secret()  # so that it is known
         return self.known_signer()
 
     def known_signer(self) -> Signer:
@@ -123,6 +123,17 @@ class Caller:
                 raise _unknown_caller()
             raise Problem(403, "You may not start jobs here.")
         refuse_foreign_site(self._request)
+        return identity
+
+    async def owner(self) -> str:
+        """Whose runs this caller may list: their own.
+
+        Raises:
+            Problem: 401, nobody says who this is.
+        """
+        identity = await self.identity()
+        if identity is None:
+            raise _unknown_caller()
         return identity
 
     async def identity(self) -> str | None:

@@ -100,6 +100,8 @@ class Topic:
         self.audit_at = 0.0
         self.sent_at = 0.0
         self.watchers: dict[Watcher, View] = {}
+        self.interests: dict[Watcher, str] = {}
+        """The stakes of those watchers who have one: a run with `abandon_after` goes on while any of them watches."""
         self.waiting: set[asyncio.Future[None]] = set()
         self._frames: dict[tuple[View | None, bool], bytes] = {}
 
@@ -291,15 +293,21 @@ class Hub:
 
     # Watchers ---------------------------------------------------------------------------------------------------------
 
-    def attach(self, watcher: Watcher, watched: Sequence[tuple[Topic, View]]) -> None:
-        """From now on the watcher is told what happens to these open topics; it holds them until it leaves."""
+    def attach(self, watcher: Watcher, watched: Sequence[tuple[Topic, View, str]]) -> None:
+        """From now on the watcher is told what happens to these open topics; it holds them until it leaves.
+
+        The third of each is the watcher's interest in the run, '' for none.
+        """
         self._watchers[watcher] = None
-        for topic, view in watched:
+        for topic, view, interest in watched:
             self.keep(topic)
             topic.watchers[watcher] = view
+            if interest:
+                topic.interests[watcher] = interest
 
     def leave(self, watcher: Watcher, topic: Topic) -> None:
         """The watcher is done with this topic."""
+        topic.interests.pop(watcher, None)
         if topic.watchers.pop(watcher, None) is not None:
             self.release(topic)
 
@@ -392,7 +400,8 @@ class Hub:
         return self._loop.time() + (QUEUE_PLACE if queued else random.uniform(*AUDIT))
 
     def _load(self, topic: Topic) -> Operation[Stored | None]:
-        return self._kit.operations.load_stored(topic.run_id, watch=WATCHED)
+        interest = next(iter(topic.interests.values()), "")
+        return self._kit.operations.load_stored(topic.run_id, watch=WATCHED, interest=interest)
 
     def _do(self, work: Any) -> None:
         task = self._loop.create_task(work)

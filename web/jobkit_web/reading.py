@@ -15,9 +15,9 @@ from jobkit.snapshot import Snapshot
 from jobkit_web.access import Action
 from jobkit_web.pages import PAGE_HEADERS, PageAccess, page_wanted, run_page
 from jobkit_web.problems import Problem
-from jobkit_web.requests import named_runs
+from jobkit_web.requests import MOST_RUNS, named_runs, read_page
 from jobkit_web.site import root_of, view_of
-from jobkit_web.views import files_in, has_files, shown, with_file_urls
+from jobkit_web.views import View, files_in, has_files, shown, with_file_urls
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -60,7 +60,7 @@ class Reading:
         caller = self._site.caller(request)
         grant = await caller.admit(request.path_params["id"], Action.READ)
         waited = await self._wait_for_news(request, grant)
-        stored = await self._site.load(grant.run_id, result=Action.RESULT in grant.actions)
+        stored = await self._site.load(grant, result=Action.RESULT in grant.actions)
         snapshot = Snapshot.from_json(stored.snapshot)
         page = page_wanted(request)
         headers = {"ETag": _etag(snapshot, grant, page=page), "Cache-Control": "no-store", "Vary": "Accept"}
@@ -74,9 +74,14 @@ class Reading:
         return Response(await self._shown(request, grant, stored), 200, headers, "application/json")
 
     async def runs(self, request: Request) -> Response:
-        """Several runs at once; those that cannot be read are told apart by id and status."""
-        ids = named_runs(request)
+        """Several runs at once; those that cannot be read are told apart by id and status.
+
+        With `?mine` the caller's own, a page of them.
+        """
         caller = self._site.caller(request)
+        if "mine" in request.query_params:
+            return await self._mine(request, caller)
+        ids = named_runs(request)
         found, gone = [], []
         for run_id in ids:
             try:
@@ -89,7 +94,7 @@ class Reading:
     async def result(self, request: Request) -> Response:
         """What a succeeded run returned: its value as JSON, or its file. `?file=N` is the N-th file of a value."""
         grant = await self._site.caller(request).admit(request.path_params["id"], Action.RESULT)
-        stored = await self._site.load(grant.run_id, result=True, watch=0.0)
+        stored = await self._site.load(grant, result=True, watch=0.0)
         result = _ready(Snapshot.from_json(stored.snapshot), stored.result)
         value = msgspec.json.decode(result) if has_files(result) else None
         files = files_in(value)
@@ -100,9 +105,23 @@ class Reading:
             result = msgspec.json.encode(with_file_urls(value, url))
         return Response(result, 200, {"Cache-Control": "no-store"}, "application/json")
 
+    async def _mine(self, request: Request, caller: Caller) -> Response:
+        """A page of what this user submitted, newest first."""
+        owner = await caller.owner()
+        limit, cursor = read_page(request, MOST_RUNS)
+        try:
+            page = await self._site.kit.aruns(owner=owner, limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise Problem(422, str(error)) from None
+        hub = await self._site.hub()
+        view = View(root_of(request), result=True, signed=False)
+        runs = [msgspec.Raw(shown(snapshot.to_json(), view, hub.sign)) for snapshot in page.snapshots]
+        body = msgspec.json.encode({"runs": runs, "cursor": page.cursor})
+        return Response(body, 200, {"Cache-Control": "no-store", "Retry-After": NEXT_POLL}, "application/json")
+
     async def _one(self, request: Request, caller: Caller, run_id: str) -> bytes:
         grant = await caller.admit(run_id, Action.READ)
-        stored = await self._site.load(run_id, result=Action.RESULT in grant.actions)
+        stored = await self._site.load(grant, result=Action.RESULT in grant.actions)
         return await self._shown(request, grant, stored)
 
     async def _wait_for_news(self, request: Request, grant: Grant) -> bool:

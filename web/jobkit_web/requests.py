@@ -13,6 +13,8 @@ LARGEST_BODY = 1024 * 1024 + 16 * 1024
 """Bytes of a request's body: the largest arguments, and a little."""
 MOST_RUNS = 200
 """Runs that one request may name."""
+USUAL_PAGE = 50
+"""Rows of a page of a list."""
 
 
 async def read_body(request: Request, limit: int = LARGEST_BODY) -> bytes:
@@ -55,6 +57,18 @@ def named_runs(request: Request) -> list[str]:
     ids = list(dict.fromkeys(request.query_params.getlist("id")))
     require_few(len(ids), "by ?id=… for each")
     return ids
+
+
+def read_page(request: Request, most: int) -> tuple[int, str]:
+    """The `?limit` and the `?cursor` of a list.
+
+    Raises:
+        Problem: 422, they are no such things.
+    """
+    limit, cursor = request.query_params.get("limit", str(USUAL_PAGE)), request.query_params.get("cursor", "")
+    if not limit.isascii() or not limit.isdecimal() or not 0 < int(limit[:9]) <= most:
+        raise Problem(422, f"limit must be a number from 1 to {most}.")
+    return int(limit), cursor
 
 
 def require_few(runs: int, how: str) -> None:

@@ -48,13 +48,13 @@ class Site:
     def caller(self, request: Request) -> Caller:
         return self.guard.caller(request)
 
-    async def load(self, run_id: str, *, result: bool = False, watch: float = POLLED) -> Stored:
+    async def load(self, grant: Grant, *, result: bool = False, watch: float = POLLED) -> Stored:
         """A run as it stands; from now on it counts as watched for `watch` seconds.
 
         Raises:
             Problem: 404, no such run is kept.
         """
-        operation = self.kit.operations.load_stored(run_id, watch=watch, result=result)
+        operation = self.kit.operations.load_stored(grant.run_id, watch=watch, result=result, interest=grant.interest)
         stored = await self.kit.async_store().execute(operation)
         if stored is None:
             raise not_found()

@@ -58,7 +58,7 @@ class Streaming:
         """A run's stream. The first frame is the snapshot as it is now; the last one is the end."""
         grant = await self._site.caller(request).admit(request.path_params["id"], Action.READ)
         if request.method == "HEAD":
-            await self._site.load(grant.run_id, watch=0.0)
+            await self._site.load(grant, watch=0.0)
             return Response(headers=HEADERS, media_type="text/event-stream")
         hub = await self._site.hub()
         topic = hub.hold(grant.run_id)
@@ -112,7 +112,7 @@ class Streaming:
         return HandedOver(
             WatchResponse(
                 hub,
-                [(topic, view_of(request, grant)) for topic, grant in watched],
+                [(topic, view_of(request, grant), grant.interest) for topic, grant in watched],
                 lasting=lasting,
                 preface=preface + renewer.renewed(going, now),
                 farewell=renewer.farewell if renewer.is_needed_at(now + lasting) else None,

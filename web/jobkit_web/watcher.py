@@ -219,7 +219,7 @@ class WatchResponse(EventSourceResponse):
     def __init__(
         self,
         hub: Hub,
-        watched: Sequence[tuple[Topic, View]],
+        watched: Sequence[tuple[Topic, View, str]],
         *,
         lasting: float,
         preface: bytes = b"",
@@ -235,7 +235,7 @@ class WatchResponse(EventSourceResponse):
         self._farewell = farewell
         self._heartbeat = heartbeat
         self._stepped = stepped
-        for topic, _ in watched:
+        for topic, *_ in watched:
             hub.keep(topic)  # until the watcher holds it: the endpoint has let go of it by then
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -263,7 +263,7 @@ class WatchResponse(EventSourceResponse):
         watcher = Watcher(
             self._hub,
             send,
-            [topic for topic, _ in self._watched],
+            [topic for topic, *_ in self._watched],
             closes_at,
             self._heartbeat,
             stepped=self._stepped,
@@ -276,7 +276,7 @@ class WatchResponse(EventSourceResponse):
 
     def _let_go(self) -> None:
         watched, self._watched = self._watched, ()
-        for topic, _ in watched:
+        for topic, *_ in watched:
             self._hub.release(topic)
 
 

@@ -30,6 +30,7 @@ function scripts.invalidate(ARGV)
   else
     invalidate_label(label, stamp)
   end
-  redis.call('PUBLISH', P .. 'invalidated', key ~= '' and 'key:' .. key or label)
+  local everywhere = string.gsub(P, ':%d+}:$', '}:')
+  redis.call('PUBLISH', everywhere .. 'invalidated', key ~= '' and 'key:' .. key or label)
   return stamp
 end

@@ -1,8 +1,8 @@
 -- reassert: a holder's run in a store that lost it, or that is an older copy of the one which gave the lease.
 -- Guarantees: a run that merely ended is not raised (the incarnation tells), and whoever holds a newer token keeps the run.
 -- Answers ok, ended or lost. A resend finds its own lease: ok.
--- ARGV: slot ('' for none), id, token, incarnation of the lease, start, failures, lease_ms, progress; then what its record kept
---       when it was taken, in the order of KEPT
+-- ARGV: slot ('' for none), id, token, incarnation of the lease, start, failures, lease_ms; then what its record kept when it
+--       was taken, in the order of KEPT
 
 local KEPT = {'work', 'queue', 'key', 'limits', 'labels', 'terms', 'job', 'created', 'priority', 'score', 'owner'}
 
@@ -60,7 +60,7 @@ local function hold_in_slot(slot, run)
 end
 
 function scripts.reassert(ARGV)
-  local slot, id, token, incarnation, start, failures, lease, progress = unpack(ARGV, 1, 8)
+  local slot, id, token, incarnation, start, failures, lease = unpack(ARGV, 1, 7)
   local run = read_run(id)
   local answer = objection(run, slot, token, incarnation)
   if answer then
@@ -73,7 +73,7 @@ function scripts.reassert(ARGV)
   if known then
     desert(run)
   else
-    run = made_anew(id, failures, {unpack(ARGV, 9)})
+    run = made_anew(id, failures, {unpack(ARGV, 8)})
   end
   put(run, 'token', token)
   put(run, 'slot', slot)
@@ -81,7 +81,6 @@ function scripts.reassert(ARGV)
   put(run, 'sequence', '0')
   put(run, 'start', start)
   put(run, 'started', integer(now))
-  put(run, 'progress', progress)
   hold_in_slot(slot, run)
   move(run, 'reassert')
   commit(run)

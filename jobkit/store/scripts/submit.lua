@@ -8,7 +8,6 @@
 
 local SHARED = {'job', 'queue', 'terms', 'labels', 'owner', 'reuse', 'priority', 'start', 'interest'}
 local EACH = 4
-local HEAD_START = 60000  -- ms that one step of priority is worth in the queue
 
 local function shared_wishes(ARGV)
   local wish = {}
@@ -75,11 +74,6 @@ local function full_for(wish)
 end
 
 -- A new run --------------------------------------------------------------------------------------------------------------
-
--- (To the microsecond: what was submitted first in one millisecond is also taken first.)
-local function score_of(start_at, priority)
-  return string.format('%.3f', math.max(start_at, now_us / 1000) - priority * HEAD_START)
-end
 
 -- The only joinable run of its key from now on. Answers when it starts.
 local function take_over(run, names, wish)

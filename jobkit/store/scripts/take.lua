@@ -52,11 +52,11 @@ end
 local function best_unblocked(ARGV)
   for _ = 1, PARKED_AT_ONCE do
     local run = best(ARGV)
-    local limit = run and blocking(run)
+    local limit = run and blocking(run, true)
     if not limit then
       return run
     end
-    redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
+    leave_queue(run)
     park(run, limit)
     note(run)
     offer_room_of(run)
@@ -95,8 +95,8 @@ local function start(run, slot, lease_ms)
   if run.start ~= '1' then
     put(run, 'progress', UNTOUCHED)
   end
-  move(run, 'take')
   pace(run)
+  move(run, 'take')
   commit(run)
 end
 

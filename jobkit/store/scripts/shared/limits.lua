@@ -1,14 +1,20 @@
--- limits: how many runs of a kind may be running (`m:…`, a number), and how far apart they start (`r:…`, µs).
+-- limits: how many runs of a kind may be running (`m:…`, a number), how far apart they start (`r:…`, µs), and how many of one
+-- owner stand in a queue before their first start (`s:…`, 1): so owners take turns, however much each of them submits.
 --
 -- A run that a limit blocks is parked: it is queued, but stands in the limit's line for its queue and not in the queue
 -- itself, so that a take need not look past it. When a limit has room again it is offered to the best that are parked.
 -- What is offered has no claim on the room: whoever is taken first gets it, and the others are parked again.
 
 local LOOKS = 32          -- parked runs that one offer looks at; `paced` brings the limit up again for the others
+local HEAD_START = 60000  -- ms that one step of priority is worth in a queue or a line
 local RATE_MEMORY = 1000  -- ms for which a rate's last start is kept beyond its effect
 
 local function is_rate(limit)
   return string.sub(limit, 1, 2) == 'r:'
+end
+
+local function is_share(limit)
+  return string.sub(limit, 1, 2) == 's:'
 end
 
 -- Of a run: pairs of a limit's name and its number.
@@ -42,11 +48,28 @@ local function room(limit, number)
   return free
 end
 
--- The first limit that has no room for this run, or nil.
-local function blocking(run)
+-- The first limit that has no room for this run, or nil. A share is a matter of getting into the queue, once.
+local function blocking(run, stands_in_queue)
   for limit, number in limits_of(run) do
-    if room(limit, number) <= 0 then
+    local matters = not is_share(limit) or (run.start == '0' and not stands_in_queue)
+    if matters and room(limit, number) <= 0 then
       return limit
+    end
+  end
+end
+
+local function hold(run, kind)
+  for limit in limits_of(run) do
+    if string.sub(limit, 1, 2) == kind then
+      redis.call('SADD', P .. 'holders:' .. limit, run.id)
+    end
+  end
+end
+
+local function let_loose(run, kind)
+  for limit in limits_of(run) do
+    if string.sub(limit, 1, 2) == kind then
+      redis.call('SREM', P .. 'holders:' .. limit, run.id)
     end
   end
 end
@@ -61,6 +84,11 @@ local function wait_for_pace(limit)
   if us > 0 then
     bring_up(limit, math.ceil((now_us + us) / 1000))
   end
+end
+
+-- (To the microsecond: what was submitted first in one millisecond is also taken first.)
+local function score_of(start_at, priority)
+  return string.format('%.3f', math.max(start_at, now_us / 1000) - priority * HEAD_START)
 end
 
 -- The set a queued run stands in.
@@ -95,7 +123,15 @@ local function stand_in_queue(run)
     put(run, 'parked', '')
   end
   redis.call('ZADD', P .. 'ready:' .. run.queue, run.score, run.id)
+  if run.start == '0' then
+    hold(run, 's:')
+  end
   ring(run.queue)
+end
+
+local function leave_queue(run)
+  redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
+  let_loose(run, 's:')
 end
 
 -- Into the queue, or into the line of what blocks it.
@@ -137,6 +173,9 @@ local function offer_to(limit, queue, looks)
     end
     leave_line(id, limit, queue)
     if run then
+      if is_share(limit) then  -- its turn has come now, behind those of others that came before
+        put(run, 'score', score_of(now, tonumber(field(run, 'priority') or '0')))
+      end
       line_up(run)
       note(run)
       offered = offered + (run.parked == '' and 1 or 0)
@@ -155,22 +194,6 @@ end
 local function offer_room_of(run)
   for limit in limits_of(run) do
     offer(limit)
-  end
-end
-
-local function hold_limits(run)
-  for limit in limits_of(run) do
-    if not is_rate(limit) then
-      redis.call('SADD', P .. 'holders:' .. limit, run.id)
-    end
-  end
-end
-
-local function free_limits(run)
-  for limit in limits_of(run) do
-    if not is_rate(limit) then
-      redis.call('SREM', P .. 'holders:' .. limit, run.id)
-    end
   end
 end
 

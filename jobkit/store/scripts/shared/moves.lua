@@ -7,12 +7,12 @@ local function leave(run)
     redis.call('ZREM', P .. 'due', run.id)
   elseif run.state == 'running' then
     redis.call('ZREM', P .. 'leases', run.id)
-    free_limits(run)
+    let_loose(run, 'm:')
   elseif run.parked and run.parked ~= '' then
     leave_line(run.id, run.parked, run.queue)
     put(run, 'parked', '')
   else
-    redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
+    leave_queue(run)
   end
   redis.call('ZREM', P .. 'state:' .. run.state, run.id)
 end
@@ -39,7 +39,7 @@ local function enter(run)
     line_up(run)
   elseif run.state == 'running' then
     redis.call('ZADD', P .. 'leases', integer(now + run.lease), run.id)
-    hold_limits(run)
+    hold(run, 'm:')
   else
     end_run(run)
   end
@@ -56,8 +56,7 @@ local function move(run, name)
   end
   put(run, 'state', to)
   enter(run)
-  local had_room = from == 'running' or (from == 'queued' and not was_parked and to ~= 'running')
-  if had_room and run.limits then
+  if run.limits and (from == 'running' or (from == 'queued' and not was_parked)) then
     write(run)  -- what is offered looks at the records
     offer_room_of(run)
   end

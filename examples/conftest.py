@@ -1,0 +1,3 @@
+"""What pytest needs to know of the examples."""
+
+pytest_plugins = ["jobkit.testing.fixtures"]

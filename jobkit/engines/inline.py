@@ -1,0 +1,95 @@
+"""Inline: the caller is the worker. What a submission makes due is performed before `submit` returns.
+
+For tests and scripts: herd, memo, limits, failures and results are the store's, as ever, and there is no process to
+start. A job is performed in the thread that submitted it; it is reported when it ends, and cannot be stopped from
+outside. What is scheduled for later is performed by the next submission after its time, or by `perform_due`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import secrets
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol
+
+from jobkit.execution import Execution
+from jobkit.store.replies import Lease
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+
+    from jobkit.files import FileStorage
+    from jobkit.job import JobSpec, ProgressJob
+    from jobkit.progress import Progress
+    from jobkit.store.client import Store
+    from jobkit.store.operations import Operations
+
+LEASE = 3600.0
+"""Seconds for jobs that name none: nobody renews it."""
+
+
+class Kit(Protocol):
+    """What an engine that performs needs of its kit; `JobKit` fits."""
+
+    operations: Operations
+
+    @property
+    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
+    @property
+    def files(self) -> FileStorage: ...
+    def store(self) -> Store: ...
+
+
+class Inline:
+    """The engine of one kit."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._execution = Execution(
+            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+        )
+        self._worker = f"inline-{os.getpid()}-{secrets.token_hex(4)}"
+        self._free_slots: list[str] = []
+        self._numbers = count(1)
+        self._nonces = count()
+
+    def ring(self, queue: str) -> None:
+        self.perform_due([queue])
+
+    def perform_due(self, queues: Sequence[str]) -> int:
+        """Perform what can be taken from these queues now, and answer how many runs that were."""
+        slot = self._free_slots.pop() if self._free_slots else f"{self._worker}/{next(self._numbers)}"
+        try:
+            return sum(
+                self._perform_all(slot, queues, partition) for partition in range(self._kit.store().partitions())
+            )
+        finally:
+            self._free_slots.append(slot)  # (a job that submits is a caller in its turn, with a slot of its own)
+
+    def _perform_all(self, slot: str, queues: Sequence[str], partition: int) -> int:
+        store, operations, performed = self._kit.store(), self._kit.operations, 0
+        while True:
+            taken = store.execute(operations.take(slot, str(next(self._nonces)), queues, LEASE, partition))
+            if isinstance(taken, Lease):
+                settling = self._execution.execute(taken)
+                if settling is not None:
+                    store.execute(settling)
+                performed += 1
+            elif taken.next_due != 0.0:  # (at 0 there may be more to take at once)
+                return performed
+
+    def perform(self, _lease: Lease, _spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
+        """As the `Performer` of its runs."""
+        return performed_here(job, progress)
+
+
+def performed_here(job: ProgressJob[Any], progress: Progress) -> object:
+    """What the job comes to, in this thread, whether it awaits or blocks."""
+    value = job.perform(progress)
+    return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+
+
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
