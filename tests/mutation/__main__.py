@@ -23,6 +23,7 @@ from tests.mutation.forks import Forks
 from tests.mutation.mutants import Mutant, mutants, sources
 
 RESULTS = Path(__file__).parent / "results"
+TESTS = ("tests/store", "tests/fuzz")
 FLAGS = ("-q", "-x", "--capture=no", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 """(At the end of a session hypothesis' plugin imports all of hypothesis: seconds of every trial.)"""
 
@@ -44,9 +45,8 @@ def main(arguments: list[str]) -> int:
     if forks.in_child:
         os._exit(code)
     if forks.trouble or code != pytest.ExitCode.OK:
-        progress.say(
-            f"The tests could not be run: {forks.trouble or f'pytest ended with {code!r}'} ({RESULTS / 'log'})"
-        )
+        trouble = forks.trouble or f"pytest ended with {code!r}"
+        progress.say(f"The tests could not be run: {trouble} (the log: {log})")
         return 2
     return _closed(campaign, every, forks.usual, asked, progress)
 
@@ -102,7 +102,7 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--script", action="append", default=[], help="only mutants of this file (submit, prelude, …)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
     parser.add_argument("--json", type=Path, default=RESULTS / "mutants.json", help="where all verdicts go")
-    parser.add_argument("--tests", nargs="+", default=["tests/store"], help="what is to kill them, as pytest is told")
+    parser.add_argument("--tests", nargs="+", default=TESTS, help="what is to kill them, as pytest is told")
     return parser.parse_args(arguments)
 
 

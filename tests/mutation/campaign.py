@@ -65,8 +65,8 @@ class Campaign:
             self._judge(trial, ending)
 
     def _as_they_are(self, forks: Forks) -> Trial:
-        texts, places = marked(self._sources)
-        return Trial(places, composed(self._sources, texts), forks.tests, record=True)
+        library, places = marked(self._sources)
+        return Trial(places, library, forks.tests, record=True)
 
     def _learn(self, forks: Forks, trial: Trial, ending: Ending) -> None:
         if ending.failed or ending.hung:
@@ -76,8 +76,8 @@ class Campaign:
             forks.usual[record["test"]] = record["seconds"]
             if record["reached"]:
                 self._any.append(record["test"])
-            for bit in record["reached"]:
-                self._reaching.setdefault(places[bit], []).append(record["test"])
+            for mark in record["reached"]:
+                self._reaching.setdefault(places[mark], []).append(record["test"])
 
     def _trials(self, forks: Forks) -> Iterator[Trial]:
         with servers.running(servers.valkey_binary()) as server, redis.Redis.from_url(server.url) as client:

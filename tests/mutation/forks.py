@@ -35,8 +35,9 @@ GRACE = 5.0
 """Seconds in which a hung child may take down its servers."""
 TRIES = 3
 
-SERVERS = frozenset({"valkey", "own_server"})
-OTHERS = frozenset({"redis_server", "own_redis_server", "async"})
+SERVERS = frozenset({"valkey", "own_server", "server"})
+OTHERS = frozenset({"redis_server", "own_redis_server", "async", "third"})
+"""Of a test with another server, another client or another partition there is one with these, and the same scripts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Forks:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Only tests of the one server, and only those that have one. (Scripts do not know which client calls them.)"""
+        """Only tests of the one server, and only those that have one."""
         items[:] = [item for item in items if _wants(item) & SERVERS and not _wants(item) & OTHERS]
         self._items = {item.nodeid: item for item in items}
         self.tests = list(self._items)

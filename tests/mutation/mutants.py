@@ -51,7 +51,7 @@ class Source:
 
 
 def sources() -> tuple[Source, ...]:
-    """Every file that the store's library is made of."""
+    """Every file that the store's library is made of, in its order."""
     texts: dict[str, str] = {}
 
     def noted(file: str) -> str:
@@ -59,7 +59,7 @@ def sources() -> tuple[Source, ...]:
         return texts[file]
 
     compose(noted)
-    return tuple(Source(file, text) for file, text in sorted(texts.items()))
+    return tuple(Source(file, text) for file, text in texts.items())
 
 
 def mutants(source: Source) -> list[Mutant]:

@@ -1,8 +1,10 @@
 """What may be wrong in a line of Lua: each mutator makes one kind of small mistake, wherever it could be made.
 
 Numbers above 100, and those with a fraction, are doubled and halved rather than moved by one: no promise of the store
-hangs on a millisecond in a minute, but on the minute one does. Words in capitals (commands, their options) and patterns
-are left alone: the server refuses them wrong, so any test that runs the line would notice.
+hangs on a millisecond in a minute, but on the minute one does. For the same reason the very millisecond that is `now`
+may fall to either side, and a 0 that stands for what is missing (`x or 0`) becomes a moment far away. Words in capitals
+(commands, their options) and patterns are left alone: the server refuses them wrong, so any test that runs the line
+would notice.
 """
 
 import re
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 from tests.mutation.lua import COMPARISONS, Chunk, Token
 
 LARGE = 100
+FAR_AWAY = 9007199254740991  # as a number of ms or µs, and the last that Lua counts exactly
+NOW = frozenset({"now", "now_us"})
 
 _BOUNDARIES = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 _OPPOSITES = {"==": "~=", "~=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
@@ -44,22 +48,25 @@ def changes(text: str) -> Iterator[Change]:
 
 
 def _of_tokens(chunk: Chunk) -> Iterator[Change]:
-    for before, token in zip([None, *chunk.tokens], chunk.tokens, strict=False):
+    words = ["", *(token.text for token in chunk.tokens), ""]
+    for before, token, after in zip(words, chunk.tokens, words[2:], strict=False):
         match token.kind:
             case "operator":
-                yield from _operators(token, chunk)
+                yield from _operators(token, chunk, to_the_moment=before in NOW or after in NOW)
             case "keyword":
                 yield from _keywords(token)
+            case "number" | "string" if before == "or" and token.text.strip("'") == "0":
+                yield Change("default", token.start, token.end, token.text.replace("0", str(FAR_AWAY)))
             case "number":
-                yield from _numbers(token, index=before is not None and before.text == "[")
+                yield from _numbers(token, index=before == "[")
             case "string":
                 yield from _strings(token)
-            case "name" if before and before.text == "." and token.text in _EXTREMES:
+            case "name" if before == "." and token.text in _EXTREMES:
                 yield _swap("extreme", token, _EXTREMES)
 
 
-def _operators(token: Token, chunk: Chunk) -> Iterator[Change]:
-    if token.text in _BOUNDARIES:
+def _operators(token: Token, chunk: Chunk, *, to_the_moment: bool) -> Iterator[Change]:
+    if token.text in _BOUNDARIES and not to_the_moment:
         yield _swap("boundary", token, _BOUNDARIES)
     if token.text in _OPPOSITES:
         yield _swap("opposite", token, _OPPOSITES)

@@ -1,7 +1,7 @@
-"""Which tests reach which statement: the scripts are run once with a mark before each statement of their functions.
+"""Which tests reach which statement: the library is run once with a mark before each statement of its functions.
 
-A mark sets a bit of one key on the test's server, outside of every namespace; after each test the bits are read. What
-stands outside of functions is done when the library is loaded, and so reached by all.
+Marks are kept in a table of the library itself, beside all data, and one function more tells them and forgets them.
+What stands outside of functions is done when the library is loaded, and so reached by all.
 """
 
 from __future__ import annotations
@@ -12,34 +12,48 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
+from jobkit.store.script import Library
 from tests.mutation.lua import Chunk
-from tests.mutation.mutants import Place
+from tests.mutation.mutants import Place, composed
 from tests.servers import Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Sequence
 
     from tests.mutation.mutants import Source
 
-KEY = "jobkit-mutation:reached"
+FUNCTION = "reached"
+"""(After the library's name: a test may load it under another.)"""
+_TABLE = "local REACHED = {}\n"
+_TELL = """
+redis.register_function('%s', function()
+  local marks = {}
+  for mark in pairs(REACHED) do
+    marks[#marks + 1], REACHED[mark] = mark, nil
+  end
+  return marks
+end)
+"""
 
 
-def marked(sources: Iterable[Source]) -> tuple[dict[str, str], list[Place]]:
-    """The text of every file with its marks, and which place each bit means."""
+def marked(sources: Sequence[Source]) -> tuple[Library, list[Place]]:
+    """The library with its marks, and which place each mark means."""
     texts: dict[str, str] = {}
     places: list[Place] = []
     for source in sources:
         text = source.text
         inside = [(each.start, number) for number, each in enumerate(Chunk(text).statements) if each.inside]
         for start, number in sorted(inside, reverse=True):
-            text = f"{text[:start]}redis.call('SETBIT', '{KEY}', {len(places)}, 1) {text[start:]}"
+            text = f"{text[:start]}REACHED[{len(places)}] = true; {text[start:]}"
             places.append(Place(source.file, number))
         texts[source.file] = text
-    return texts, places
+    texts[sources[0].file] = _TABLE + texts[sources[0].file]
+    library = composed(sources, texts)
+    return Library(library.name, library.source + _TELL % library.function(FUNCTION)), places
 
 
 class Recorder:
-    """A pytest plugin that tells of every test which bits it set, and how long it took."""
+    """A pytest plugin that tells of every test which marks it left, and how long it took."""
 
     def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
         self._tell = tell
@@ -67,11 +81,14 @@ class Recorder:
 
 
 def _collected(server: Server) -> set[int]:
-    """The bits that were set on this server, which forgets them; none where it is gone."""
+    """The marks on this server, which forgets them; none where it is gone, or knows of no script."""
     if not server.socket.exists():
         return set()
     client: Any = redis.Redis.from_url(server.url, protocol=2, socket_timeout=1.0)
+    reached: set[int] = set()
     with suppress(redis.RedisError), client:
-        value = client.getdel(KEY) or b""
-        return {number for number in range(len(value) * 8) if value[number // 8] & 128 >> number % 8}
-    return set()
+        for _, _, _, _, _, functions in client.function_list():
+            for _, name, *_ in functions:
+                if name.endswith(f"_{FUNCTION}".encode()):
+                    reached.update(client.fcall(name, 0))
+    return reached

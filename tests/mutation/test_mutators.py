@@ -18,6 +18,8 @@ def mutated(text: str, kind: str) -> list[str]:
     ("kind", "text", "expected"),
     [
         ("boundary", "return a < b, c >= d", ["return a <= b, c >= d", "return a < b, c > d"]),
+        ("boundary", "return a < now, now_us >= b", []),
+        ("opposite", "return a < now", ["return a >= now"]),
         ("opposite", "return a == b", ["return a ~= b"]),
         ("opposite", "return a <= b", ["return a > b"]),
         ("logic", "return a and b or c", ["return a or b or c", "return a and b and c"]),
@@ -30,6 +32,9 @@ def mutated(text: str, kind: str) -> list[str]:
         ("number", "return 60000", ["return 120000", "return 30000", "return 0"]),
         ("number", "return 1.2", ["return 2.4", "return 0.6", "return 0"]),
         ("number", "return a[1]", ["return a[2]", "return a[0]"]),
+        ("default", "return a or 0", ["return a or 9007199254740991"]),
+        ("default", "return a or '0'", ["return a or '9007199254740991'"]),
+        ("number", "return a or 0", []),
         ("text", "return 'live', 'run:'", ["return 'live_', 'run:'", "return 'live', 'run:_'"]),
         ("text", "return '' .. a", ["return '_' .. a"]),
         ("text", "return '0' .. '12'", ["return '1' .. '12'", "return '0' .. '0'"]),

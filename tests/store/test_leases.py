@@ -70,6 +70,25 @@ def test_a_report_on_a_run_that_is_not_kept_is_lost(world: World) -> None:
     assert world.report(lease).verdict is Verdict.LOST
 
 
+def test_a_report_without_a_checkpoint_keeps_the_one_before(world: World) -> None:
+    lease = world.started()
+    world.report(lease, 1)
+    assert "checkpoint" not in world.record(lease.run_id)
+    world.report(lease, 2, checkpoint=b"half")
+    world.report(lease, 3)
+    assert world.record(lease.run_id)["checkpoint"] == "half"
+
+
+def test_a_scheduled_run_has_no_holder(world: World) -> None:
+    """No operation leaves a token that is good there; should one be there all the same, it writes nothing."""
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, delay=60.0)
+    token = world.record(lease.run_id)["token"]
+    assert world.report(replace(lease, token=token)).verdict is Verdict.LOST
+    assert world.settle(replace(lease, token=token)) is Verdict.LOST
+    assert world.state(lease.run_id) is State.SCHEDULED
+
+
 # Settling -------------------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +344,17 @@ def test_a_slot_whose_run_another_has_holds_nothing_once_it_is_released(world: W
     assert world.release("w/1") == (Verdict.IDLE, "")
 
 
+def test_a_slot_whose_record_was_removed_by_hand_is_lost_not_unknown(world: World) -> None:
+    """The partition is the one that gave the lease, so nobody may assert the run anew."""
+    lease = world.started(slot="w/1")
+    world.raw.delete(world.record_key(lease.run_id))
+    for name in ("runs", "leases", "state:running"):
+        world.raw.zrem(world.prefix + name, lease.run_id)
+    run = world.store.execute
+    assert run(world.operations.renew("w", ["default"], ["w/1"])).slots[0].verdict is Verdict.LOST
+    assert run(world.operations.release("w/1", crashed=True, failure=LOST)) == (Verdict.LOST, lease.run_id)
+
+
 def test_a_spent_crash_budget_is_a_lost_worker(world: World) -> None:
     lease = world.started(slot="w/1", max_crashes=1)
     world.release("w/1")
@@ -442,6 +472,17 @@ def test_a_sweep_that_has_more_to_forget_may_be_followed_by_the_next_at_once(wor
     assert [world.store.execute(sweep).more for _ in range(2)] == [True, False]
     assert world.members("runs") == world.members("forget") == []
     assert not world.store.execute(sweep).swept
+
+
+def test_a_sweep_that_follows_at_once_excuses_nobody(world: World) -> None:
+    lease = world.started()
+    ids = {f"{lease.run_id[:1]}-{number:026d}": 0 for number in range(600)}
+    for name in ("forget", "runs", "state:succeeded"):
+        world.raw.zadd(f"{world.prefix}{name}", ids)
+    world.swept_ago(1.0)
+    assert world.sweep().more
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: world.now() - 1})
+    assert world.sweep().expired == 1
 
 
 def test_a_lease_without_a_record_is_dropped(world: World) -> None:

@@ -41,6 +41,7 @@ def test_a_slot_that_holds_nothing_is_remembered_for_a_day(world: World, how: st
             world.lapse(lease.run_id)
             world.look("w/1")
     assert DAY - 1 < left(world, "slot:w/1") <= DAY
+    assert set(world.slot("w/1")) <= {"nonce", "dead"} or how == "ended elsewhere"
 
 
 def test_a_worker_counts_for_half_a_minute_after_its_last_heartbeat(world: World) -> None:
@@ -83,4 +84,4 @@ def test_a_failure_is_kept_while_it_refuses_and_its_pointer_with_it(world: World
 def test_a_rate_remembers_its_last_start_for_as_long_as_it_matters(world: World) -> None:
     world.submit(limits=PACED)
     world.take()
-    assert 5 < left(world, f"tat:{PACED.split()[0]}") <= 6
+    assert 5.9 < left(world, f"tat:{PACED.split()[0]}") <= 6

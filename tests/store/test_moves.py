@@ -37,4 +37,3 @@ def test_a_move_that_is_not_drawn_is_refused_by_the_server(world: World, state: 
             with pytest.raises(redis.ResponseError, match=f'no move "{move}" from "{state}" for run {run_id}'):
                 world.raw.fcall("attempt", 1, f"{world.prefix}partition", run_id, move)
     assert world.record(run_id) == before
-    world.raw.function_delete("jobkit_attempts")

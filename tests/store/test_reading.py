@@ -196,3 +196,17 @@ def test_a_cursor_that_no_page_gave_is_refused(world: World, cursor: str) -> Non
 def test_a_page_of_none_is_empty_and_the_last(world: World) -> None:
     world.submit()
     assert _page(world, limit=0) == Page((), "")
+
+
+def test_an_ended_run_waits_for_no_worker(world: World) -> None:
+    world.renew()
+    waiting, ended = world.submit(), world.succeeded()
+    assert world.load(waiting.id).snapshot.queue.workers == 1
+    assert world.load(ended.run_id).snapshot.queue.workers is None
+
+
+def test_a_run_that_is_missing_in_its_queue_has_no_place_there(world: World) -> None:
+    run = world.submit()
+    world.raw.zrem(f"{world.prefix}ready:default", run.id)
+    assert world.store.execute(world.operations.load(run.id)).snapshot.queue.position is None
+    world.raw.zadd(f"{world.prefix}ready:default", {run.id: 1})

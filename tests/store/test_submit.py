@@ -231,8 +231,8 @@ def test_a_record_holds_nothing_that_was_not_said(world: World) -> None:
     world.submit("k")
     for run_id in world.members("runs"):
         assert not [name for name in world.record(run_id) if name.startswith("owner")]
-    assert not {"key", "limits", "priority", "not_before", "latest_start"} & set(world.record(run.id))
-    assert "priority" not in world.record(run.id)
+    unsaid = {"key", "limits", "parked", "priority", "not_before", "latest_start"}
+    assert not unsaid & set(world.record(run.id))
 
 
 def test_what_is_large_or_not_ascii_arrives_whole(world: World) -> None:
@@ -278,3 +278,19 @@ def test_twenty_threads_with_one_key_get_one_run(world: World) -> None:
         thread.join()
     assert len({each.id for each in admitted}) == 1
     assert [each.admission for each in admitted].count(Admission.NEW) == 1
+
+
+@pytest.mark.parametrize("state", ["ended", "being cancelled"])
+def test_a_pointer_that_was_left_behind_harms_nobody(world: World, state: str) -> None:
+    """No script leaves one to a run that ended or is being cancelled; an older copy of the store may hold one."""
+    old = world.started("k")
+    if state == "ended":
+        world.settle(old)
+    else:
+        world.cancel(old.run_id)
+    before = world.record(old.run_id)
+    world.raw.hset(f"{world.prefix}key:k", "live", old.run_id)
+    new = world.submit("k", reuse=Reuse.FRESH)
+    assert new.admission is Admission.NEW
+    assert world.record(old.run_id) == before
+    assert world.pointer("k")["live"] == new.id

@@ -4,7 +4,7 @@ import pytest
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import new_run_id
-from jobkit.store.replies import NoWork, SlotDead, Verdict
+from jobkit.store.replies import NoWork, Renewed, SlotDead, Swept, Verdict
 from tests.store.world import World, submission
 
 
@@ -175,6 +175,25 @@ def test_a_take_that_leaves_work_wakes_another_worker(world: World) -> None:
         world.raw.delete(bell)
         world.take(f"w/{slot}", ("a", "b"))
         assert world.raw.llen(bell) == markers
+
+
+def test_the_next_due_time_is_that_of_the_earliest_and_none_is_in_the_past(world: World) -> None:
+    for seconds in (60, 30, 90):
+        world.submit(start=f"+{seconds}000")
+    waiting = world.look()
+    assert isinstance(waiting, NoWork)
+    assert 29 < (waiting.next_due or 0) <= 30
+    world.swept_ago(0.0)
+    world.skew(40)
+    world.raw.hset(f"{world.prefix}partition", "swept", world.now() + 40_000)
+    assert world.sweep() == Swept(swept=False, expired=0, next_due=0.0)
+
+
+def test_a_child_that_looks_again_holds_nothing_of_what_it_lost(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.lapse(lease.run_id)
+    assert isinstance(world.look("w/1"), NoWork)
+    assert world.renew("w/1") == (Renewed("w/1", Verdict.IDLE, "", ""),)
 
 
 def test_a_take_brings_a_bounded_number_of_what_is_due(world: World) -> None:

@@ -19,13 +19,12 @@ def said(world: World, operation: Operation[Any]) -> Any:
     return reply
 
 
-def test_open_answers_format_incarnation_secret_and_server_and_keeps_what_it_was_first_given(world: World) -> None:
-    first, second = world.operations.open(), world.operations.open()
-    assert said(world, first) == said(world, second)
+def test_open_answers_what_the_first_founded_and_on_which_server(world: World) -> None:
+    first, second = world.operations.open(founding=1), world.operations.open(founding=1)
     format_number, _, incarnation, secret, *_ = first.arguments
     given = [str(each).encode() for each in (format_number, incarnation, secret)]
     server = world.raw.info("server")["run_id"].encode()
-    assert said(world, second) == [*given, server]
+    assert [said(world, opening) for opening in (first, second)] == [[*given, server, b"1"]] * 2
     assert world.raw.hmget(f"{world.prefix}partition", "format", "incarnation", "secret") == given
 
 
@@ -36,6 +35,20 @@ def test_a_submission_is_answered_in_five_values(world: World) -> None:
     assert said(world, world.operations.submit(again)) == [b"joined", new.id.encode(), None, b"", 0]
     full = said(world, world.operations.submit(submission(max_queued=1)))
     assert full == [b"full", b"", None, b"", 1000]
+    failed = world.started("f", failure_ttl=60_000)
+    world.settle(failed, Outcome.FAILED)
+    until = int(world.record(failed.run_id)["refuse_until"])
+    refused = said(world, world.operations.submit(submission("f")))
+    assert refused == [b"refused", failed.run_id.encode(), None, b"", until]
+
+
+def test_a_stale_value_is_fresh_for_no_time(world: World) -> None:
+    memo = world.succeeded("k", cache_ttl=60_000, stale_ttl=60_000)
+    world.outdate(memo.run_id, stale_for=60.0)
+    refresh = submission("k", cache_ttl=60_000)
+    assert said(world, world.operations.submit(refresh)) == [
+        b"stale", memo.run_id.encode(), b"42", refresh.id.encode(), 0,
+    ]  # fmt: skip
 
 
 def test_take_answers_a_lease_or_none_with_the_next_due_time_or_dead(world: World) -> None:
