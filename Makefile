@@ -17,7 +17,7 @@ test: setup
 check: .venv/.dev js-client/node_modules/.installed
 	tools/check.sh
 
-bench: .venv/.dev
+bench: .venv/.bench
 	$(BIN)/python -m benchmarks
 
 mutants: .venv/.dev
@@ -34,6 +34,10 @@ setup: .venv/.dev js-client/node_modules/.installed
 .venv/.dev: pyproject.toml
 	$(SETUP) python .venv dev
 	@touch $@ .venv/.demo
+
+.venv/.bench: pyproject.toml
+	$(SETUP) python .venv dev,bench
+	@touch $@ .venv/.dev .venv/.demo
 
 js-client/node_modules/.installed: js-client/package.json
 	npm --prefix js-client install --no-audit --no-fund --no-update-notifier --loglevel=error

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-ALL = ("progress_cost", "store", "throughput", "herd", "watchers")
+ALL = ("progress_cost", "store", "memo", "throughput", "herd", "watchers", "growth")
 
 
 def main(names: list[str]) -> int:

@@ -28,7 +28,6 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 from jobkit import JobKit, Progress, ProgressJob, State  # noqa: E402
-from jobkit.submission import Wishes, submission_of  # noqa: E402
 from tests import servers  # noqa: E402
 
 if TYPE_CHECKING:
@@ -145,9 +144,9 @@ def from_full_queue(url: str, namespace: str, number: int) -> float:
 
 
 def submit_many(kit: JobKit, number: int) -> None:
-    submissions = (kit.operations.submit(submission_of(NoOp(), Wishes())) for _ in range(number))
-    while batch := list(itertools.islice(submissions, BATCH)):
-        kit.store().execute_all(batch)
+    jobs = (NoOp() for _ in range(number))
+    while batch := list(itertools.islice(jobs, BATCH)):
+        kit.submit_many(batch)
 
 
 def last_end(kit: JobKit, number: int) -> float:

@@ -8,6 +8,7 @@ traces (`null`, or "nan" as a key), so only values whose JSON shows such a trace
 """
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from functools import partial
@@ -99,7 +100,7 @@ class ResultCodec:
     def decode(self, data: bytes, *, storage: FileStorage | None = None) -> Any:
         """The result in its declared type; files in it have a path if their `storage` is given."""
         try:
-            return self._decoded_with_files(data, storage) if _MARKED in data else self._decode(data)
+            return self._decoded_with_files(data, storage) if mentions_files(data) else self._decode(data)
         except _UNDECODABLE as error:
             raise BadResult(
                 f"{self._name}: the stored result does not fit perform's return annotation: {error}."
@@ -116,18 +117,23 @@ class ResultCodec:
         return BadResult(f"{self._name}: perform returned what cannot be kept: {detail}")
 
 
+def mentions_files(data: bytes) -> bool:
+    """Whether there are files in this result; only then does its decoding need their storage."""
+    return _MARKED in data
+
+
 def _encoding(encode_file: Callable[[File], object]) -> Callable[[object], bytes]:
     return msgspec.json.Encoder(enc_hook=partial(_encode_foreign, encode_file=encode_file)).encode
 
 
 def _encoded(
-    value: object, encode: Callable[[object], bytes], traces: tuple[bytes, ...], refusal: Callable[[str], Exception]
+    value: object, encode: Callable[[object], bytes], traces: re.Pattern[bytes], refusal: Callable[[str], Exception]
 ) -> bytes:
     try:
         data = encode(value)
     except _UNENCODABLE as error:
         raise refusal(_explained(value, error, encode)) from error
-    if any(trace in data for trace in traces) and (found := _first_nonfinite(value)):
+    if traces.search(data) and (found := _first_nonfinite(value)):
         raise refusal(found)
     return data
 
@@ -257,10 +263,10 @@ _WRITING_NUMBERS_AS_TEXT = (
 )
 
 
-def _traces_of_nonfinite(hint: Any) -> tuple[bytes, ...]:
+def _traces_of_nonfinite(hint: Any) -> re.Pattern[bytes]:
     """What in the JSON of this type betrays a number that JSON does not have; as text only few types write it."""
     as_text = any(isinstance(node, _WRITING_NUMBERS_AS_TEXT) for node in _types_within(hint))
-    return (_TRACE, *_TRACES_AS_TEXT) if as_text else (_TRACE,)
+    return re.compile(b"|".join(map(re.escape, (_TRACE, *_TRACES_AS_TEXT) if as_text else (_TRACE,))))
 
 
 def _first_nonfinite(value: object) -> str | None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol, assert_never
 from jobkit.errors import PublicError
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
+from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
@@ -162,7 +163,8 @@ class Execution:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
             job = spec.decode_arguments(lease.arguments)
-            value = self._performer.perform(lease, spec, job, start.progress)
+            with performing(lease.run_id, lease.key):
+                value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
         except Cancelled as cancelled:
             return Stopped(cancelled.reason)

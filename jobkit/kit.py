@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from jobkit.clients import Clients
 from jobkit.engines.inline import Inline
-from jobkit.errors import BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
+from jobkit.errors import BadArguments, BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
 from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
+from jobkit.performing import performed
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
-from jobkit.store.operations import Operations, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full
+from jobkit.store.operations import Operations, Reuse, checked_run_id, partition_of
+from jobkit.store.replies import Admission, Full, page
 from jobkit.submission import (
     NO_WISHES,
     Batch,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Page
+    from jobkit.store.replies import Admitted, Listed, Page
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -269,24 +270,35 @@ class JobKit:
     def runs(self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None) -> Page:
         """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page."""
         self.warn_if_blocking("runs")
-        return self.store().execute(self.operations.list(state, limit, cursor, owner))
+        operations = self._lists(state, limit, cursor, owner, self.store().partitions())
+        return page(self.store().execute_all(operations), limit)
 
     async def aruns(
         self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None
     ) -> Page:
-        return await self.async_store().execute(self.operations.list(state, limit, cursor, owner))
+        operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
+        return page(await self.async_store().execute_all(operations), limit)
 
     # Within -----------------------------------------------------------------------------------------------------------
+
+    def _lists(
+        self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
+    ) -> list[Operation[Listed]]:
+        places = range(partitions)
+        return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
         submission = submission_of(job, wishes, partitions)
         self._refuse_unknown(type(job))
+        _refuse_itself(submission)
         return submission
 
     def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
         batch = Batch(jobs, wishes, partitions)
         for job_class in batch.classes:
             self._refuse_unknown(job_class)
+        for submission in batch.submissions:
+            _refuse_itself(submission)
         return batch
 
     def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
@@ -446,6 +458,15 @@ class JobKit:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+def _refuse_itself(submission: Submission) -> None:
+    within = performed()
+    if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
+        raise BadArguments(
+            f"Run {within.run_id} submits the very job that it performs, and would join itself: give it other "
+            'arguments, or reuse="none".'
+        )
 
 
 def _wishes(

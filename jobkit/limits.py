@@ -5,6 +5,7 @@ arguments.
     max_running = {"customer": 1}                    at most one for each customer
     max_running = {(): 10, "customer": 1}            both
     rate = "30/m"                                    a start every two seconds at the most
+    rate = (30, timedelta(minutes=1))                the same
     rate = {("customer", "region"): "100/h"}
 
 A rate spreads its starts evenly: so there are never more than it says in any stretch of time, and none are saved up.
@@ -12,8 +13,10 @@ A rate spreads its starts evenly: so there are never more than it says in any st
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_RUNNING: Final = 1_000_000
+MOST_STARTS: Final = 1_000_000_000
 _RATE: Final = re.compile(r"(\d{1,9})/(\d{0,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME_BYTES: Final = 10
@@ -72,7 +76,9 @@ def rate(value: object) -> tuple[Limit, ...]:
     Raises:
         ValueError: it means none; the text goes on after the value.
     """
-    return _limits(value, _paced, 'a number of starts per s, m, h or d, as "30/m", "5/10s" or {"customer": "100/h"}')
+    return _limits(
+        value, _paced, 'a number of starts per s, m, h or d, as "30/m", "5/10s", (30, 60) or {"customer": "100/h"}'
+    )
 
 
 def _limits(value: object, limit: Callable[[tuple[str, ...], object], Limit | None], form: str) -> tuple[Limit, ...]:
@@ -96,9 +102,22 @@ def _counted(kind: str, fields: tuple[str, ...], number: Any) -> Limit | None:
     return Limit(kind, fields, number)
 
 
-def _paced(fields: tuple[str, ...], text: Any) -> Limit | None:
-    match = _RATE.fullmatch(text) if isinstance(text, str) else None
-    if match is None or int(match[1]) == 0 or match[2] == "0":
+def _paced(fields: tuple[str, ...], value: Any) -> Limit | None:
+    starts, seconds = _starts_in_seconds(value)
+    if not 0 < starts <= MOST_STARTS or not 0 < seconds < math.inf:
         return None
-    seconds = int(match[2] or 1) * _SECONDS[match[3]]
-    return Limit("r", fields, max(1, round(seconds * 1_000_000 / int(match[1]))))
+    return Limit("r", fields, max(1, round(seconds * 1_000_000 / starts)))
+
+
+def _starts_in_seconds(value: Any) -> tuple[int, float]:
+    """(0, 0) for what names no rate."""
+    match value:
+        case str():
+            written = _RATE.fullmatch(value)
+            return (int(written[1]), int(written[2] or 1) * _SECONDS[written[3]]) if written else (0, 0.0)
+        case (int(starts), timedelta() as period) if not isinstance(starts, bool):
+            return starts, period.total_seconds()
+        case (int(starts), int(seconds) | float(seconds)) if not isinstance(starts, bool):
+            return starts, float(seconds)
+        case _:
+            return 0, 0.0

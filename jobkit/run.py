@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
 
-from jobkit.errors import RunCancelled, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
+from jobkit.codec import mentions_files
+from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
 from jobkit.following import Listen, following
 from jobkit.lifecycle import State
+from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
 from jobkit.store.replies import Admission, Cancelling, Loaded
@@ -111,9 +113,9 @@ class Run(Generic[R]):
             RunTimeout: it has not ended yet; the run itself goes on.
             RunNotFound: no such run is kept.
         """
-        self.kit.warn_if_blocking("result")
         if self._answered is not None:
             return self._decoded(self._answered)
+        self.kit.warn_if_blocking("result")
         deadline = None if timeout is None else time.monotonic() + timeout
         if any(snapshot.state.terminal for snapshot in self._follow(deadline)):
             return self._value(self._load(result=True))
@@ -181,6 +183,7 @@ class Run(Generic[R]):
                     case Snapshot():
                         yield step
                     case Listen(seconds):
+                        self._refuse_to_wait()
                         answer = feed.next(seconds)
                     case Operation():
                         try:
@@ -198,6 +201,7 @@ class Run(Generic[R]):
                     case Snapshot():
                         yield step
                     case Listen(seconds):
+                        self._refuse_to_wait()
                         answer = await feed.next(seconds)
                     case Operation():
                         try:
@@ -207,6 +211,16 @@ class Run(Generic[R]):
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
+
+    def _refuse_to_wait(self) -> None:
+        """A pool whose workers all wait for runs in its queue would wait for ever."""
+        within = performed()
+        if within is not None:
+            raise RunError(
+                f"Run {within.run_id} waits for run {self.id} while it is performed, and so keeps a worker from it: "
+                "submit it and return, or look without waiting, by snapshot() or result(timeout=0).",
+                run_id=self.id,
+            )
 
     def _value(self, loaded: Loaded) -> R:
         match loaded.snapshot.state:
@@ -218,12 +232,15 @@ class Run(Generic[R]):
                 raise self._failure(loaded)
 
     def _decoded(self, result: bytes) -> R:
-        value: R = self._spec.decode_result(result, storage=self._files) if self._spec else json.decode(result)
+        if self._spec is None:
+            value: R = json.decode(result)
+        else:
+            value = self._spec.decode_result(result, storage=self._files if mentions_files(result) else None)
         return value
 
     @property
     def _files(self) -> FileStorage | None:
-        """None where result files have no place: most results hold none, and one that does says so for its path."""
+        """None where result files have no place; a result that holds one says so when its path is asked for."""
         try:
             return self.kit.files
         except StoreMisconfigured:

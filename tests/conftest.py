@@ -68,6 +68,13 @@ def own_cluster() -> Iterator[fleets.Cluster]:
 
 
 @pytest.fixture
+def own_redis_cluster() -> Iterator[fleets.Cluster]:
+    """The same, of the machine's own redis-server."""
+    with fleets.cluster(servers.redis_binary()) as cluster:
+        yield cluster
+
+
+@pytest.fixture
 def replicated() -> Iterator[fleets.Replicated]:
     """A primary with a replica and a sentinel of the test's own."""
     with fleets.replicated() as replicated:

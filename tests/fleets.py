@@ -116,8 +116,9 @@ class Replicated:
 class Cluster:
     """Three primaries, each with a third of the slots, that find one of them dead after a second."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, binary: Path) -> None:
         self.directory = directory
+        self._binary = binary
         self.nodes = [self._new_node(name) for name in "abc"]
 
     @property
@@ -173,6 +174,19 @@ class Cluster:
             ask(node, "CLUSTER", "SETSLOT", slot, "NODE", identities[target.port])
         self.settle()
 
+    def move(self, key: str, target: Server) -> None:
+        """A whole slot, key by key."""
+        with self.migrating(key, target):
+            pass
+
+    def move_at_once(self, key: str, target: Server) -> None:
+        """A whole slot, in one step: what Valkey can do from 9.0 on."""
+        slot = key_slot(key.encode())
+        identity = ask(target, "CLUSTER", "MYID").decode()
+        ask(self.node_of(key), "CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", identity)
+        wait_until(lambda: self.node_of(key) is target, "the slot has moved")
+        self.settle()
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
@@ -180,7 +194,7 @@ class Cluster:
 
     def _new_node(self, name: str) -> Server:
         options = {"cluster_enabled": "yes", "cluster_port": str(free_port()), "cluster_node_timeout": "1000"}
-        return Server(valkey_binary(), _folder(self.directory, name), **options, **AT_ONCE)
+        return Server(self._binary, _folder(self.directory, name), **options, **AT_ONCE)
 
     def _introduce(self, node: Server, known: Server) -> None:
         if node is not known:
@@ -205,22 +219,25 @@ def ask(server: Server, *command: Any) -> Any:
 @contextmanager
 def replicated() -> Iterator[Replicated]:
     """A started primary with all that belongs to it, in a new short directory, gone afterwards."""
-    yield from _running(Replicated)
+    yield from _running(Replicated(_new_directory()))
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A started cluster, in a new short directory, gone afterwards."""
-    yield from _running(Cluster)
+def cluster(binary: Path | None = None) -> Iterator[Cluster]:
+    """A started cluster, of Valkey unless said otherwise, in a new short directory, gone afterwards."""
+    yield from _running(Cluster(_new_directory(), binary or valkey_binary()))
 
 
-def _running(kind: type[F]) -> Iterator[F]:
-    fleet = kind(Path(tempfile.mkdtemp(prefix="jobkit-", dir="/tmp")))
+def _running(fleet: F) -> Iterator[F]:
     try:
         fleet.start()
         yield fleet
     finally:
         fleet.close()
+
+
+def _new_directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="jobkit-", dir="/tmp"))
 
 
 def _folder(directory: Path, name: str) -> Path:

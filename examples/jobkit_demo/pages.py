@@ -22,6 +22,8 @@ _ADMISSIONS = {
     "new": "New run",
     "joined": "Joined a run that was under way",
     "cached": "Answered from memory",
+    "stale": "Answered from memory, and made anew",
+    "refused": "Failed a moment ago, and not tried again yet",
 }
 
 

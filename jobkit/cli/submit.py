@@ -16,10 +16,12 @@ from jobkit.store.replies import Admission
 if TYPE_CHECKING:
     from jobkit.run import Run
 
-_SAID = {
+SAID = {
     Admission.NEW: "Started run {id}.",
     Admission.JOINED: "Joined run {id}, which was under way already.",
     Admission.CACHED: "Answered from memory by run {id}.",
+    Admission.STALE: "Answered from memory by run {id}; the answer is being made anew.",
+    Admission.REFUSED: "Run {id} of the same has just failed, and is not tried again yet.",
 }
 
 
@@ -45,7 +47,7 @@ def submit(
             _say(run, as_json=as_json)
             return
         if not as_json:
-            click.echo(_SAID[run.admission or Admission.NEW].format(id=run.id), err=True)
+            click.echo(SAID[run.admission or Admission.NEW].format(id=run.id), err=True)
         context.exit(follow(kit, run.id, as_json=as_json, start_worker=f"jobkit worker {target}"))
 
 

@@ -44,10 +44,11 @@ class AsyncStore:
     def __init__(self, location: Location, operations: Operations, patience: float = 10.0) -> None:
         self.location = location
         self.operations = operations
-        self.known = Partitions(operations, location.partitions, str(location))
+        self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self.subscriptions = Subscriptions(self._new_connection)
         self._patience = patience
+        self._finding = asyncio.Lock()
         self._routes = Routes(location, operations, self.known, _Connections)
 
     async def execute(self, operation: Operation[T]) -> T:
@@ -63,6 +64,10 @@ class AsyncStore:
         """As `execute_all`, but an operation that could not be carried out within `patience` has its error as value."""
         values: list[T | StoreError] = await self._carry_out(conversation(operations, self.known, patience))
         return values
+
+    async def find(self, partitions: Collection[int]) -> None:
+        """Learn where these are; whoever uses them without that learns it then."""
+        await self._found(partitions)
 
     def by_server(self, partitions: Iterable[int]) -> list[list[int]]:
         """The partitions that one round trip reaches together, as far as is known; asks nobody."""
@@ -123,7 +128,10 @@ class AsyncStore:
 
     async def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
         known = self._routes.known(partitions)
-        return await asyncio.to_thread(self._routes.find, partitions) if known is None else known
+        if known is not None:
+            return known
+        async with self._finding:  # so that no more than one thread waits
+            return await asyncio.to_thread(self._routes.find, partitions)
 
     async def _new_connection(self) -> Any:
         """A connection of its own, with no limit on how long a read may wait."""

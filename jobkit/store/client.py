@@ -13,7 +13,7 @@ from jobkit.errors import StoreUnavailable
 from jobkit.store.bells import first_ring
 from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
 from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out
-from jobkit.store.location import ClusterLocation, TcpLocation
+from jobkit.store.location import MOST_PARTITIONS, TcpLocation
 from jobkit.store.partitions import Partitions
 from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
@@ -39,7 +39,7 @@ class Store:
     def __init__(self, location: Location, operations: Operations, patience: float = 10.0) -> None:
         self.location = location
         self.operations = operations
-        self.known = Partitions(operations, location.partitions, str(location))
+        self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self._patience = patience
         self._routes = Routes(location, operations, self.known, _Connections)
@@ -129,7 +129,7 @@ class Store:
     def _first_ring(self, bells: Mapping[str, int], timeout: str) -> list[bytes] | Exception | None:
         """Over one connection, unless keys of different partitions cannot share a command."""
         shares = [list(bells)]
-        if isinstance(self.location, ClusterLocation):
+        if self.known.clustered:
             shares = [[bell for bell in bells if bells[bell] == partition] for partition in set(bells.values())]
         calls = []
         for share in shares:
@@ -148,17 +148,17 @@ class _Connections:
     """Those to one server."""
 
     def __init__(self, server: Server) -> None:
-        self.commands = _new_pool(server, Purpose.COMMANDS)
-        self.bells = _new_pool(server, Purpose.BELLS)
+        self.commands = _new_pool(server, Purpose.COMMANDS, CONNECTIONS)
+        self.bells = _new_pool(server, Purpose.BELLS, MOST_PARTITIONS)  # one thread waits on that many at once
 
     def close(self) -> None:
         self.commands.disconnect()
         self.bells.disconnect()
 
 
-def _new_pool(server: Server, purpose: Purpose) -> Pool:
+def _new_pool(server: Server, purpose: Purpose, size: int) -> Pool:
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
     settings = options(server, purpose)
-    return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), CONNECTIONS, TURN)
+    return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), size, TURN)

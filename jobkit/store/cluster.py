@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 class ClusterTopology:
     """A partition is where the slot of its hash tag is."""
+
+    believed_for = math.inf
+    """A node that has given a slot away says so to whoever asks for it."""
 
     def __init__(self, location: ClusterLocation) -> None:
         self._location = location

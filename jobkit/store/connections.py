@@ -28,7 +28,7 @@ TURN = 60.0
 """Seconds it waits."""
 
 
-ASKING = 1.0
+ASKING = 2.0
 """Seconds that whoever is asked where the servers are may take to connect, and to answer; then another is asked."""
 
 

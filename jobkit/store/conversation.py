@@ -17,11 +17,11 @@ import random
 import re
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, assert_never, cast
 
+import msgspec
 from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
@@ -57,15 +57,13 @@ Answer = list[Any] | Exception
 """The replies to some commands, or the error that broke the connection."""
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send each partition its commands, in one round trip a server; answer with what each partition answered."""
 
     commands: Mapping[int, list[Command]]
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(msgspec.Struct, frozen=True, gc=False):
     """Wait `seconds`, then look anew for the servers of these partitions."""
 
     seconds: float
@@ -272,7 +270,7 @@ class _Talk:
                 self._untaught.add(partition)
             case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
                 self._close(partition)
-            case Exception() if _is_passing(trouble):
+            case Exception() if _is_passing(trouble, self._partitions.clustered):
                 self._close(partition)
                 return True
             case _:
@@ -312,18 +310,20 @@ def _trouble(topic: _Topic, answer: Answer) -> Exception | None:
     return None if topic is _Topic.TEACH and "already exists" in str(error) else error  # another client was faster
 
 
-def _is_passing(trouble: Exception) -> bool:
+def _is_passing(trouble: Exception, clustered: bool) -> bool:
     """Whether it is to be expected that this ends by itself.
 
     A slot that is being moved is waited for, until it has arrived elsewhere: see `Operation.command`.
     """
-    if isinstance(trouble, _REFUSING):
+    if isinstance(trouble, _REFUSING) or (isinstance(trouble, redis_errors.MovedError) and not clustered):
         return False
     return isinstance(trouble, _PASSING) or str(trouble).startswith(_PASSING_CODES)
 
 
 def _refused(trouble: Exception, where: str) -> StoreError:
     """The error for a store that answers, but will not serve."""
+    if isinstance(trouble, redis_errors.MovedError):
+        return StoreMisconfigured(f"The store at {where} is a node of a cluster: name it with redis+cluster://.")
     if isinstance(trouble, redis_errors.OutOfMemoryError):
         return StoreUnavailable(f"The store at {where} is out of memory and takes no writes: {trouble}")
     if str(trouble).startswith("MISCONF"):

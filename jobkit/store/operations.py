@@ -34,10 +34,10 @@ if TYPE_CHECKING:
         Cancelling,
         Full,
         Lease,
+        Listed,
         Loaded,
         NoWork,
         Opened,
-        Page,
         Renewals,
         Reported,
         Stored,
@@ -330,8 +330,8 @@ class Operations:
         cursor: str = "",
         owner: str | None = None,
         partition: int = 0,
-    ) -> Operation[Page]:
-        """A page of snapshots, newest first, of one state or one owner; `cursor` is that of the page before.
+    ) -> Operation[Listed]:
+        """Snapshots of a partition, newest first, of one state or one owner, after the `cursor` of an earlier page.
 
         Raises:
             ValueError: no page gave this cursor, or both a state and an owner were named.
@@ -341,7 +341,7 @@ class Operations:
         if state is not None and owner is not None:
             raise ValueError("Give a state or an owner, not both.")
         index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
-        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.page)
+        return self._operation("list", f"{partition}-", index, limit, cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common, first = submissions[0].conditions, submissions[0].id

@@ -10,10 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreMisconfigured
+from jobkit.store.location import ClusterLocation
 from jobkit.store.operations import NOTHING_WITNESSED, Witness
 from jobkit.store.replies import Lease
 
 if TYPE_CHECKING:
+    from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Opened, Renewals
 
@@ -23,16 +25,18 @@ with another secret."""
 
 
 class Partitions:
-    """`named` is the number that the URL asks for, None where it asks for none; `where` is the store, for errors."""
+    """Those of the operations' namespace, in the store at this location."""
 
-    def __init__(self, operations: Operations, named: int | None, where: str) -> None:
-        self.where = where
+    def __init__(self, operations: Operations, location: Location) -> None:
+        self.where = str(location)
+        """For errors; it shows no password."""
+        self.clustered = isinstance(location, ClusterLocation)
         self.number: int | None = None
         self.secret: bytes | None = None
         """That of partition 0."""
         self.incarnations: dict[int, str] = {}
         self._operations = operations
-        self._named = named
+        self._named = location.partitions
         self._open_until: dict[int, float] = {}
         self._servers: dict[int, str] = {}
         self._witnessed: dict[int, Witness] = {}

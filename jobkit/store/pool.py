@@ -7,6 +7,8 @@ used last is used first, so a program with one thread has one connection.
 from __future__ import annotations
 
 import threading
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -25,9 +27,10 @@ class Pool:
         self._connect = connect
         self._size = size
         self._patience = patience
-        self._turns = threading.Semaphore(size)
         self._idle: list[Any] = []
         self._all: list[Any] = []
+        self._freed = threading.Condition()
+        self._waiting = 0
 
     def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any] | Exception:
         """The replies to these commands, in one round trip; or the error that broke it."""
@@ -55,18 +58,33 @@ class Pool:
         Raises:
             redis.ConnectionError: all were in use for too long.
         """
-        if not self._turns.acquire(timeout=self._patience):
-            raise RedisConnectionError(f"all {self._size} connections of this process were busy")
         try:
-            return self._idle.pop()
+            return self._idle.pop()  # a list's own operations are atomic, so the usual way needs no lock
         except IndexError:
-            connection = self._connect()
-            self._all.append(connection)
-            return connection
+            return self._made_or_awaited()
 
     def release(self, connection: Any) -> None:
         self._idle.append(connection)
-        self._turns.release()
+        if self._waiting:  # raised before the last look of whoever waits, so nobody is overlooked
+            with self._freed:
+                self._freed.notify()
+
+    def _made_or_awaited(self) -> Any:
+        with self._freed:
+            if len(self._all) < self._size:
+                connection = self._connect()
+                self._all.append(connection)
+                return connection
+            self._waiting += 1
+            try:
+                give_up = time.monotonic() + self._patience
+                while True:
+                    with suppress(IndexError):
+                        return self._idle.pop()
+                    if not self._freed.wait(give_up - time.monotonic()):
+                        raise RedisConnectionError(f"all {self._size} connections of this process were busy")
+            finally:
+                self._waiting -= 1
 
     def disconnect(self) -> None:
         """Cut all connections, those in use too; one that is used again connects again."""

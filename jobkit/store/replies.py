@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
 from jobkit.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FORMAT = "2"
 FORMAT_BEFORE = "1"
@@ -24,8 +29,7 @@ class Admission(StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True, gc=False):
     """The reply to a submission: the run that answers it, and its result when it has one.
 
     `refresh_id` is the run that makes a memo anew, if one does. `seconds` is for how long a cached result is still
@@ -39,15 +43,13 @@ class Admitted:
     seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Full:
+class Full(msgspec.Struct, frozen=True, gc=False):
     """The reply to a submission that was not admitted: the queue may have room after `retry_after` seconds."""
 
     retry_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """The right to perform one start of a run.
 
     `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
@@ -66,11 +68,11 @@ class Lease:
     max_attempts: int
     watched: bool
     checkpoint: bytes | None = None
-    kept: tuple[bytes, ...] = field(default=(), repr=False)
+    kept: tuple[bytes, ...] = ()
+    key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NoWork:
+class NoWork(msgspec.Struct, frozen=True, gc=False):
     """Nothing to take. `next_due` is in seconds from now; None when nothing is scheduled."""
 
     next_due: float | None
@@ -110,8 +112,7 @@ class Renewals:
     slots: tuple[Renewed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(msgspec.Struct, frozen=True, gc=False):
     """The answer to a report; `watched` says whether anybody reads it, and so how soon the next one is worth it."""
 
     verdict: Verdict
@@ -157,6 +158,14 @@ class Stored:
 
     snapshot: bytes
     result: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One partition's part of a page: snapshots with their scores, and whether it has more."""
+
+    more: bool
+    rows: tuple[tuple[str, Snapshot], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +251,7 @@ def _lease(fields: list[Any]) -> Lease:
         watched=bool(watched),
         checkpoint=checkpoint,
         kept=tuple(kept),
+        key=kept[2].decode(),
     )
 
 
@@ -258,11 +268,14 @@ def nothing(_reply: object) -> None:
 
 
 def reported(reply: list[Any]) -> Reported:
-    return Reported(Verdict(reply[0].decode()), bool(reply[1]))
+    return Reported(_VERDICTS[reply[0]], bool(reply[1]))
 
 
 def verdict(reply: bytes) -> Verdict:
-    return Verdict(reply.decode())
+    return _VERDICTS[reply]
+
+
+_VERDICTS = {verdict.value.encode(): verdict for verdict in Verdict}
 
 
 def released(reply: list[bytes]) -> tuple[Verdict, str]:
@@ -302,8 +315,23 @@ def owned(reply: int | None, run_id: str) -> bool:
     return bool(reply)
 
 
-def page(reply: list[bytes]) -> Page:
-    return Page(tuple(Snapshot.from_json(text) for text in reply[1:]), reply[0].decode())
+def listed(reply: list[Any]) -> Listed:
+    rows = zip(reply[1::2], reply[2::2], strict=True)
+    return Listed(bool(reply[0]), tuple([(score.decode(), Snapshot.from_json(text)) for score, text in rows]))
+
+
+def page(parts: Sequence[Listed], limit: int) -> Page:
+    """The first of these lists together, each of which is in order."""
+    rows = sorted([row for part in parts for row in part.rows], key=_place, reverse=True)
+    taken = rows[:limit]
+    more = len(rows) > limit or any(part.more for part in parts)
+    cursor = f"{taken[-1][0]} {taken[-1][1].id}" if taken and more else ""
+    return Page(tuple(snapshot for _, snapshot in taken), cursor)
+
+
+def _place(row: tuple[str, Snapshot]) -> tuple[float, str]:
+    score, snapshot = row
+    return float(score), snapshot.id
 
 
 def _seconds(milliseconds: int) -> float | None:

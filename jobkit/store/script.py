@@ -64,7 +64,7 @@ def compose(read: Callable[[str], str] = read) -> Library:
 
 def _registration(library: str, script: str) -> str:
     flags = "" if script in _REFUSED_WHEN_FULL else "'allow-oom'"
-    call = f"function(KEYS, ARGV) return begin(KEYS[1]) or scripts.{script}(ARGV) end"
+    call = f"function(KEYS, ARGV) return begin(KEYS[1]) or ended_with(scripts.{script}(ARGV)) end"
     return (
         f"redis.register_function{{function_name = '{library}_{script}', flags = {{{flags}}}, "
         f"callback = {'scripts.open' if script == 'open' else call}}}\n"

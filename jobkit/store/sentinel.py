@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class SentinelTopology:
     """All partitions are on the primary, whichever server that is."""
 
+    believed_for = 60.0
+    """One that was replaced while it was cut off may not know that, and go on answering."""
+
     def __init__(self, location: SentinelLocation) -> None:
         self._location = location
         self._sentinels = list(location.sentinels)

@@ -4,11 +4,12 @@
 says, an embedded one is started if nobody did, sentinels and the nodes of a cluster are asked.
 
 `Routes` is what a client has been answered so far, with its connections to there. A route is believed until there is
-trouble on it, or for a minute: a server that was replaced may not know it, and go on answering.
+trouble on it.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, assert_never
@@ -40,11 +41,14 @@ C = TypeVar("C")
 Groups = dict[C | Exception, list[int]]
 """Partitions by the connections to their server."""
 
-BELIEVED_FOR = 60.0
-
 
 class Topology(Protocol):
     """Knows whom to ask. It is asked by one thread at a time, and may block."""
+
+    @property
+    def believed_for(self) -> float:
+        """Seconds after which it is asked again, even though all goes well."""
+        ...
 
     def servers_of(self, keys: Sequence[str]) -> Sequence[Server | None]:
         """The server of each of these keys, now; None for one that no server keeps at the moment.
@@ -58,6 +62,8 @@ class Topology(Protocol):
 class Fixed:
     """One server, where the URL says."""
 
+    believed_for = math.inf
+
     def __init__(self, server: Server) -> None:
         self._server = server
 
@@ -67,6 +73,8 @@ class Fixed:
 
 class Embedded:
     """The server of a directory, which runs whenever somebody asks for it."""
+
+    believed_for = math.inf
 
     def __init__(self, location: EmbeddedLocation) -> None:
         self._directory = location.directory
@@ -146,7 +154,7 @@ class Routes(Generic[C]):
             self._ask(sorted({*partitions, *range(self._partitions.number or 1)}))
         except (redis_errors.RedisError, OSError, StoreUnavailable) as error:
             trouble = as_redis_error(error)
-        self._believed_until = time.monotonic() + BELIEVED_FOR
+        self._believed_until = time.monotonic() + self._topology.believed_for
         groups: Groups[C] = {}
         for partition in partitions:
             groups.setdefault(self._routes.get(partition, trouble), []).append(partition)

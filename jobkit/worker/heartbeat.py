@@ -71,6 +71,7 @@ class Heartbeat:
     async def beat(self) -> None:
         """For ever."""
         partitions = range(await self._store.partitions())
+        await self._store.find(partitions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever(self._renew, partitions, lambda: self._interval(3, LONGEST_RENEWAL)))
             tasks.create_task(self._for_ever(self._sweep, partitions, lambda: self._interval(6, LONGEST_SWEEP)))
@@ -112,16 +113,23 @@ class Heartbeat:
         renew, slots = self._store.operations.renew, self._slots()
         asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
         for partition, renewals in (await self._answers(asked)).items():
-            if self._incarnations.setdefault(partition, renewals.incarnation) != renewals.incarnation:
-                self._incarnations[partition] = renewals.incarnation
-                _log.warning("The store has lost data: what is being performed is asserted anew.")
-                self._recount()
+            self._meet(partition, renewals.incarnation)
             for row in renewals.slots:
                 match row.verdict:
                     case Verdict.CANCEL:
                         self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
                     case Verdict.ENDED | Verdict.LOST:
                         self._stop(row.slot, row.run_id, row.token, StopReason.LOST)
+
+    def _meet(self, partition: int, incarnation: str) -> None:
+        """Who meets a partition for the first time cannot know whether it is the one that its children took runs of."""
+        before = self._incarnations.get(partition)
+        if before == incarnation:
+            return
+        self._incarnations[partition] = incarnation
+        if before is not None:
+            _log.warning("The store has lost data: what is being performed is asserted anew.")
+        self._recount()
 
     async def _sweep(self, partitions: Sequence[int]) -> None:
         interval, failure = self._interval(6, LONGEST_SWEEP), failure_head(LOST_WORKER)

@@ -10,12 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from jobkit.cli.submit import SAID
+from jobkit.store.replies import Admission
 from tests import processes
 from tests.cli.conftest import PROJECT, Cli
 from tests.processes import Process
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("namespace")
+
+
+def test_there_is_a_sentence_for_every_admission() -> None:
+    assert set(SAID) == set(Admission)
 
 
 @pytest.mark.usefixtures("worker")

@@ -72,6 +72,23 @@ def test_runs_are_listed_page_by_page(kit: JobKit) -> None:
     assert kit.runs(State.RUNNING).snapshots == ()
 
 
+def test_runs_of_several_partitions_are_listed_in_one_order(store_url: str, namespace: str) -> None:
+    with JobKit(f"{store_url}?partitions=3", jobs=[Add], namespace=namespace) as kit:
+        runs = [kit.submit(Add(a=n), owner="ann") for n in range(60)]
+        assert {run.id.partition("-")[0] for run in runs} == {"0", "1", "2"}
+        listed, cursor = [], ""
+        while True:
+            page = kit.runs(limit=7, cursor=cursor)
+            listed += [(snapshot.created_at, snapshot.id) for snapshot in page.snapshots]
+            cursor = page.cursor
+            if not cursor:
+                break
+        assert listed == sorted(listed, reverse=True)
+        assert {run_id for _, run_id in listed} == {run.id for run in runs}
+        assert len(kit.runs(owner="ann", limit=60).snapshots) == 60
+        assert kit.runs(owner="ann", limit=60).cursor == ""
+
+
 def test_a_blocking_call_in_an_event_loop_warns_once_and_names_its_twin(kit: JobKit) -> None:
     async def blocked() -> None:
         with pytest.warns(RuntimeWarning, match="await asubmit"):

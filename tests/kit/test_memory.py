@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import redis
 
-from jobkit import ALL, BadArguments, JobKit, Progress, ProgressJob, QueueFull, RunFailed, State, UnknownJob
+from jobkit import ALL, BadArguments, JobKit, Progress, ProgressJob, QueueFull, RunFailed, RunTimeout, State, UnknownJob
 from jobkit.store.replies import Admission
 from tests.waiting import wait_until
 
@@ -70,7 +70,33 @@ class Nested(ProgressJob[int]):
         return self.n + 1
 
 
-JOBS = [Square, Wait, Nested]
+class Meddles(ProgressJob[str]):
+    """Does what a job should not do while it is performed."""
+
+    job_name = "memory.Meddles"
+    how: str
+    cache_key = ALL
+
+    def perform(self, progress: Progress) -> str:
+        progress.advance()
+        assert isinstance(kit_of_meddlers, JobKit)
+        match self.how:
+            case "joins itself":
+                kit_of_meddlers.submit(self)
+            case "joins itself among others":
+                kit_of_meddlers.submit_many([Square(n=1), self])
+            case "waits":
+                kit_of_meddlers.submit(Square(n=2), after=60).result()
+            case "looks":
+                run = kit_of_meddlers.submit(Square(n=3), after=60)
+                with pytest.raises(RunTimeout):
+                    run.result(timeout=0)
+                return run.snapshot().state
+        return ""
+
+
+kit_of_meddlers: JobKit | None = None
+JOBS = [Square, Wait, Nested, Meddles]
 
 
 @pytest.fixture
@@ -131,6 +157,27 @@ def test_what_is_scheduled_is_not_performed_before_its_time(inline: JobKit) -> N
     run = inline.submit(Square(n=3), after=3600)
     assert run.snapshot().state is State.SCHEDULED
     assert PERFORMED["square"] == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("joins itself", "would join itself"),
+        ("joins itself among others", "would join itself"),
+        ("waits", "keeps a worker from it"),
+    ],
+)
+def test_a_job_neither_joins_itself_nor_waits_for_another(
+    inline: JobKit, monkeypatch: pytest.MonkeyPatch, how: str, why: str
+) -> None:
+    monkeypatch.setattr("tests.kit.test_memory.kit_of_meddlers", inline)
+    with pytest.raises(RunFailed, match=why):
+        inline.submit(Meddles(how=how)).result()
+
+
+def test_a_job_may_submit_another_and_look_at_it(inline: JobKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.kit.test_memory.kit_of_meddlers", inline)
+    assert inline.submit(Meddles(how="looks")).result() == "scheduled"
 
 
 # What the store remembers ---------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A worker serves all partitions of its store: whatever holds of a run holds of one of the last partition."""
+"""A worker serves all partitions, of one server or of a cluster: what holds of a run holds of one of the last."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobkit import JobKit, ProgressJob, Run
+    from tests.fleets import Cluster
     from tests.life.workers import Folder, WorkerProcess
     from tests.servers import Server
 
-PARTITIONS = 3
+PARTITIONS = 5
 
 
-@pytest.fixture
-def life_url(valkey: Server) -> str:
+@pytest.fixture(params=["server", "cluster"])
+def life_url(request: pytest.FixtureRequest) -> str:
+    if request.param == "cluster":
+        cluster: Cluster = request.getfixturevalue("cluster")
+        return f"{cluster.url}?partitions={PARTITIONS}"
+    valkey: Server = request.getfixturevalue("valkey")
     return f"{valkey.tcp_url}?partitions={PARTITIONS}"
 
 
@@ -59,7 +64,7 @@ def test_an_idle_worker_is_woken_by_a_run_of_any_partition(
 ) -> None:
     start_worker("--concurrency", "1")
     submit(kit, Add(a=1, b=1), 0).result(timeout=10)
-    for partition in (1, 2, 0) * 2:
+    for partition in range(PARTITIONS):
         submitted = time.monotonic()
         assert submit(kit, Add(a=1, b=1), partition).result(timeout=10) == 2
         assert time.monotonic() - submitted < 1.0, "it did not wait to be found"

@@ -1,8 +1,7 @@
 """Leases: whoever holds the token may write, nobody else may, and an outage is not a death."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.replies import Lease, Renewed, Reported, Verdict

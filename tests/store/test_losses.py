@@ -1,9 +1,9 @@
 """Lost data: a store that comes back empty, or older, is told from one in which a run merely ended."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness

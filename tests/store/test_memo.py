@@ -231,9 +231,16 @@ def test_a_run_in_flight_does_not_become_a_memo_even_if_nobody_submits_in_betwee
 
 def test_a_run_that_has_not_begun_is_joined_after(world: World) -> None:
     run = world.submit("k", tags=("eu",))
-    for label in ("job:reports.Sales", "tag:eu"):
-        world.execute(world.operations.invalidate(label=label))
-    assert world.submit("k").id == run.id
+    for by in ("key", "class", "tag"):
+        invalidate(world, by)
+        assert world.submit("k").id == run.id
+
+
+def test_a_memo_beside_a_run_that_has_not_begun_is_forgotten_all_the_same(world: World) -> None:
+    world.succeeded("k", **MEMO)
+    fresh = world.submit("k", reuse=Reuse.FRESH, **MEMO)
+    invalidate(world, "key")
+    assert world.submit("k", **MEMO).id == fresh.id
 
 
 def test_a_run_that_begins_anew_after_it_is_joined_and_remembered(world: World) -> None:
@@ -301,9 +308,10 @@ def test_another_tag_or_class_leaves_everything_as_it_is(world: World) -> None:
 
 def test_a_run_that_nobody_waits_for_is_stopped_by_an_invalidation_of_its_key(world: World) -> None:
     stale_memo(world)
-    refresh = world.submit("k", **MEMO).refresh_id
+    refresh = world.submit("k", queue="q", **MEMO).refresh_id
+    world.take(queues=("q",))
     invalidate(world, "key")
-    assert world.state(refresh) is State.CANCELLED
+    assert world.record(refresh)["cancelling"] == "1"
 
 
 def test_a_checkpoint_from_before_is_not_gone_on_from(world: World, by: str) -> None:

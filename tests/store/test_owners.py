@@ -1,12 +1,13 @@
 """Owners: whoever submitted finds their runs again, and nothing of them is left when the runs are forgotten."""
 
 from jobkit.lifecycle import State
+from jobkit.store.replies import page
 from tests.store.world import World
 
 
-def mine(world: World, owner: str, **page: object) -> list[str]:
-    found = world.execute(world.operations.list(owner=owner, **page))  # type: ignore[arg-type]
-    return [each.id for each in found.snapshots]
+def mine(world: World, owner: str, **where: object) -> list[str]:
+    found = world.execute(world.operations.list(owner=owner, **where))  # type: ignore[arg-type]
+    return [snapshot.id for _, snapshot in found.rows]
 
 
 def test_an_owner_finds_what_they_submitted_joined_or_were_answered_newest_first(world: World) -> None:
@@ -34,9 +35,9 @@ def test_pages_of_an_owner_follow_each_other(world: World) -> None:
     for seconds in range(5):
         world.skew(seconds)
         ids.append(world.submit(owner="ann").id)
-    page = world.execute(world.operations.list(limit=2, owner="ann"))
-    rest = mine(world, "ann", limit=9, cursor=page.cursor)
-    assert [*(each.id for each in page.snapshots), *rest] == ids[::-1]
+    first = page([world.execute(world.operations.list(limit=2, owner="ann"))], 2)
+    rest = mine(world, "ann", limit=9, cursor=first.cursor)
+    assert [*(each.id for each in first.snapshots), *rest] == ids[::-1]
 
 
 def test_a_forgotten_run_is_in_nobodys_list(world: World) -> None:

@@ -15,7 +15,15 @@ from jobkit.store.client import Store
 from jobkit.store.location import locate
 from jobkit.store.operations import Operation, Operations, new_run_id
 from jobkit.store.replies import Admission
-from tests.store import test_cancel, test_leases, test_submit, test_take
+from tests.store import (
+    test_cancel,
+    test_joining,
+    test_leases,
+    test_limits,
+    test_memo,
+    test_submit,
+    test_take,
+)
 from tests.store.clients import Client
 from tests.store.proxy import Proxy
 from tests.store.world import World, submission
@@ -25,9 +33,10 @@ if TYPE_CHECKING:
     from tests import servers
 
 THIRD = 2
+MODULES = (test_cancel, test_joining, test_leases, test_limits, test_memo, test_submit, test_take)
 SCENARIOS = {
     f"{module.__name__.rpartition('.')[2]}-{name}": scenario
-    for module in (test_cancel, test_leases, test_submit, test_take)
+    for module in MODULES
     for name, scenario in vars(module).items()
     if name.startswith("test_") and list(inspect.signature(scenario).parameters) == ["world"]
 }
@@ -50,7 +59,7 @@ class OperationsOfThird(Operations):
 def third(valkey: servers.Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The third of three partitions, as the world of a test."""
     monkeypatch.setattr("tests.store.world.new_run_id", lambda: new_run_id(THIRD))
-    for module in (test_cancel, test_leases, test_submit, test_take):
+    for module in MODULES:
         monkeypatch.setattr(module, "new_run_id", lambda: new_run_id(THIRD), raising=False)
     store = Store(locate(f"{valkey.url}?partitions=3"), Operations(namespace))
     world = World(redis.Redis.from_url(valkey.url, protocol=2), store, OperationsOfThird(namespace))

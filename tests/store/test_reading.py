@@ -7,7 +7,7 @@ import pytest
 from jobkit.errors import RunNotFound
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import checked_run_id, new_run_id
-from jobkit.store.replies import Page
+from jobkit.store.replies import Page, page
 from tests.store.world import World
 from tests.waiting import wait_until
 
@@ -140,7 +140,7 @@ def _until_end(message: dict[str, bytes] | None, heard: list[bytes]) -> bool:
 
 
 def _page(world: World, state: State | None = None, limit: int = 50, cursor: str = "") -> Page:
-    return world.execute(world.operations.list(state, limit, cursor))
+    return page([world.execute(world.operations.list(state, limit, cursor))], limit)
 
 
 def test_runs_are_listed_newest_first(world: World) -> None:
@@ -162,9 +162,9 @@ def test_pages_of_runs_from_one_moment_neither_repeat_nor_skip(world: World) -> 
     read: list[str] = []
     cursor, pages = "", 0
     while pages == 0 or cursor:
-        page = _page(world, limit=3, cursor=cursor)
-        read += [snapshot.id for snapshot in page.snapshots]
-        cursor, pages = page.cursor, pages + 1
+        found = _page(world, limit=3, cursor=cursor)
+        read += [snapshot.id for snapshot in found.snapshots]
+        cursor, pages = found.cursor, pages + 1
     assert sorted(read) == sorted(ids)
     assert pages == 4
 
@@ -176,7 +176,7 @@ def test_runs_that_come_or_go_meanwhile_shift_nothing(world: World) -> None:
     first = _page(world, limit=2)
     world.submit()
     world.raw.zrem(f"{world.prefix}runs", first.snapshots[-1].id)
-    second = world.store.execute(world.operations.list(None, 2, first.cursor))
+    second = page([world.store.execute(world.operations.list(None, 2, first.cursor))], 2)
     assert [snapshot.id for snapshot in second.snapshots] == [ids[3], ids[2]]
     world.raw.zadd(f"{world.prefix}runs", {first.snapshots[-1].id: 5})
 

@@ -91,7 +91,7 @@ def test_a_primary_that_was_replaced_without_a_word_is_left_within_a_minute(
     connect: Connect, replicated: Replicated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It still takes itself for a primary, as one does that only its sentinels and its replica have lost."""
-    monkeypatch.setattr("jobkit.store.topology.BELIEVED_FOR", 0.0)
+    monkeypatch.setattr("jobkit.store.sentinel.SentinelTopology.believed_for", 0.0)
     client = connect(replicated.url, patience=30.0)
     operations = client.operations
     client.execute_all([operations.submit(submission())])

@@ -83,6 +83,10 @@ def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, dur
         ("max_running", {"month": 0}),
         ("max_running", {1: 1}),
         ("rate", "0/m"),
+        ("rate", (0, 60)),
+        ("rate", (True, 60)),
+        ("rate", (10, timedelta(0))),
+        ("rate", (10, 60, 1)),
         ("rate", "10/0m"),
         ("rate", "10/week"),
         ("rate", 10),
@@ -132,6 +136,14 @@ def test_every_built_option_is_accepted() -> None:
     assert (options.lease, options.max_crashes, options.tags) == (0.2, 0, ("sales", "eu"))
     assert options.max_running == (Limit("m", (), 10), Limit("m", ("month",), 1))
     assert options.rate == (Limit("r", (), 2_000_000),)
+
+
+@pytest.mark.parametrize("rate", ["30/m", "1800/h", "5/10s", (30, 60), (30, timedelta(minutes=1))])
+def test_a_rate_may_be_written_in_many_ways(rate: object) -> None:
+    assert options_of(rate=rate).rate == (Limit("r", (), 2_000_000),)
+    assert options_of(__annotations__={"customer": str}, customer="", rate={"customer": rate}).rate == (
+        Limit("r", ("customer",), 2_000_000),
+    )
 
 
 def test_tags_given_as_a_set_have_one_order() -> None:

@@ -1,6 +1,7 @@
 -- invalidate: nothing that began before this is joined or served after it, checkpoints included.
--- A key's pointer turns away from all it names; a label (`job:NAME`, `tag:TAG`) is stamped. Runs in flight go on for those who
--- have a stake in them. A resend invalidates again: what was submitted in between is then computed once more.
+-- A key's pointer turns away from all it names, but for a run that has not begun; a label (`job:NAME`, `tag:TAG`) is stamped.
+-- Runs in flight go on for those who have a stake in them. A resend invalidates again: what began in between is then computed
+-- once more.
 -- Answers the stamp. Tells those who keep memos of their own. ARGV: key or '', label or ''
 
 local MOST_STAMPS = 10000
@@ -8,6 +9,10 @@ local MOST_STAMPS = 10000
 local function invalidate_key(key, stamp)
   local live = redis.call('HGET', pointer_key(key), 'live')
   local run = live and read_run(live)
+  if run and run.start == '0' then
+    redis.call('HDEL', pointer_key(key), 'memo', 'failed')
+    return
+  end
   redis.call('DEL', pointer_key(key))
   if run then
     redis.call('HSET', record_key(live), 'barred', stamp)

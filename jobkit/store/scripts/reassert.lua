@@ -30,10 +30,13 @@ end
 
 -- A newer live run keeps the key.
 local function point_if_free(run)
-  local live = run.key and redis.call('HGET', pointer_key(run.key), 'live')
+  if not run.key then
+    return
+  end
+  local live, ends = unpack(redis.call('HMGET', pointer_key(run.key), 'live', 'until'))
   local other = live and live ~= run.id and read_run(live)
-  if run.key and not (other and not ended(other.state)) then
-    point(run, now)
+  if not other or ended(other.state) then
+    point(run, ends)
   end
 end
 
@@ -80,7 +83,7 @@ function scripts.reassert(ARGV)
   put(run, 'lease', lease)
   put(run, 'sequence', '0')
   put(run, 'start', start)
-  put(run, 'started', integer(now))
+  put(run, 'started', now_text)
   hold_in_slot(slot, run)
   move(run, 'reassert')
   commit(run)

@@ -29,7 +29,7 @@ function SETTLE.released(run, said)
   if said.reason == '' then
     put(run, 'returned', '')
   elseif not returned then
-    put(run, 'returned', integer(now))
+    put(run, 'returned', now_text)
   elseif now - returned > terms(run).undeliverable then
     put(run, 'error', failure(run, said.problem))
     return move(run, 'fail')

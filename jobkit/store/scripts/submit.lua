@@ -90,20 +90,18 @@ local function take_over(run, names, wish)
     put(run, 'latest_start', integer(now + said.longest_debounce))
     start_at = math.max(start_at, now + said.debounce)
   end
-  point(run, start_at, said.throttle)
+  point(run, names[5], start_at, said.throttle)
   return start_at
 end
 
 local function create(id, key, limits, work, names, wish, interest)
-  local run = {id = id, changes = {}, state = 'unknown', version = '0', start = '0', said = wish.said}
-  put(run, 'job', wish.job)
-  put(run, 'queue', wish.queue)
-  put(run, 'terms', wish.terms)
-  put(run, 'labels', wish.labels)
-  put(run, 'work', work)
-  put(run, 'created', integer(now))
-  put(run, 'interests', '1')
-  put(run, 'interest:' .. interest, '1')
+  local run = {
+    id = id, state = 'unknown', version = '0', start = '0', said = wish.said, queue = wish.queue,
+    changes = {
+      'job', wish.job, 'queue', wish.queue, 'terms', wish.terms, 'labels', wish.labels, 'work', work,
+      'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
+    },
+  }
   if key ~= '' then
     put(run, 'key', key)
   end
@@ -115,7 +113,7 @@ local function create(id, key, limits, work, names, wish, interest)
   end
   local start_at = names and take_over(run, names, wish) or wish.start_at
   put(run, 'score', score_of(start_at, wish.priority))
-  redis.call('ZADD', P .. 'runs', run.created, id)
+  redis.call('ZADD', P .. 'runs', now_text, id)
   renew_interest(id, wish.said.abandon_after)
   if start_at > now then
     put(run, 'due', integer(start_at))
@@ -197,10 +195,14 @@ local function answer_from_memory(memo, names, wish, made, id, key, limits, work
   return memo.fresh_for > 0 and 'cached' or 'stale', memo.id, memo.result, refresh_id, math.max(0, memo.fresh_for)
 end
 
+local function names_of(key)
+  return redis.call('HMGET', pointer_key(key), 'live', 'memo', 'failed', 'began', 'until')
+end
+
 local function admit(wish, id, key, limits, work)
   local interest = wish.interest ~= '' and wish.interest or 'ticket:' .. id
   local made, answers_itself = made_before(id)
-  local names = key ~= '' and wish.reuse ~= 'none' and redis.call('HMGET', pointer_key(key), 'live', 'memo', 'failed', 'began')
+  local names = key ~= '' and wish.reuse ~= 'none' and names_of(key)
   if names and not answers_itself then
     local memo = memo_of(names, wish)
     if memo then

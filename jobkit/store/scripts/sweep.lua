@@ -84,7 +84,7 @@ function scripts.sweep(ARGV)
   if gap >= 0 and gap < interval then
     return {0, 0, next_due(), 0}
   end
-  redis.call('HSET', PARTITION, 'swept', integer(now))
+  redis.call('HSET', PARTITION, 'swept', now_text)
   if gap < 0 or gap > 2 * interval then
     make_leases_whole(gap)
   end

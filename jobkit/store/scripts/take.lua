@@ -76,11 +76,13 @@ local function nothing_to_take(ARGV, key, held)
   return {'none', next_due()}
 end
 
+-- Whoever takes a run rings for the next one, once.
 local function wake_another(ARGV)
+  local woken = false
   for i = FIRST_QUEUE, #ARGV do
-    if redis.call('EXISTS', P .. 'ready:' .. ARGV[i]) == 1 then
-      return ring(ARGV[i])
-    end
+    local queue = ARGV[i]
+    to_ring[queue] = not woken and redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
+    woken = woken or to_ring[queue]
   end
 end
 
@@ -91,7 +93,7 @@ local function start(run, slot, lease_ms)
   put(run, 'lease', integer(terms(run).lease or lease_ms))
   put(run, 'sequence', '0')
   put(run, 'start', integer(run.start + 1))
-  put(run, 'started', integer(now))
+  put(run, 'started', now_text)
   if run.start ~= '1' then
     put(run, 'progress', UNTOUCHED)
   end

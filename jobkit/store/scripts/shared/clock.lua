@@ -1,7 +1,12 @@
 -- clock: the partition's time, the only one that counts, and the stamps that order what happens in it.
 
 local PARTITION, P            -- "{namespace:0}:partition", and what every key of it begins with, "{namespace:0}:"
-local partition, now_us, now  -- what is kept of it: incarnation, clock, skew, stamped; and its time
+local partition               -- what is kept of it: incarnation, clock, skew, stamped
+local now_us, now, now_text   -- its time in µs, in ms, and in ms as it is written
+
+local function integer(number)
+  return string.format('%.0f', number)
+end
 
 -- Every call begins with this. Answers nil, or why it cannot go on.
 local function begin(key)
@@ -13,10 +18,7 @@ local function begin(key)
   local time = redis.call('TIME')
   now_us = time[1] * 1000000 + time[2] + (partition[3] or 0) * 1000  -- `skew` (ms) is set by clocks of tests only
   now = math.floor(now_us / 1000)
-end
-
-local function integer(number)
-  return string.format('%.0f', number)
+  now_text = integer(now)
 end
 
 -- A new stamp: above every earlier one, whatever the server's clock did.

@@ -126,7 +126,7 @@ local function stand_in_queue(run)
   if run.start == '0' then
     hold(run, 's:')
   end
-  ring(run.queue)
+  to_ring[run.queue] = true
 end
 
 local function leave_queue(run)

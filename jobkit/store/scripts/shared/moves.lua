@@ -20,7 +20,7 @@ end
 -- Kept for as long as its readers or its key need it; then the sweep forgets it.
 local function end_run(run)
   desert(run)
-  put(run, 'finished', integer(now))
+  put(run, 'finished', now_text)
   local needed = bequeath(run)
   local said = terms(run)
   local keep = math.max(said.keep, needed - now, 1)
@@ -32,7 +32,7 @@ local function end_run(run)
 end
 
 local function enter(run)
-  redis.call('ZADD', P .. 'state:' .. run.state, integer(now), run.id)
+  redis.call('ZADD', P .. 'state:' .. run.state, now_text, run.id)
   if run.state == 'scheduled' then
     redis.call('ZADD', P .. 'due', run.due, run.id)
   elseif run.state == 'queued' then

@@ -15,10 +15,9 @@ local function fade(key, ends)
   end
 end
 
--- This run is the only joinable one of its key from now on; what is remembered still answers if it fails.
-local function point(run, start_at, throttle)
+-- This run is the only joinable one of its key from now on; what is remembered (until `ends`) still answers if it fails.
+local function point(run, ends, start_at, throttle)
   local key = pointer_key(run.key)
-  local ends = redis.call('HGET', key, 'until')
   redis.call('HSET', key, 'live', run.id)
   if throttle then
     ends = math.max(ends or 0, start_at + throttle)

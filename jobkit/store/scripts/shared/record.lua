@@ -29,8 +29,8 @@ end
 
 -- Writes what was put, under a newer version.
 local function write(run)
-  put(run, 'version', integer(math.max(run.version + 1, now)))
-  put(run, 'updated', integer(now))
+  put(run, 'version', run.version + 1 > now and integer(run.version + 1) or now_text)
+  put(run, 'updated', now_text)
   redis.call('HSET', record_key(run.id), unpack(run.changes))
   run.changes = {}
 end
