@@ -23,7 +23,7 @@ from tests.mutation.forks import Forks
 from tests.mutation.mutants import Mutant, mutants, sources
 
 RESULTS = Path(__file__).parent / "results"
-TESTS = ("tests/store", "tests/fuzz")
+TESTS = ("tests/store",)
 FLAGS = ("-q", "-x", "--capture=no", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 """(At the end of a session hypothesis' plugin imports all of hypothesis: seconds of every trial.)"""
 
@@ -63,7 +63,7 @@ def _closed(
         progress.say(f"Survivors:\n{survivors}\n")
     stale = books.stale(EQUIVALENT, every, tried)
     for entry in stale:
-        progress.say(f"Stale in equivalent.py: {entry.file} {entry.kind}: {entry.was} => {entry.became}")
+        progress.say(f"Stale in equivalent.txt: {entry.file}: {entry.was} => {entry.became}")
     score = books.score(tried)
     progress.say(f"{score:.1%} killed, the bar is {books.BAR:.0%}; all verdicts are in {asked.json}")
     return int(score < books.BAR or bool(stale))

@@ -163,9 +163,8 @@ class Forks:
             os.waitpid(child.pid, 0)
 
     def _become(self, trial: Trial, session: pytest.Session) -> None:
-        for module in list(sys.modules.values()):
-            if getattr(module, "LIBRARY", None) is LIBRARY:
-                setattr(module, "LIBRARY", trial.library)  # noqa: B010  a module's name, of whatever module has it
+        for module in [each for each in sys.modules.values() if getattr(each, "LIBRARY", None) is LIBRARY]:
+            setattr(module, "LIBRARY", trial.library)  # noqa: B010  whichever module has that name
         session.items[:] = [self._items[test] for test in trial.tests]
         if trial.record:
             session.config.pluginmanager.register(Recorder(self._say))

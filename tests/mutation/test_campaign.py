@@ -10,7 +10,7 @@ import pytest
 
 from tests.mutation import books
 from tests.mutation.campaign import Tried, Verdict
-from tests.mutation.equivalent import Equivalent
+from tests.mutation.equivalent import EQUIVALENT, Equivalent, parsed
 from tests.mutation.mutants import mutants, sources
 from tests.servers import ROOT
 
@@ -49,7 +49,36 @@ def test_the_score_leaves_out_what_is_not_lua_and_what_nobody_can_tell() -> None
 
 def test_an_entry_without_a_surviving_mutant_is_stale() -> None:
     made = mutants(sources()[0])
-    entries = [Equivalent(each.file, each.kind, each.was, each.became, "why") for each in made[:2]]
-    gone = Equivalent("gone.lua", "text", "a", "b", "why")
+    entries = [Equivalent(each.file, each.was, each.became, "why") for each in made[:2]]
+    gone = Equivalent("gone.lua", "a", "b", "why")
     tried = [Tried(made[0], Verdict.EQUIVALENT), Tried(made[1], Verdict.KILLED)]
     assert books.stale([*entries, gone], made, tried) == [entries[1], gone]
+
+
+def test_entries_are_read_as_they_are_written() -> None:
+    text = """
+# It
+# does not matter.
+a.lua
+    - x = 1
+    + x = 2
+    + (nothing)
+b.lua
+    - y()
+    + (nothing)
+
+# Nor this.
+c.lua
+    - z
+    + w
+"""
+    assert list(parsed(text)) == [
+        Equivalent("a.lua", "x = 1", "x = 2", "It does not matter."),
+        Equivalent("a.lua", "x = 1", "(nothing)", "It does not matter."),
+        Equivalent("b.lua", "y()", "(nothing)", "It does not matter."),
+        Equivalent("c.lua", "z", "w", "Nor this."),
+    ]
+
+
+def test_every_entry_has_a_reason() -> None:
+    assert all(entry.why for entry in EQUIVALENT)

@@ -61,17 +61,27 @@ def test_a_heartbeat_counts_its_own_queues_and_drops_silent_workers_from_them(wo
     assert len(world.raw.keys(f"{world.prefix}workers:*")) == 2
 
 
-def test_an_ended_run_is_kept_as_long_as_its_class_says(world: World) -> None:
-    lease = world.started(keep=10_000)
-    world.settle(lease, Outcome.FAILED)
+@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
+def test_an_ended_run_is_kept_as_long_as_its_class_says(world: World, outcome: Outcome) -> None:
+    lease = world.started("k", keep=10_000)
+    world.settle(lease, outcome)
     assert 9 < forgotten_in(world, lease.run_id) <= 10
     assert HOUR + 9 < left(world, f"run:{lease.run_id}") <= HOUR + 10  # should nobody sweep
 
 
-def test_a_memo_is_kept_until_it_is_stale_and_its_pointer_with_it(world: World) -> None:
-    lease = world.succeeded("k", keep=1_000, cache_ttl=60_000, stale_ttl=30_000)
-    assert 89 < forgotten_in(world, lease.run_id) <= 90
-    assert 89 < left(world, "key:k") <= 90
+@pytest.mark.parametrize(("stale", "ends"), [({"stale_ttl": 30_000}, 90), ({}, 60)])
+def test_a_memo_is_kept_until_it_is_stale_and_its_pointer_with_it(
+    world: World, stale: dict[str, int], ends: int
+) -> None:
+    lease = world.succeeded("k", keep=1_000, cache_ttl=60_000, **stale)
+    assert ends - 1 < forgotten_in(world, lease.run_id) <= ends
+    assert ends - 1 < left(world, "key:k") <= ends
+
+
+def test_a_throttle_is_remembered_until_it_is_over(world: World) -> None:
+    lease = world.started("k", throttle=10_000)
+    world.settle(lease)
+    assert 9 < left(world, "key:k") <= 10
 
 
 def test_a_failure_is_kept_while_it_refuses_and_its_pointer_with_it(world: World) -> None:

@@ -346,6 +346,13 @@ def test_an_owners_urgent_run_is_their_next(world: World) -> None:
     assert [lease.run_id for lease in take_all(world)] == [anns[0], urgent, anns[1], anns[2]]
 
 
+def test_an_owners_urgent_run_is_before_those_of_others_when_its_turn_comes(world: World) -> None:
+    world.submit(limits=ANN)
+    urgent = world.submit(limits=ANN, priority=1).id
+    bob = world.submit(limits=BOB).id
+    assert [lease.run_id for lease in take_all(world)][1:] == [urgent, bob]
+
+
 def test_a_run_that_was_given_back_keeps_its_place_beside_its_owners_next(world: World) -> None:
     first, second = (world.submit(limits=ANN).id for _ in range(2))
     bob = world.submit(limits=BOB).id

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness
 from jobkit.store.replies import Admission, Lease, NoWork, Verdict
-from tests.store.world import World, submission
+from tests import servers
+from tests.store.world import World, open_world, submission
 
 
 class Copy:
@@ -85,8 +86,8 @@ def test_what_is_asserted_anew_is_what_was_lost(world: World, given: dict[str, A
     assert (snapshot.attempt, snapshot.start) == (3, 1)
     assert abs((snapshot.started_at or 0) - world.now() / 1000) < 5
     if "owner" in given:
-        page = world.execute(world.operations.list(owner="ann"))
-        assert [each.id for each in page.snapshots] == [run.id]
+        mine = world.execute(world.operations.list(owner="ann"))
+        assert [snapshot.id for _, snapshot in mine.rows] == [run.id]
 
 
 def test_who_submitted_it_comes_back_to_what_its_holder_asserted(world: World) -> None:
@@ -297,6 +298,21 @@ def test_once_the_loss_is_proven_it_is_not_proven_again(world: World) -> None:
 
 def _opened(world: World, witness: Witness) -> str:
     return world.execute(world.operations.open(witnessed=witness)).incarnation
+
+
+def test_a_server_that_comes_back_with_all_its_data_has_lost_nothing(own_server: servers.Server) -> None:
+    world = open_world(own_server.url, "restarted")
+    lease = world.started()
+    before = Witness(server=own_server_id(world), token=lease.token)
+    own_server.restart()
+    assert own_server_id(world) != before.server
+    assert _opened(world, before) == lease.incarnation
+    world.store.close()
+    world.raw.close()
+
+
+def own_server_id(world: World) -> str:
+    return str(world.raw.info("server")["run_id"])
 
 
 # The format -----------------------------------------------------------------------------------------------------------

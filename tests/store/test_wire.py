@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import redis
 
 from jobkit.lifecycle import Outcome
 from jobkit.store.operations import Operation
@@ -26,6 +27,12 @@ def test_open_answers_what_the_first_founded_and_on_which_server(world: World) -
     server = world.raw.info("server")["run_id"].encode()
     assert [said(world, opening) for opening in (first, second)] == [[*given, server, b"1"]] * 2
     assert world.raw.hmget(f"{world.prefix}partition", "format", "incarnation", "secret") == given
+
+
+def test_open_founds_nothing_unless_it_is_told_how_much(world: World) -> None:
+    with pytest.raises(redis.ResponseError, match="NOPARTITION"):
+        said(world, world.operations.open())
+    assert not world.raw.exists(f"{world.prefix}partition")
 
 
 def test_a_submission_is_answered_in_five_values(world: World) -> None:
