@@ -7,7 +7,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from tests.mutation.campaign import Verdict
-from tests.mutation.equivalent import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +45,7 @@ def survivors(tried: Sequence[Tried]) -> str:
     """Each with its line as it was and as it became."""
     return "\n".join(
         f"{each.mutant.name}{'  (no test runs this)' if each.verdict is Verdict.UNREACHED else ''}\n"
-        f"    - {each.mutant.was}\n    + {each.mutant.became or NOTHING}"
+        f"    - {each.mutant.was}\n    + {each.mutant.became}"
         for each in tried
         if each.verdict in _AGAINST
     )

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from tests.mutation.mutants import Mutant
 
-NOTHING = "(nothing)"
-"""How a line that was deleted is shown."""
-
 
 class Equivalent(NamedTuple):
     """A mutant by its file and its line as it was and as it became, spaces squeezed."""
@@ -31,7 +28,7 @@ class Equivalent(NamedTuple):
     why: str
 
     def means(self, mutant: Mutant) -> bool:
-        return self[:3] == (mutant.file, mutant.was, mutant.became or NOTHING)
+        return self[:3] == (mutant.file, mutant.was, mutant.became)
 
 
 def parsed(text: str) -> Iterator[Equivalent]:

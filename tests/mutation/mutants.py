@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 
 from jobkit.store.script import Library, compose, read
 from tests.mutation.lua import Chunk
-from tests.mutation.mutators import changes
+from tests.mutation.mutators import Change, changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+NOTHING = "(nothing)"
+"""What a line that was deleted became."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +69,28 @@ def sources() -> tuple[Source, ...]:
 def mutants(source: Source) -> list[Mutant]:
     """All mutants of a file, in the order of its text."""
     chunk = Chunk(source.text)
-    made = []
-    for change in changes(source.text):
-        mutated = source.text[: change.start] + change.replacement + source.text[change.end :]
-        began = source.text.rfind("\n", 0, change.start) + 1
-        ends = source.text.find("\n", change.end)
-        statement = chunk.innermost(change.start)
-        made.append(
-            Mutant(
-                file=source.file,
-                line=source.text.count("\n", 0, change.start) + 1,
-                column=change.start - began + 1,
-                kind=change.kind,
-                was=_squeezed(source.text[began:ends]),
-                became=_squeezed(mutated[began : ends + len(mutated) - len(source.text)]),
-                text=mutated,
-                place=Place(source.file, chunk.statements.index(statement)) if statement.inside else None,
-            )
-        )
-    return made
+    return [_mutant(source, chunk, change) for change in changes(source.text)]
 
 
 def composed(sources: Iterable[Source], texts: Mapping[str, str]) -> Library:
     """The library as it is, with other texts of some files."""
     return compose({**{source.file: source.text for source in sources}, **texts}.__getitem__)
+
+
+def _mutant(source: Source, chunk: Chunk, change: Change) -> Mutant:
+    text = source.text
+    began, ends = text.rfind("\n", 0, change.start) + 1, text.find("\n", change.end)
+    statement = chunk.innermost(change.start)
+    return Mutant(
+        file=source.file,
+        line=text.count("\n", 0, change.start) + 1,
+        column=change.start - began + 1,
+        kind=change.kind,
+        was=_squeezed(text[began:ends]),
+        became=_squeezed(text[began : change.start] + change.replacement + text[change.end : ends]) or NOTHING,
+        text=text[: change.start] + change.replacement + text[change.end :],
+        place=Place(source.file, chunk.statements.index(statement)) if statement.inside else None,
+    )
 
 
 def _squeezed(lines: str) -> str:
