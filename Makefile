@@ -1,12 +1,13 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
 # fuzz: a million random steps of the store beside its model; SEED=N repeats them.
 # chaos: long campaigns against the promises, half an hour (docs/reliability.md); SEED=N repeats one.
+# mutants: whether the tests notice mistakes in the store's Lua (half an hour).
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench fuzz chaos setup clean
+.PHONY: demo test check bench fuzz chaos mutants setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -26,6 +27,9 @@ fuzz: .venv/.dev
 
 chaos: .venv/.dev
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
+
+mutants: .venv/.dev
+	$(BIN)/python -m tests.mutation
 
 setup: .venv/.dev js-client/node_modules/.installed
 	$(SETUP) servers

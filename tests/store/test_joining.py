@@ -6,6 +6,7 @@ from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Reuse
 from jobkit.store.replies import Admission, NoWork
 from tests.store.world import World
+from tests.waiting import wait_until
 
 IN_A_MINUTE = {"start": "+60000"}
 
@@ -32,6 +33,13 @@ def test_a_less_urgent_joiner_moves_nothing(world: World, priority: int) -> None
     assert (world.record(run.id)["score"], world.record(run.id)["priority"]) == (score, "1")
 
 
+def test_only_the_steps_between_both_priorities_count(world: World) -> None:
+    run = world.submit("k", priority=1)
+    score = float(world.record(run.id)["score"])
+    world.submit("k", priority=3)
+    assert score - float(world.record(run.id)["score"]) == pytest.approx(120_000)
+
+
 def test_a_requeued_run_keeps_the_place_that_a_joiner_gave_it(world: World) -> None:
     first, run = world.submit(), world.submit("k")
     world.submit("k", priority=2)
@@ -47,6 +55,33 @@ def test_who_wants_it_now_starts_a_scheduled_run(world: World) -> None:
     run = world.submit("k", **IN_A_MINUTE)
     assert world.submit("k").id == run.id
     assert world.take().run_id == run.id
+
+
+def test_who_wants_it_now_and_urgently_is_queued_at_once_with_a_place_of_now(world: World) -> None:
+    run = world.submit("k", **IN_A_MINUTE)
+    world.load(run.id, watch=30.0)
+    before = world.now()
+    world.submit("k", priority=2)
+    assert world.load(run.id).snapshot.state is State.QUEUED
+    assert before <= float(world.record(run.id)["score"]) + 120_000 <= world.now() + 1
+
+
+def test_a_start_that_is_pulled_forward_is_told_to_who_watches(world: World) -> None:
+    run = world.submit("k", **IN_A_MINUTE)
+    with world.raw.pubsub(ignore_subscribe_messages=False) as ear:
+        ear.subscribe(world.operations.snapshots_channel(run.id))
+        wait_until(lambda: ear.get_message(timeout=0.1), "the subscription is acknowledged")
+        world.load(run.id, watch=30.0)
+        world.submit("k")
+        heard: list[bytes] = []
+        wait_until(lambda: _hear(ear.get_message(timeout=0.1), heard), "the new state is published")
+    assert b'"state":"queued"' in heard[0]
+
+
+def _hear(message: dict[str, bytes] | None, heard: list[bytes]) -> bool:
+    if message is not None:
+        heard.append(message["data"])
+    return bool(heard)
 
 
 def test_who_wants_it_earlier_pulls_the_start_forward_and_who_wants_it_later_does_not(world: World) -> None:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.replies import Lease, Renewed, Reported, Verdict
-from tests.store.world import World
+from tests.store.world import FAILED, LOST, World
 
 
 def taken_by_another(world: World) -> tuple[Lease, Lease]:
@@ -38,6 +38,13 @@ def test_a_report_sent_again_or_out_of_order_changes_nothing(world: World) -> No
     assert (snapshot.done, snapshot.version) == (20, version)
 
 
+def test_each_report_shows_what_the_one_before_did_not(world: World) -> None:
+    lease = world.started()
+    for sequence in (1, 2, 7):
+        world.report(lease, sequence, done=sequence)
+        assert world.load(lease.run_id).snapshot.done == sequence
+
+
 def test_a_report_says_whether_anybody_watches(world: World) -> None:
     lease = world.started()
     world.load(lease.run_id, watch=30.0)
@@ -60,6 +67,25 @@ def test_a_report_on_a_run_that_is_not_kept_is_lost(world: World) -> None:
     world.settle(lease)
     world.raw.delete(world.record_key(lease.run_id))
     assert world.report(lease).verdict is Verdict.LOST
+
+
+def test_a_report_without_a_checkpoint_keeps_the_one_before(world: World) -> None:
+    lease = world.started()
+    world.report(lease, 1)
+    assert "checkpoint" not in world.record(lease.run_id)
+    world.report(lease, 2, checkpoint=b"half")
+    world.report(lease, 3)
+    assert world.record(lease.run_id)["checkpoint"] == "half"
+
+
+def test_a_scheduled_run_has_no_holder(world: World) -> None:
+    """No operation leaves a token that is good there; should one be there all the same, it writes nothing."""
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, delay=60.0)
+    token = world.record(lease.run_id)["token"]
+    assert world.report(replace(lease, token=token)).verdict is Verdict.LOST
+    assert world.settle(replace(lease, token=token)) is Verdict.LOST
+    assert world.state(lease.run_id) is State.SCHEDULED
 
 
 # Settling -------------------------------------------------------------------------------------------------------------
@@ -145,6 +171,21 @@ def test_a_postponed_run_waits_for_its_time(world: World) -> None:
     assert world.report(lease).verdict is Verdict.LOST
 
 
+def test_a_postponed_run_is_due_after_its_delay_however_short(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, delay=60.0)
+    assert 59_000 < world.raw.zscore(f"{world.prefix}due", lease.run_id) - world.now() <= 60_000
+    shortly = world.started()
+    world.settle(shortly, Outcome.RELEASED, delay=0.001)
+    assert world.state(shortly.run_id) is State.SCHEDULED
+
+
+def test_a_run_that_was_given_back_names_no_slot(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED)
+    assert world.record(lease.run_id)["slot"] == ""
+
+
 def test_a_run_that_no_worker_knows_goes_round_until_its_time_is_up(world: World) -> None:
     lease = world.started(slot="w/1")
     queue = (world.load(lease.run_id).snapshot.queue.name,)
@@ -154,6 +195,20 @@ def test_a_run_that_no_worker_knows_goes_round_until_its_time_is_up(world: World
     world.settle(again, Outcome.RELEASED, reason="no worker for reports.Sales")
     snapshot = world.load(lease.run_id).snapshot
     assert (snapshot.state, snapshot.start) == (State.FAILED, 2)
+
+
+def test_however_often_it_goes_round_only_the_time_since_the_first_counts(world: World) -> None:
+    lease = world.started(slot="w/1", undeliverable=60_000)
+    queue = (world.load(lease.run_id).snapshot.queue.name,)
+    for seconds in (0, 30, 59):
+        world.skew(seconds)
+        assert world.settle(lease, Outcome.RELEASED, reason="no worker", failure=FAILED) is Verdict.OK
+        assert world.state(lease.run_id) is State.QUEUED
+        lease = world.take(f"w/{seconds}", queue)
+    world.skew(61)
+    world.settle(lease, Outcome.RELEASED, reason="no worker", failure=FAILED)
+    error = world.load(lease.run_id).snapshot.error
+    assert (error and error.message, error and error.reference) == ("It did not work.", f"{lease.run_id[-8:]}-4")
 
 
 def test_a_worker_that_knew_the_run_after_all_starts_that_time_anew(world: World) -> None:
@@ -281,6 +336,24 @@ def test_a_release_sent_again_finds_the_slot_empty(world: World) -> None:
     assert world.release("w/1") == (Verdict.IDLE, "")
 
 
+def test_a_slot_whose_run_another_has_holds_nothing_once_it_is_released(world: World) -> None:
+    zombie, _ = taken_by_another(world)
+    assert world.release("w/1") == (Verdict.LOST, zombie.run_id)
+    assert world.slot("w/1") == {"nonce": world.slot("w/1")["nonce"], "dead": "1"}
+    assert world.release("w/1") == (Verdict.IDLE, "")
+
+
+def test_a_slot_whose_record_was_removed_by_hand_is_lost_not_unknown(world: World) -> None:
+    """The partition is the one that gave the lease, so nobody may assert the run anew."""
+    lease = world.started(slot="w/1")
+    world.raw.delete(world.record_key(lease.run_id))
+    for name in ("runs", "leases", "state:running"):
+        world.raw.zrem(world.prefix + name, lease.run_id)
+    run = world.store.execute
+    assert run(world.operations.renew("w", ["default"], ["w/1"])).slots[0].verdict is Verdict.LOST
+    assert run(world.operations.release("w/1", crashed=True, failure=LOST)) == (Verdict.LOST, lease.run_id)
+
+
 def test_a_spent_crash_budget_is_a_lost_worker(world: World) -> None:
     lease = world.started(slot="w/1", max_crashes=1)
     world.release("w/1")
@@ -345,6 +418,32 @@ def test_a_lease_shorter_than_the_pace_of_the_sweeps_still_runs_out(world: World
     assert world.lapse(lease.run_id).expired == 1
 
 
+def test_one_sweep_expires_a_bounded_number_and_the_next_goes_on(world: World) -> None:
+    leases = [world.started(slot=f"w/{slot}").run_id for slot in range(3)]
+    world.raw.zadd(f"{world.prefix}leases", dict.fromkeys(leases, 1))
+    for expired in (2, 1):
+        world.swept_ago(1.0)
+        assert world.execute(world.operations.sweep(1.0, LOST, limit=2)).expired == expired
+
+
+@pytest.mark.parametrize(("lease", "gap", "expired"), [(3_000, 2.5, 0), (3_000, 1.5, 1), (15_000, 4.0, 1)])
+def test_a_gap_is_an_outage_when_it_is_longer_than_two_sweeps_and_a_third_of_the_lease(
+    world: World, lease: int, gap: float, expired: int
+) -> None:
+    run = world.started(lease=lease)
+    world.raw.zadd(f"{world.prefix}leases", {run.run_id: world.now() - 1})
+    world.swept_ago(gap)
+    assert world.sweep().expired == expired
+
+
+def test_after_an_outage_the_leases_of_all_are_whole_again(world: World) -> None:
+    leases = [world.started(slot=f"w/{slot}").run_id for slot in range(5)]
+    world.raw.zadd(f"{world.prefix}leases", dict.fromkeys(leases, 1))
+    world.swept_ago(60.0)
+    assert world.sweep().expired == 0
+    assert min(world.raw.zscore(f"{world.prefix}leases", run_id) for run_id in leases) > world.now() + 14_000
+
+
 def test_a_sweep_brings_what_is_due(world: World) -> None:
     run = world.submit(start="+60000")
     world.ripen(run.id)
@@ -372,6 +471,17 @@ def test_a_sweep_that_has_more_to_forget_may_be_followed_by_the_next_at_once(wor
     assert [world.store.execute(sweep).more for _ in range(2)] == [True, False]
     assert world.members("runs") == world.members("forget") == []
     assert not world.store.execute(sweep).swept
+
+
+def test_a_sweep_that_follows_at_once_excuses_nobody(world: World) -> None:
+    lease = world.started()
+    ids = {f"{lease.run_id[:1]}-{number:026d}": 0 for number in range(600)}
+    for name in ("forget", "runs", "state:succeeded"):
+        world.raw.zadd(f"{world.prefix}{name}", ids)
+    world.swept_ago(1.0)
+    assert world.sweep().more
+    world.raw.zadd(f"{world.prefix}leases", {lease.run_id: world.now() - 1})
+    assert world.sweep().expired == 1
 
 
 def test_a_lease_without_a_record_is_dropped(world: World) -> None:

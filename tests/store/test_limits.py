@@ -96,6 +96,25 @@ def test_a_holder_that_was_only_cut_off_goes_on_beside_who_took_its_place(world:
     assert holders(world) == {cut_off.run_id, other.run_id}
 
 
+def test_a_limit_that_frees_places_by_ends_alone_is_not_brought_up_by_time(world: World) -> None:
+    world.submit(limits=ONE)
+    world.take()
+    world.submit(limits=ONE)
+    assert world.members("paced") == []
+    assert world.look("w/2") == NoWork(None)
+
+
+def test_a_run_that_was_parked_has_its_place_in_the_queue_like_any_other(world: World) -> None:
+    world.submit(limits=ONE)
+    holder = world.take()
+    waiting = world.submit("k", limits=ONE)
+    world.settle(holder)
+    first, last = world.submit(priority=3), world.submit()
+    world.submit("k", limits=ONE, priority=2)
+    assert world.members("ready:default") == [first.id, waiting.id, last.id]
+    assert world.load(waiting.id).snapshot.queue.position == 2
+
+
 def test_the_most_urgent_of_the_parked_comes_first(world: World) -> None:
     world.submit(limits=ONE)
     holder = world.take()
@@ -157,6 +176,7 @@ def test_a_take_parks_a_bounded_number_and_asks_to_be_called_again(world: World)
     free = world.submit()
     world.take("w/1")
     assert world.look("w/2") == NoWork(0.0)
+    assert len(parked(world)) == 32
     assert world.take("w/2").run_id == free.id
     assert len(parked(world)) == 49
 
@@ -174,6 +194,45 @@ def test_what_one_offer_leaves_unseen_is_brought_up_by_the_next_look(world: Worl
     world.settle(holder)
     assert len(parked(world)) == 9
     assert world.take("w/3").run_id == last.id
+
+
+def test_one_offer_looks_at_a_bounded_number_over_all_queues(world: World) -> None:
+    """40 runs in each of three queues wait for the one limit, and all are blocked by the other."""
+    world.submit(limits=ONE)
+    holder = world.take("w/1")
+    for queue in ("a", "b", "c"):
+        for _ in range(40):
+            world.store.execute(world.operations.submit(submission(queue=queue, limits=f"{ONE} {OTHER}")))
+    world.submit(limits=OTHER)
+    world.take("w/2")
+    world.settle(holder)
+    assert sum(len(parked(world, ONE, queue)) for queue in ("a", "b", "c")) == 120 - 32
+
+
+def test_a_place_that_is_left_by_who_is_parked_elsewhere_goes_to_the_next(world: World) -> None:
+    """The best was offered one limit's place, but another run takes its other limit's before it is taken itself."""
+    world.submit(limits=OTHER)
+    holder = world.take("w/1")
+    best = world.submit(limits=f"{ONE} {OTHER}", priority=1)
+    waiting = world.submit(limits=OTHER)
+    world.settle(holder)
+    assert world.members("ready:default") == [best.id]
+    urgent = world.submit(limits=ONE, priority=9)
+    assert world.take("w/2").run_id == urgent.id
+    assert world.take("w/3").run_id == waiting.id
+    assert parked(world) == [best.id]
+
+
+def test_a_holder_that_was_removed_by_hand_makes_room_for_one(world: World) -> None:
+    world.submit(limits=ONE)
+    gone = world.take("w/1")
+    for _ in range(3):
+        world.submit(limits=ONE)
+    world.raw.delete(world.record_key(gone.run_id), f"{world.prefix}slot:w/1")
+    for index in ("leases", "runs", "state:running"):
+        world.raw.zrem(world.prefix + index, gone.run_id)
+    world.submit(limits=ONE)
+    assert len(take_all(world)) == 1
 
 
 def test_a_holder_that_was_removed_by_hand_holds_nothing(world: World) -> None:
@@ -201,6 +260,36 @@ def test_starts_are_as_far_apart_as_the_rate_says(world: World) -> None:
     for seconds, run in ((5.1, runs[1]), (10.2, runs[2])):
         world.skew(seconds)
         assert [each.run_id for each in take_all(world)] == [run.id]
+
+
+def test_a_run_that_a_rate_blocks_when_it_is_submitted_comes_up_in_time(world: World) -> None:
+    world.submit(limits=PACED)
+    world.take("w/1")
+    run = world.submit(limits=PACED)
+    assert parked(world, PACED) == [run.id]
+    world.skew(5.1)
+    assert world.take("w/2").run_id == run.id
+    assert world.look("w/3") == NoWork(None)
+
+
+def test_the_next_due_time_is_that_of_the_limit_that_comes_up_first(world: World) -> None:
+    for number, rate in enumerate(("r:slow 90000000", "r:quick 30000000", "r:slower 95000000")):
+        for _ in range(2):
+            world.submit(limits=rate)
+        world.take(f"w/{number}")
+    waiting = world.look("w/9")
+    assert isinstance(waiting, NoWork)
+    assert 29 < (waiting.next_due or 0) <= 30
+
+
+def test_of_many_that_a_rate_holds_back_one_at_a_time_comes_up(world: World) -> None:
+    world.submit(limits=PACED)
+    world.take("w/1")
+    for _ in range(3):
+        world.submit(limits=PACED)
+    world.skew(6)
+    world.sweep()
+    assert (len(world.members("ready:default")), len(parked(world, PACED))) == (1, 2)
 
 
 def test_a_pause_saves_no_starts_up(world: World) -> None:
@@ -255,6 +344,13 @@ def test_an_owners_urgent_run_is_their_next(world: World) -> None:
     anns = [world.submit(limits=ANN).id for _ in range(3)]
     urgent = world.submit(limits=ANN, priority=1).id
     assert [lease.run_id for lease in take_all(world)] == [anns[0], urgent, anns[1], anns[2]]
+
+
+def test_an_owners_urgent_run_is_before_those_of_others_when_its_turn_comes(world: World) -> None:
+    world.submit(limits=ANN)
+    urgent = world.submit(limits=ANN, priority=1).id
+    bob = world.submit(limits=BOB).id
+    assert [lease.run_id for lease in take_all(world)][1:] == [urgent, bob]
 
 
 def test_a_run_that_was_given_back_keeps_its_place_beside_its_owners_next(world: World) -> None:

@@ -1,11 +1,15 @@
 """Lost data: a store that comes back empty, or older, is told from one in which a run merely ended."""
 
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness
 from jobkit.store.replies import Admission, Cancelling, Lease, NoWork, Verdict
-from tests.store.world import World
+from tests import servers
+from tests.store.world import World, open_world, submission
 
 
 class Copy:
@@ -59,6 +63,61 @@ def test_a_holder_asserts_its_run_in_an_emptied_store_and_settles_it(world: Worl
     assert world.submit("k").result == b"7"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"key": "k", "limits": "m:aaaa 1 r:bbbb 1000", "owner": "ann", "interest": "owner:ann", "priority": -2},
+        {"key": "k", "abandon_after": 60_000, "max_attempts": 4},
+    ],
+    ids=["plain", "owned and limited", "to be abandoned"],
+)
+def test_what_is_asserted_anew_is_what_was_lost(world: World, given: dict[str, Any]) -> None:
+    run = world.submit(**given)
+    world.raw.hset(world.record_key(run.id), "failures", 2)
+    lease = world.take()
+    before = world.record(run.id)
+    lose_all(world)
+    assert reassert(world, lease) is Verdict.OK
+    after = world.record(run.id)
+    unlike = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert unlike <= {"version", "updated", "started", "parked"}
+    snapshot = world.load(run.id).snapshot
+    assert (snapshot.attempt, snapshot.start) == (3, 1)
+    assert abs((snapshot.started_at or 0) - world.now() / 1000) < 5
+    if "owner" in given:
+        mine = world.execute(world.operations.list(owner="ann"))
+        assert [snapshot.id for _, snapshot in mine.rows] == [run.id]
+
+
+def test_who_submitted_it_comes_back_to_what_its_holder_asserted(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    reassert(world, lease)
+    again = world.submit("k", id=lease.run_id, owner="bob", interest="owner:bob")
+    assert (again.admission, again.id) == (Admission.NEW, lease.run_id)
+    assert world.record(lease.run_id)["interests"] == "2"
+    assert world.execute(world.operations.owned(lease.run_id, "bob"))
+
+
+def test_an_assertion_does_not_turn_the_clock_back(world: World) -> None:
+    lease = world.started(slot="w/1")
+    lose_all(world)
+    newer = world.started(slot="w/2")
+    assert reassert(world, lease) is Verdict.OK
+    assert world.raw.hget(f"{world.prefix}partition", "clock") == newer.token.encode()
+
+
+def test_a_slot_that_was_free_when_the_store_was_copied_holds_what_it_asserts(world: World) -> None:
+    world.settle(world.started(slot="w/1"))
+    world.submit()
+    older = Copy(world)
+    lease = world.take("w/1")
+    older.restore()
+    assert reassert(world, lease) is Verdict.OK
+    assert world.renew("w/1")[0].verdict is Verdict.OK
+
+
 def test_a_heartbeat_tells_that_the_store_has_lost_data(world: World) -> None:
     lease = world.started(slot="w/1")
     renew = world.operations.renew("w", ["default"], ["w/1"])
@@ -84,6 +143,23 @@ def test_a_run_that_was_asserted_without_a_slot_can_be_cancelled(world: World) -
     assert reassert(world, lease, slot="") is Verdict.OK
     assert world.cancel(lease.run_id) is Cancelling.STOPPING
     assert world.report(lease).verdict is Verdict.CANCEL
+
+
+def test_an_assertion_sent_again_changes_nothing(world: World) -> None:
+    lease = world.started(slot="w/1")
+    lose_all(world)
+    reassert(world, lease)
+    world.report(lease, 1, done=4)
+    before = world.record(lease.run_id)
+    assert before["progress"] == '{"done":4}'
+    assert reassert(world, lease) is Verdict.OK
+    assert world.record(lease.run_id) == before
+
+
+def test_what_was_settled_is_not_asserted_anew(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.settle(lease)
+    assert reassert(world, lease) is Verdict.ENDED
 
 
 def test_a_run_that_was_submitted_again_meanwhile_is_taken_over_while_nobody_has_it(world: World) -> None:
@@ -200,6 +276,15 @@ def test_a_client_that_saw_a_newer_token_from_another_server_proves_that_the_sto
     assert world.report(lost).verdict is Verdict.UNKNOWN  # a run of which nothing is left
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["older", "new"])
+def test_a_proven_loss_raises_the_clock_above_what_was_seen(world: World, known: bool) -> None:
+    if known:
+        world.settle(world.started())
+    far = (world.now() + 86_400_000) * 1000
+    _opened(world, Witness(server="another", token=str(far)))
+    assert int(world.started().token) == far + 1
+
+
 def test_a_client_that_saw_nothing_newer_proves_nothing(world: World) -> None:
     lease = world.started(slot="w/1")
     incarnation = lease.incarnation
@@ -221,6 +306,21 @@ def test_once_the_loss_is_proven_it_is_not_proven_again(world: World) -> None:
 
 def _opened(world: World, witness: Witness) -> str:
     return world.execute(world.operations.open(witnessed=witness)).incarnation
+
+
+def test_a_server_that_comes_back_with_all_its_data_has_lost_nothing(own_server: servers.Server) -> None:
+    world = open_world(own_server.url, "restarted")
+    lease = world.started()
+    before = Witness(server=own_server_id(world), token=lease.token)
+    own_server.restart()
+    assert own_server_id(world) != before.server
+    assert _opened(world, before) == lease.incarnation
+    world.store.close()
+    world.raw.close()
+
+
+def own_server_id(world: World) -> str:
+    return str(world.raw.info("server")["run_id"])
 
 
 # The format -----------------------------------------------------------------------------------------------------------
@@ -256,6 +356,41 @@ def test_records_of_the_format_before_are_read_performed_and_answer(world: World
     lease = run(world.operations.take("w/1", "1", ["default"]))
     assert isinstance(lease, Lease)
     assert (lease.run_id, lease.job, lease.cache_version, lease.arguments) == (waiting, "reports.Sales", "1", b"{}")
+    assert (lease.kept[4], lease.kept[6]) == (b"", b"")  # labels and job, which that format did not keep
     assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"8")) is Verdict.OK
+    answer = run(world.operations.submit(submission("m")))
+    assert (answer.admission, answer.id, answer.result) == (Admission.CACHED, memo, b"7")
     for key in world.raw.scan_iter(f"{world.prefix}*"):
         world.raw.delete(key)
+
+
+def test_what_the_classes_of_the_format_before_said_still_holds(world: World) -> None:
+    """Numbers in the order of that format: lease, attempts, crashes, keep, memo, undeliverable, public."""
+    run = world.store.execute
+    held, given_back = (world.submit("k", queue=queue) for queue in ("a", "b"))
+    for each in (held, given_back):
+        world.raw.hset(world.record_key(each.id), "terms", "4000 2 0 10000 60000 30000 1")
+    lease = run(world.operations.take("w/1", "1", ["a"]))
+    assert isinstance(lease, Lease)
+    assert (lease.duration, lease.max_attempts) == (4.0, 2)
+    assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"7")) is Verdict.OK
+    assert run(world.operations.load(held.id)).snapshot.result == 7
+    assert 59_000 < int(world.record(held.id)["fresh_until"]) - world.now() <= 60_000
+    world.raw.delete(*world.raw.scan_iter(f"{world.prefix}*"))
+
+
+def test_how_often_runs_of_the_format_before_may_be_lost_or_go_round_still_holds(world: World) -> None:
+    run = world.store.execute
+    crashed, unknown = world.submit(queue="a"), world.submit(queue="b")
+    for each in (crashed, unknown):
+        world.raw.hset(world.record_key(each.id), "terms", "- 1 0 10000 - 30000 0")
+    run(world.operations.take("w/1", "1", ["a"]))
+    run(world.operations.release("w/1", crashed=True, failure=b'{"message":"","public":false,"reference":"'))
+    assert run(world.operations.load(crashed.id)).lost_worker
+    for seconds in (0, 31):
+        world.skew(seconds)
+        lease = run(world.operations.take("w/2", str(seconds), ["b"]))
+        assert isinstance(lease, Lease)
+        run(world.operations.settle(lease, Outcome.RELEASED, reason="unknown", failure=b'{"message":"","reference":"'))
+    assert world.record(unknown.id)["state"] == "failed"
+    world.raw.delete(*world.raw.scan_iter(f"{world.prefix}*"))

@@ -8,6 +8,7 @@ from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Reuse, new_run_id
 from jobkit.store.replies import Admission, Cancelling, Verdict
 from tests.store.world import World
+from tests.waiting import wait_until
 
 MEMO = {"cache_ttl": 60_000, "stale_ttl": 60_000}
 
@@ -125,6 +126,14 @@ def test_a_refresh_begins_as_much_earlier_as_the_run_takes(world: World) -> None
     world.settle(lease)
     record = world.record(lease.run_id)
     assert 6_000 <= int(record["fresh_until"]) - int(record["refresh_at"]) < 6_600
+
+
+def test_a_refresh_begins_no_earlier_than_a_fifth_of_the_time_before_the_end(world: World) -> None:
+    lease = world.started("k", refresh=True, **MEMO)
+    world.raw.hset(world.record_key(lease.run_id), "started", world.now() - 3_600_000)
+    world.settle(lease)
+    record = world.record(lease.run_id)
+    assert int(record["fresh_until"]) - int(record["refresh_at"]) == 12_000
 
 
 # A fresh memo beside a live run ---------------------------------------------------------------------------------------
@@ -256,6 +265,40 @@ def test_a_stale_value_from_before_is_not_served_after(world: World, by: str) ->
     assert world.submit("k", **MEMO).admission is Admission.NEW
 
 
+def test_a_failure_from_after_it_refuses_as_ever(world: World) -> None:
+    invalidate(world, "tag")
+    run_id = failed(world, tags=("eu",))
+    assert (world.submit("k").admission, world.submit("k").id) == (Admission.REFUSED, run_id)
+
+
+@pytest.mark.parametrize(("labels", "admission"), [("job:a", Admission.NEW), ("", Admission.CACHED)])
+def test_each_label_counts_and_a_run_without_any_is_only_invalidated_by_its_key(
+    world: World, labels: str, admission: Admission
+) -> None:
+    world.succeeded("k", labels=labels, **MEMO)
+    world.execute(world.operations.invalidate(label="job:a"))
+    assert world.submit("k", labels=labels, **MEMO).admission is admission
+    world.execute(world.operations.invalidate(key="k"))
+    assert world.submit("k", reuse=Reuse.ANY, labels=labels, **MEMO).admission is not Admission.CACHED
+
+
+def test_who_keeps_memos_of_their_own_is_told(world: World) -> None:
+    with world.raw.pubsub(ignore_subscribe_messages=False) as ear:
+        ear.subscribe(world.operations.invalidations_channel())
+        wait_until(lambda: ear.get_message(timeout=0.1), "the subscription is acknowledged")
+        world.execute(world.operations.invalidate(key="digest"))
+        world.execute(world.operations.invalidate(label="tag:eu"))
+        heard: list[bytes] = []
+        wait_until(lambda: _hear(ear.get_message(timeout=0.1), heard) == 2, "both are heard")
+    assert heard == [b"key:digest", b"tag:eu"]
+
+
+def _hear(message: dict[str, bytes] | None, heard: list[bytes]) -> int:
+    if message is not None:
+        heard.append(message["data"])
+    return len(heard)
+
+
 def test_another_tag_or_class_leaves_everything_as_it_is(world: World) -> None:
     world.succeeded("k", tags=("eu",), **MEMO)
     world.execute(world.operations.invalidate(label="tag:us"))
@@ -298,6 +341,14 @@ def test_many_stamps_are_folded_into_one_that_holds_for_all(world: World) -> Non
     assert world.submit("young", **MEMO).id == young.run_id
 
 
+def test_ten_thousand_stamps_are_kept_as_they_are(world: World) -> None:
+    world.submit()
+    world.raw.zadd(f"{world.prefix}stamps", {f"tag:{number}": number + 1 for number in range(9_999)})
+    world.execute(world.operations.invalidate(label="tag:last"))
+    assert len(world.members("stamps")) == 10_000
+    assert not world.raw.hexists(f"{world.prefix}partition", "floor")
+
+
 # Who still wants it ---------------------------------------------------------------------------------------------------
 
 
@@ -326,3 +377,21 @@ def test_who_has_a_stake_keeps_a_run_alive_by_watching_it(world: World) -> None:
     assert world.record(lease.run_id)["cancelling"] == "1"
     assert world.release(f"w/{world.load(lease.run_id).snapshot.queue.name}")[0] is Verdict.OK
     assert world.state(lease.run_id) is State.CANCELLED
+
+
+def test_a_run_that_has_ended_is_nobodys_to_abandon(world: World) -> None:
+    for outcome in (Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED):
+        lease = world.started(abandon_after=5_000)
+        assert world.settle(lease, outcome) is Verdict.OK
+    assert world.members("abandon") == []
+
+
+def test_what_stands_to_be_abandoned_without_a_reason_is_dropped(world: World) -> None:
+    ended, flagged = world.succeeded(), world.started()
+    world.cancel(flagged.run_id)
+    version = world.record(flagged.run_id)["version"]
+    world.raw.zadd(f"{world.prefix}abandon", dict.fromkeys([ended.run_id, flagged.run_id, "0-" + "0" * 26], 1))
+    world.sweep()
+    assert world.members("abandon") == []
+    assert world.record(flagged.run_id)["version"] == version
+    assert world.state(ended.run_id) is State.SUCCEEDED

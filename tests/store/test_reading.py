@@ -57,7 +57,7 @@ def test_loading_changes_nothing_but_that_it_is_watched(world: World) -> None:
     before = world.record(run.id)
     world.load(run.id)
     assert world.record(run.id) == before
-    world.load(run.id, watch=30.0)
+    world.load(run.id, watch=0.001)
     assert set(world.record(run.id)) - set(before) == {"watched"}
 
 
@@ -191,3 +191,22 @@ def test_runs_that_are_no_longer_kept_are_passed_over(world: World) -> None:
 def test_a_cursor_that_no_page_gave_is_refused(world: World, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         _page(world, cursor=cursor)
+
+
+def test_a_page_of_none_is_empty_and_the_last(world: World) -> None:
+    world.submit()
+    assert _page(world, limit=0) == Page((), "")
+
+
+def test_an_ended_run_waits_for_no_worker(world: World) -> None:
+    world.renew()
+    waiting, ended = world.submit(), world.succeeded()
+    assert world.load(waiting.id).snapshot.queue.workers == 1
+    assert world.load(ended.run_id).snapshot.queue.workers is None
+
+
+def test_a_run_that_is_missing_in_its_queue_has_no_place_there(world: World) -> None:
+    run = world.submit()
+    world.raw.zrem(f"{world.prefix}ready:default", run.id)
+    assert world.store.execute(world.operations.load(run.id)).snapshot.queue.position is None
+    world.raw.zadd(f"{world.prefix}ready:default", {run.id: 1})

@@ -1,11 +1,11 @@
 """Submitting: who gets a run of their own, who shares one, who is answered from memory."""
 
-import json
 import threading
 
 import pytest
 
 from jobkit.lifecycle import Outcome, State
+from jobkit.snapshot import LARGEST_INLINE_RESULT
 from jobkit.store.operations import Reuse, new_run_id
 from jobkit.store.replies import Admission, Cancelling, Verdict
 from tests.store.world import World, submission
@@ -199,6 +199,13 @@ def test_a_later_start_is_scheduled_and_due_when_its_time_comes(world: World) ->
     assert world.take().run_id == run.id
 
 
+def test_a_start_may_be_named_as_a_moment(world: World) -> None:
+    moment = world.now() + 60_000
+    run = world.submit(start=str(moment))
+    assert world.state(run.id) is State.SCHEDULED
+    assert world.raw.zscore(f"{world.prefix}due", run.id) == moment
+
+
 def test_a_start_in_the_past_is_now(world: World) -> None:
     assert world.load(world.submit(start=str(world.now() - 5_000)).id).snapshot.state is State.QUEUED
 
@@ -206,6 +213,26 @@ def test_a_start_in_the_past_is_now(world: World) -> None:
 def test_positions_follow_priority_then_age(world: World) -> None:
     late, early = world.submit(), world.submit(priority=1)
     assert [world.load(each.id).snapshot.queue.position for each in (early, late)] == [1, 2]
+
+
+def test_a_place_in_the_queue_is_the_moment_of_the_start_and_a_minute_earlier_for_each_step_of_priority(
+    world: World,
+) -> None:
+    for priority in (0, 2, -1):
+        before = world.now()
+        run = world.submit(priority=priority)
+        assert before <= float(world.record(run.id)["score"]) + priority * 60_000 <= world.now() + 1
+        assert world.raw.zscore(f"{world.prefix}ready:default", run.id) == float(world.record(run.id)["score"])
+
+
+def test_a_record_holds_nothing_that_was_not_said(world: World) -> None:
+    run = world.submit()
+    world.submit("k")
+    world.submit("k")
+    for run_id in world.members("runs"):
+        assert not [name for name in world.record(run_id) if name.startswith("owner")]
+    unsaid = {"key", "limits", "parked", "priority", "not_before", "latest_start"}
+    assert not unsaid & set(world.record(run.id))
 
 
 def test_what_is_large_or_not_ascii_arrives_whole(world: World) -> None:
@@ -229,9 +256,11 @@ def test_submit_tells_how_many_workers_serve_the_queue(world: World) -> None:
 def test_a_public_result_comes_with_the_snapshot_and_others_do_not(world: World) -> None:
     public = world.succeeded(result=b'{"a":[1]}', public_result=True)
     private = world.succeeded(result=b'{"a":[1]}')
-    huge = world.succeeded(result=json.dumps("x" * 17_000).encode(), public_result=True)
+    huge = world.succeeded(result=b'"%s"' % (b"x" * (LARGEST_INLINE_RESULT - 1)), public_result=True)
     shown = [world.load(lease.run_id).snapshot for lease in (public, private, huge)]
     assert [(each.result, each.result_inline) for each in shown] == [({"a": [1]}, True), (None, False), (None, False)]
+    largest = world.succeeded(result=b'"%s"' % (b"x" * (LARGEST_INLINE_RESULT - 2)), public_result=True)
+    assert world.load(largest.run_id).snapshot.result_inline
 
 
 def test_twenty_threads_with_one_key_get_one_run(world: World) -> None:
@@ -249,3 +278,19 @@ def test_twenty_threads_with_one_key_get_one_run(world: World) -> None:
         thread.join()
     assert len({each.id for each in admitted}) == 1
     assert [each.admission for each in admitted].count(Admission.NEW) == 1
+
+
+@pytest.mark.parametrize("state", ["ended", "being cancelled"])
+def test_a_pointer_that_was_left_behind_harms_nobody(world: World, state: str) -> None:
+    """No script leaves one to a run that ended or is being cancelled; an older copy of the store may hold one."""
+    old = world.started("k")
+    if state == "ended":
+        world.settle(old)
+    else:
+        world.cancel(old.run_id)
+    before = world.record(old.run_id)
+    world.raw.hset(f"{world.prefix}key:k", "live", old.run_id)
+    new = world.submit("k", reuse=Reuse.FRESH)
+    assert new.admission is Admission.NEW
+    assert world.record(old.run_id) == before
+    assert world.pointer("k")["live"] == new.id

@@ -4,7 +4,7 @@ import pytest
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import new_run_id
-from jobkit.store.replies import NoWork, SlotDead, Verdict
+from jobkit.store.replies import NoWork, Renewed, SlotDead, Swept, Verdict
 from tests.store.world import World, submission
 
 
@@ -30,9 +30,22 @@ def test_one_step_of_priority_is_worth_a_minute_in_the_queue(world: World) -> No
     assert world.take("w/3").run_id == later.id
 
 
+def test_of_runs_that_wait_equally_long_the_one_of_the_first_named_queue_is_taken(world: World) -> None:
+    runs = {queue: world.submit(queue=queue).id for queue in ("a", "b", "c")}
+    for queue, run_id in runs.items():
+        world.raw.zadd(f"{world.prefix}ready:{queue}", {run_id: 1})
+    assert [world.take(f"w/{slot}", ("b", "c", "a")).run_id for slot in range(3)] == [runs[name] for name in "bca"]
+
+
 def test_another_queue_is_left_alone(world: World) -> None:
     world.submit(queue="slow")
     assert world.look() == NoWork(None)
+
+
+def test_a_queue_that_is_named_as_something_else_that_is_sent_is_left_alone_too(world: World) -> None:
+    for queue in ("w/1", "7", "15000"):
+        world.submit(queue=queue)
+    assert world.look("w/1", nonce="7") == NoWork(None)
 
 
 def test_a_jobs_own_lease_wins_over_the_workers(world: World) -> None:
@@ -88,10 +101,29 @@ def test_a_run_taken_again_starts_over_with_a_higher_start_and_no_progress(world
     assert int(again.token) > int(first.token)
 
 
+def test_a_run_that_was_taken_says_since_when_it_is_performed(world: World) -> None:
+    run = world.submit()
+    waiting = world.load(run.id).snapshot
+    assert (waiting.started_at, waiting.start) == (None, 0)
+    world.take()
+    assert abs((world.load(run.id).snapshot.started_at or 0) - world.now() / 1000) < 5
+
+
+def test_failures_are_told_to_who_takes_and_who_reads(world: World) -> None:
+    run = world.submit(max_attempts=5)
+    world.raw.hset(world.record_key(run.id), "failures", 2)
+    assert (world.take().failures, world.load(run.id).snapshot.attempt) == (2, 3)
+
+
 def test_a_given_back_run_keeps_its_place(world: World) -> None:
     first, second = world.submit(), world.submit()
     world.settle(world.take("w/1"), Outcome.RELEASED)
     assert world.members("ready:default") == [first.id, second.id]
+
+
+def test_a_token_is_the_time_of_its_take(world: World) -> None:
+    before = world.now()
+    assert before <= int(world.started().token) // 1000 <= world.now()
 
 
 def test_tokens_only_rise_even_when_the_servers_clock_falls(world: World) -> None:
@@ -133,6 +165,42 @@ def test_work_rings_the_bell_and_no_work_silences_it(world: World) -> None:
         world.store.execute(world.operations.take(f"w/{slot}", "1", ["default"]))
     world.look("w/70")
     assert world.raw.exists(bell) == 0
+
+
+def test_a_take_that_leaves_work_wakes_another_worker(world: World) -> None:
+    bell = world.operations.bell("b")
+    for _ in range(2):
+        world.submit(queue="b")
+    for slot, markers in ((1, 1), (2, 0)):
+        world.raw.delete(bell)
+        world.take(f"w/{slot}", ("a", "b"))
+        assert world.raw.llen(bell) == markers
+
+
+def test_the_next_due_time_is_that_of_the_earliest_and_none_is_in_the_past(world: World) -> None:
+    for seconds in (60, 30, 90):
+        world.submit(start=f"+{seconds}000")
+    waiting = world.look()
+    assert isinstance(waiting, NoWork)
+    assert 29 < (waiting.next_due or 0) <= 30
+    world.swept_ago(0.0)
+    world.skew(40)
+    world.raw.hset(f"{world.prefix}partition", "swept", world.now() + 40_000)
+    assert world.sweep() == Swept(swept=False, expired=0, next_due=0.0)
+
+
+def test_a_child_that_looks_again_holds_nothing_of_what_it_lost(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.lapse(lease.run_id)
+    assert isinstance(world.look("w/1"), NoWork)
+    assert world.renew("w/1") == (Renewed("w/1", Verdict.IDLE, "", ""),)
+
+
+def test_a_take_brings_a_bounded_number_of_what_is_due(world: World) -> None:
+    ids = [world.store.execute(world.operations.submit(submission(start="+60000"))).id for _ in range(40)]
+    world.raw.zadd(f"{world.prefix}due", dict.fromkeys(ids, 1))
+    world.take()
+    assert len(world.members("due")) == 8
 
 
 def test_a_waiting_worker_is_woken_by_a_submission(world: World) -> None:
