@@ -185,6 +185,7 @@ local function answer_from_memory(memo, names, wish, made, id, key, limits, work
   if memo.wants_refresh then
     local live = live_of(names, wish)
     if live then
+      own(live.id, wish.owner, now)
       refresh_id = live.id
     elseif not (made or refusal_until(names, wish) or full_for(wish)) then
       create(id, key, limits, work, names, wish, 'refresh')
