@@ -47,6 +47,13 @@ local function live_of(names, wish)
   end
 end
 
+local function under_way(names)
+  local run = names[1] and read_run(names[1])
+  if run and not ended(run.state) and valid(run.id, run.start, run.token) then
+    return run
+  end
+end
+
 -- Until when a failure refuses, or nil.
 local function refusal_until(names, wish)
   if wish.reuse ~= 'any' or not names[3] then
@@ -183,7 +190,7 @@ end
 local function answer_from_memory(memo, names, wish, made, id, key, limits, work)
   local refresh_id = ''
   if memo.wants_refresh then
-    local live = live_of(names, wish)
+    local live = live_of(names, wish) or under_way(names)
     if live then
       own(live.id, wish.owner, now)
       refresh_id = live.id
