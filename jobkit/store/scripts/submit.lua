@@ -157,7 +157,7 @@ local function retime(run, priority, work, wish)
   local debounce, start_at = wish.said.debounce, math.max(wish.start_at, field(run, 'not_before') or 0)
   if debounce then
     put(run, 'work', work)
-    start_at = math.min(field(run, 'latest_start') or now, math.max(start_at, now + debounce))
+    start_at = math.max(field(run, 'not_before') or 0, math.min(field(run, 'latest_start') or now, math.max(start_at, now + debounce)))
   end
   if run.state == 'scheduled' and (debounce or start_at < tonumber(redis.call('ZSCORE', P .. 'due', run.id))) then
     put(run, 'score', score_of(start_at, priority))
