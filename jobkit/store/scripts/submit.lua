@@ -109,7 +109,7 @@ local function create(id, key, limits, work, names, wish, interest)
       'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
     },
   }
-  if key ~= '' then
+  if names then
     put(run, 'key', key)
   end
   if limits ~= '' then
