@@ -97,7 +97,7 @@ local function take_over(run, names, wish)
     put(run, 'latest_start', integer(now + said.longest_debounce))
     start_at = math.max(start_at, now + said.debounce)
   end
-  point(run, names[5], start_at, said.throttle)
+  point(run, names[5], math.max(start_at, now), said.throttle)
   return start_at
 end
 
