@@ -125,7 +125,7 @@ function scripts.take(ARGV)
   end
   start(run, slot, lease_ms)
   redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
-  if last_nonce then
+  if last_nonce or held then
     redis.call('PERSIST', key)
   end
   wake_another(ARGV)
