@@ -35,7 +35,7 @@ local function point_if_free(run)
   end
   local live, ends = unpack(redis.call('HMGET', pointer_key(run.key), 'live', 'until'))
   local other = live and live ~= run.id and read_run(live)
-  if not other or ended(other.state) then
+  if (not other or ended(other.state)) and tonumber(run.token) > tonumber(redis.call('HGET', PARTITION, 'barred') or '0') then
     point(run, ends)
   end
 end
