@@ -31,6 +31,7 @@ end
 function scripts.invalidate(ARGV)
   local key, label, stamp = ARGV[1], ARGV[2], tick()
   if key ~= '' then
+    redis.call('HSET', PARTITION, 'barred', stamp)
     invalidate_key(key, stamp)
   else
     invalidate_label(label, stamp)

@@ -35,7 +35,7 @@ local function point_if_free(run)
   end
   local live, ends = unpack(redis.call('HMGET', pointer_key(run.key), 'live', 'until'))
   local other = live and live ~= run.id and read_run(live)
-  if not other or ended(other.state) then
+  if (not other or ended(other.state)) and tonumber(run.token) > tonumber(redis.call('HGET', PARTITION, 'barred') or '0') then
     point(run, ends)
   end
 end
@@ -78,11 +78,15 @@ function scripts.reassert(ARGV)
   else
     run = made_anew(id, failures, {unpack(ARGV, 8)})
   end
+  if run.token ~= token then  -- what was told of another start is not this one's, and starts only rise
+    local last = tonumber(run.start or '0')
+    put(run, 'start', integer(last < tonumber(start) and start or last + 1))
+    put(run, 'progress', UNTOUCHED)
+  end
   put(run, 'token', token)
   put(run, 'slot', slot)
   put(run, 'lease', lease)
   put(run, 'sequence', '0')
-  put(run, 'start', start)
   put(run, 'started', now_text)
   hold_in_slot(slot, run)
   move(run, 'reassert')

@@ -3,10 +3,16 @@
 -- Answers {verdict (ok, cancel, ended, lost, unknown), 1 if somebody watches}.
 -- ARGV: id, token, incarnation of the lease, sequence, progress, checkpoint or ''
 
+-- Its lease ran out, and its slot has taken another run since: nobody would renew it if it were running again.
+local function is_left(run, token)
+  return run and run.state == 'queued' and run.token == token and run.slot and run.slot ~= ''
+    and redis.call('HGET', slot_key(run.slot), 'token') ~= token
+end
+
 function scripts.report(ARGV)
   local id, token, incarnation, sequence, progress, checkpoint = unpack(ARGV)
   local run = read_run(id)
-  local refused = refusal(run, token, incarnation)
+  local refused = is_left(run, token) and 'lost' or refusal(run, token, incarnation)
   if refused then
     return {refused, 0}
   end

@@ -47,6 +47,13 @@ local function live_of(names, wish)
   end
 end
 
+local function under_way(names)
+  local run = names[1] and read_run(names[1])
+  if run and not ended(run.state) and valid(run.id, run.start, run.token) then
+    return run
+  end
+end
+
 -- Until when a failure refuses, or nil.
 local function refusal_until(names, wish)
   if wish.reuse ~= 'any' or not names[3] then
@@ -90,7 +97,7 @@ local function take_over(run, names, wish)
     put(run, 'latest_start', integer(now + said.longest_debounce))
     start_at = math.max(start_at, now + said.debounce)
   end
-  point(run, names[5], start_at, said.throttle)
+  point(run, names[5], math.max(start_at, now), said.throttle)
   return start_at
 end
 
@@ -102,7 +109,7 @@ local function create(id, key, limits, work, names, wish, interest)
       'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
     },
   }
-  if key ~= '' then
+  if names then
     put(run, 'key', key)
   end
   if limits ~= '' then
@@ -150,7 +157,7 @@ local function retime(run, priority, work, wish)
   local debounce, start_at = wish.said.debounce, math.max(wish.start_at, field(run, 'not_before') or 0)
   if debounce then
     put(run, 'work', work)
-    start_at = math.min(field(run, 'latest_start') or now, math.max(start_at, now + debounce))
+    start_at = math.max(field(run, 'not_before') or 0, math.min(field(run, 'latest_start') or now, math.max(start_at, now + debounce)))
   end
   if run.state == 'scheduled' and (debounce or start_at < tonumber(redis.call('ZSCORE', P .. 'due', run.id))) then
     put(run, 'score', score_of(start_at, priority))
@@ -183,8 +190,9 @@ end
 local function answer_from_memory(memo, names, wish, made, id, key, limits, work)
   local refresh_id = ''
   if memo.wants_refresh then
-    local live = live_of(names, wish)
+    local live = live_of(names, wish) or under_way(names)
     if live then
+      own(live.id, wish.owner, now)
       refresh_id = live.id
     elseif not (made or refusal_until(names, wish) or full_for(wish)) then
       create(id, key, limits, work, names, wish, 'refresh')

@@ -81,7 +81,7 @@ local function wake_another(ARGV)
   local woken = false
   for i = FIRST_QUEUE, #ARGV do
     local queue = ARGV[i]
-    to_ring[queue] = not woken and redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
+    to_ring[queue] = (to_ring[queue] or not woken) and redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
     woken = woken or to_ring[queue]
   end
 end
@@ -125,7 +125,7 @@ function scripts.take(ARGV)
   end
   start(run, slot, lease_ms)
   redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
-  if last_nonce then
+  if last_nonce or held then
     redis.call('PERSIST', key)
   end
   wake_another(ARGV)
