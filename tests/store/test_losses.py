@@ -81,9 +81,9 @@ def test_what_is_asserted_anew_is_what_was_lost(world: World, given: dict[str, A
     assert reassert(world, lease) is Verdict.OK
     after = world.record(run.id)
     unlike = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
-    assert unlike <= {"version", "updated", "started", "parked"}
+    assert unlike <= {"version", "updated", "started", "parked", "progress"}
     snapshot = world.load(run.id).snapshot
-    assert (snapshot.attempt, snapshot.start) == (3, 1)
+    assert (snapshot.attempt, snapshot.start, snapshot.done) == (3, 1, 0)
     assert abs((snapshot.started_at or 0) - world.now() / 1000) < 5
     if "owner" in given:
         mine = world.execute(world.operations.list(owner="ann"))
