@@ -38,20 +38,17 @@ local function memo_of(names, wish)
   end
 end
 
--- The live run, if it may be joined. (Of a debounced job only one that has not begun: what is submitted now is to count.)
-local function live_of(names, wish)
-  local run = names[1] and read_run(names[1])
-  if run and not ended(run.state) and (run.start == '0' or (wish.reuse == 'any' and not wish.said.debounce))
-      and valid(run.id, run.start, run.token) then
-    return run
-  end
-end
-
-local function under_way(names)
+-- The live run, unless it began before an invalidation, or nil.
+local function live_of(names)
   local run = names[1] and read_run(names[1])
   if run and not ended(run.state) and valid(run.id, run.start, run.token) then
     return run
   end
+end
+
+-- Of a debounced job only a run that has not begun may be joined: what is submitted now is to count.
+local function joinable(run, wish)
+  return run and (run.start == '0' or (wish.reuse == 'any' and not wish.said.debounce))
 end
 
 -- Until when a failure refuses, or nil.
@@ -154,11 +151,12 @@ local function retime(run, priority, work, wish)
   if run.start ~= '0' then
     return
   end
-  local debounce, start_at = wish.said.debounce, math.max(wish.start_at, field(run, 'not_before') or 0)
+  local debounce, start_at = wish.said.debounce, wish.start_at
   if debounce then
     put(run, 'work', work)
-    start_at = math.max(field(run, 'not_before') or 0, math.min(field(run, 'latest_start') or now, math.max(start_at, now + debounce)))
+    start_at = math.min(math.max(start_at, now + debounce), field(run, 'latest_start') or now)
   end
+  start_at = math.max(start_at, field(run, 'not_before') or 0)
   if run.state == 'scheduled' and (debounce or start_at < tonumber(redis.call('ZSCORE', P .. 'due', run.id))) then
     put(run, 'score', score_of(start_at, priority))
     redis.call('ZADD', P .. 'due', integer(start_at), run.id)
@@ -190,7 +188,7 @@ end
 local function answer_from_memory(memo, names, wish, made, id, key, limits, work)
   local refresh_id = ''
   if memo.wants_refresh then
-    local live = live_of(names, wish) or under_way(names)
+    local live = live_of(names)
     if live then
       own(live.id, wish.owner, now)
       refresh_id = live.id
@@ -216,8 +214,8 @@ local function admit(wish, id, key, limits, work)
     if memo then
       return answer_from_memory(memo, names, wish, made, id, key, limits, work)
     end
-    local live = live_of(names, wish)
-    if live then
+    local live = live_of(names)
+    if joinable(live, wish) then
       return join(live, interest, work, wish)
     end
     local refuse_until = refusal_until(names, wish)
