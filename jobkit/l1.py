@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from cachetools import TLRUCache
+from cachetools import LRUCache
 
 if TYPE_CHECKING:
     from jobkit.job import JobSpec, ProgressJob
@@ -46,9 +46,7 @@ class L1:
     def __init__(self, channel: str, listening: Listening) -> None:
         self._lock = threading.Lock()
         self._epoch = 0
-        self._kept: TLRUCache[tuple[JobSpec, bytes], _Kept] = TLRUCache(
-            MOST_BYTES, ttu=lambda _key, kept, _now: kept.until, timer=time.monotonic, getsizeof=lambda kept: kept.size
-        )
+        self._kept: LRUCache[tuple[JobSpec, bytes], _Kept] = LRUCache(MOST_BYTES, getsizeof=lambda kept: kept.size)
         self._hears = listening.hear(channel, self._heed)
 
     @property
@@ -65,6 +63,9 @@ class L1:
             try:
                 kept = self._kept[key]
             except KeyError:
+                return None
+            if kept.until <= time.monotonic():
+                del self._kept[key]
                 return None
         return kept.run if owner is None or owner in kept.owners else None
 

@@ -14,11 +14,16 @@ local function shared_wishes(ARGV)
   for i, name in ipairs(SHARED) do
     wish[name] = ARGV[i]
   end
-  wish.said = cjson.decode(wish.terms)
   wish.priority = tonumber(wish.priority)
   local from_now = string.sub(wish.start, 1, 1) == '+'
   wish.start_at = wish.start == '' and now or (from_now and now or 0) + wish.start
   return wish
+end
+
+-- What the job's class says. (A memo answers without it.)
+local function said_of(wish)
+  wish.said = wish.said or cjson.decode(wish.terms)
+  return wish.said
 end
 
 -- Who may answer ---------------------------------------------------------------------------------------------------------
@@ -48,7 +53,7 @@ end
 
 -- Of a debounced job only a run that has not begun may be joined: what is submitted now is to count.
 local function joinable(run, wish)
-  return run and (run.start == '0' or (wish.reuse == 'any' and not wish.said.debounce))
+  return run and (run.start == '0' or (wish.reuse == 'any' and not said_of(wish).debounce))
 end
 
 -- Until when a failure refuses, or nil.
@@ -64,7 +69,7 @@ end
 
 -- nil while the queue has room; else in how many ms one run is taken, as far as the wait of its head tells (Little's law).
 local function full_for(wish)
-  local most = wish.said.max_queued
+  local most = said_of(wish).max_queued
   if not most then
     return nil
   end
@@ -81,7 +86,7 @@ end
 
 -- The only joinable run of its key from now on. Answers when it starts.
 local function take_over(run, names, wish)
-  local said, start_at = wish.said, wish.start_at
+  local said, start_at = said_of(wish), wish.start_at
   local old = names[1] and read_run(names[1])
   if old then
     let_go(old)
@@ -100,7 +105,7 @@ end
 
 local function create(id, key, limits, work, names, wish, interest)
   local run = {
-    id = id, state = 'unknown', version = '0', start = '0', said = wish.said, queue = wish.queue,
+    id = id, state = 'unknown', version = '0', start = '0', said = said_of(wish), queue = wish.queue,
     changes = {
       'job', wish.job, 'queue', wish.queue, 'terms', wish.terms, 'labels', wish.labels, 'work', work,
       'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
@@ -118,7 +123,7 @@ local function create(id, key, limits, work, names, wish, interest)
   local start_at = names and take_over(run, names, wish) or wish.start_at
   put(run, 'score', score_of(start_at, wish.priority))
   redis.call('ZADD', P .. 'runs', now_text, id)
-  renew_interest(id, wish.said.abandon_after)
+  renew_interest(id, said_of(wish).abandon_after)
   if start_at > now then
     put(run, 'due', integer(start_at))
     move(run, 'defer')
@@ -151,7 +156,7 @@ local function retime(run, priority, work, wish)
   if run.start ~= '0' then
     return
   end
-  local debounce, start_at = wish.said.debounce, wish.start_at
+  local debounce, start_at = said_of(wish).debounce, wish.start_at
   if debounce then
     put(run, 'work', work)
     start_at = math.min(math.max(start_at, now + debounce), field(run, 'latest_start') or now)
@@ -170,7 +175,7 @@ end
 local function join(run, interest, work, wish)
   own(run.id, wish.owner, now)
   stake(run.id, interest)
-  renew_interest(run.id, wish.said.abandon_after)
+  renew_interest(run.id, said_of(wish).abandon_after)
   retime(run, hasten(run, wish), work, wish)
   note(run)
   return 'joined', run.id
@@ -205,9 +210,12 @@ local function names_of(key)
   return redis.call('HMGET', pointer_key(key), 'live', 'memo', 'failed', 'began', 'until')
 end
 
-local function admit(wish, id, key, limits, work)
+local function admit(wish, resent, id, key, limits, work)
   local interest = wish.interest ~= '' and wish.interest or 'ticket:' .. id
-  local made, answers_itself = made_before(id)
+  local made, answers_itself
+  if resent then
+    made, answers_itself = made_before(id)
+  end
   local names = key ~= '' and wish.reuse ~= 'none' and names_of(key)
   if names and not answers_itself then
     local memo = memo_of(names, wish)
@@ -239,11 +247,21 @@ local function admit(wish, id, key, limits, work)
   return 'new', id
 end
 
+-- Seldom: one question for all of them.
+local function any_made_before(ARGV)
+  local records = {}
+  for at = #SHARED + 1, #ARGV, EACH do
+    records[#records + 1] = record_key(ARGV[at])
+  end
+  return redis.call('EXISTS', unpack(records)) > 0
+end
+
 function scripts.submit(ARGV)
   local wish, answers = shared_wishes(ARGV), {}
+  local resent = any_made_before(ARGV)
   for at = #SHARED + 1, #ARGV, EACH do
     local last = #answers
-    local admission, id, result, refresh_id, ms = admit(wish, unpack(ARGV, at, at + EACH - 1))
+    local admission, id, result, refresh_id, ms = admit(wish, resent, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
     answers[last + 1], answers[last + 2], answers[last + 3] = admission, id, result or false
     answers[last + 4], answers[last + 5] = refresh_id or '', ms or 0
   end

@@ -5,7 +5,7 @@ local partition               -- what is kept of it: incarnation, clock, skew, s
 local now_us, now, now_text   -- its time in µs, in ms, and in ms as it is written
 
 local function integer(number)
-  return string.format('%.0f', number)
+  return string.format('%d', number)
 end
 
 -- Every call begins with this. Answers nil, or why it cannot go on.

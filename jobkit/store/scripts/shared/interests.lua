@@ -20,9 +20,12 @@ end
 -- so what would bring a withdrawn one back is a late copy of that.
 local function stake(run_id, interest)
   local key, name = record_key(run_id), 'interest:' .. interest
-  local held = redis.call('HGET', key, name)
-  if held ~= '1' and not (held and string.sub(interest, 1, 7) == 'ticket:') then
+  local counts = redis.call('HSETNX', key, name, '1') == 1
+  if not counts and redis.call('HGET', key, name) == '0' and string.sub(interest, 1, 7) ~= 'ticket:' then
     redis.call('HSET', key, name, '1')
+    counts = true
+  end
+  if counts then
     redis.call('HINCRBY', key, 'interests', 1)
   end
 end

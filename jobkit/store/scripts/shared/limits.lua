@@ -17,9 +17,12 @@ local function is_share(limit)
   return string.sub(limit, 1, 2) == 's:'
 end
 
+local function no_more()
+end
+
 -- Of a run: pairs of a limit's name and its number.
 local function limits_of(run)
-  return string.gmatch(run.limits or '', '(%S+) (%S+)')
+  return run.limits and string.gmatch(run.limits, '(%S+) (%S+)') or no_more
 end
 
 local function line_of(limit, queue)
