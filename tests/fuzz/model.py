@@ -30,6 +30,7 @@ Where the texts are silent, this is what was decided:
 
 from __future__ import annotations
 
+from math import floor
 from typing import TYPE_CHECKING
 
 from tests.fuzz.calls import (
@@ -801,7 +802,7 @@ class Model:
         run.stale_until = run.fresh_until + run.kind.stale_ttl
         pointer.until = max(pointer.until, run.stale_until)
         if run.kind.refresh:
-            run.refresh_at = round(run.fresh_until - min(1.2 * (self.now - run.started), 0.2 * ttl))
+            run.refresh_at = floor(run.fresh_until - min(1.2 * (self.now - run.started), 0.2 * ttl))
 
     def _close(self, run: Run, pointer: Pointer) -> None:
         """After a failure nobody tries again for a while."""

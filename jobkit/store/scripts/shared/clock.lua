@@ -4,6 +4,7 @@ local PARTITION, P            -- "{namespace:0}:partition", and what every key o
 local partition               -- what is kept of it: incarnation, clock, skew, stamped
 local now_us, now, now_text   -- its time in µs, in ms, and in ms as it is written
 
+-- As it is written; what is behind the point is dropped.
 local function integer(number)
   return string.format('%d', number)
 end
