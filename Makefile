@@ -1,5 +1,5 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
-# fuzz: a million random steps of the store beside its model; SEED=N repeats them.
+# fuzz: a million random steps of the store beside its model, ten million cache keys; SEED=N repeats them.
 # chaos: long campaigns against the promises, half an hour (docs/reliability.md); SEED=N repeats one.
 # mutants: whether the tests notice mistakes in the store's Lua (half an hour).
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
@@ -24,6 +24,7 @@ bench: .venv/.bench
 
 fuzz: .venv/.dev
 	$(BIN)/python -m tests.fuzz --steps 1000000 --jobs 2 $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.fuzz.cache_keys --values 10000000 --jobs 2 $(if $(SEED),--seed $(SEED))
 
 chaos: .venv/.dev
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))

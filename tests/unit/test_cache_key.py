@@ -3,6 +3,7 @@
 import enum
 import math
 import os
+import random
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from jobkit.cache_key import cache_key, canonical
 from jobkit.errors import BadArguments
+from tests.fuzz.cache_keys import meaning, mistakes
 
 
 class Colour(enum.Enum):
@@ -269,24 +271,6 @@ VALUES = st.recursive(
 )
 
 
-def meaning(value: Any) -> object:
-    """An independent model of which values are the same: compared by `==`, never by bytes."""
-    match value:
-        case enum.Enum():
-            return ("enum", type(value), value.name)
-        case list() | tuple():
-            return ("sequence", tuple(map(meaning, value)))
-        case set() | frozenset():
-            return ("set", frozenset(map(meaning, value)))
-        case dict():
-            return ("mapping", frozenset((meaning(key), meaning(item)) for key, item in value.items()))
-        case Decimal():
-            exact = value.as_tuple()
-            return (Decimal, exact if value else exact._replace(sign=0))
-        case _:
-            return (type(value), value)
-
-
 @given(VALUES, VALUES)
 @settings(max_examples=300, deadline=None, print_blob=True)
 def test_canonical_forms_are_equal_exactly_when_the_values_mean_the_same(one: object, other: object) -> None:
@@ -328,3 +312,9 @@ def test_neighbouring_short_arguments_never_collide() -> None:
         )
     }
     assert len(forms) == 14**3 * 4
+
+
+def test_every_form_is_read_back_as_its_value() -> None:
+    """Ten million: python -m tests.fuzz.cache_keys."""
+    seed = random.randrange(10**6)
+    assert mistakes(seed, 3000) == [], f"seed {seed}"
