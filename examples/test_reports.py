@@ -23,7 +23,7 @@ def test_equal_reports_share_one_run_and_its_memory(jobkit_store: Any, jobkit_in
     assert kit.submit(SalesReport(month="2026-10")).id != first.id
 
 
-def test_the_report_is_watched_and_cancelled(jobkit_store: Any, jobkit_worker: Any) -> None:
+def test_the_report_is_watched_until_it_is_ready(jobkit_store: Any, jobkit_worker: Any) -> None:
     jobkit_store(kit)
     run = kit.submit(SalesReport(month="2026-10"))
     jobkit_worker(kit)  # from here on, a worker in the background performs

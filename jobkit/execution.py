@@ -157,7 +157,7 @@ class Execution:
         return _Start(lease, spec, Progress(lease.token, spec.options.stages))
 
     def _perform(self, start: _Start) -> Ended:
-        """Restore, perform and encode: everything that runs the author's code."""
+        """Decode, perform and encode: everything that runs the author's code."""
         lease, spec = start.lease, start.spec
         if spec is None:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")

@@ -11,10 +11,10 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from jobkit.clients import Clients
-from jobkit.engines.inline import Inline
+from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import BadArguments, BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
 from jobkit.files import FileStorage
 from jobkit.following import Origin
@@ -189,10 +189,10 @@ class JobKit:
         """
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch = self._batch(jobs, wishes, store.partitions())
+        batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
         replies = store.execute_all(batch.operations(self.operations))
         self._ring(batch.queues)
-        return self._runs(batch, replies, store.known)
+        return self._runs(batch, replies, store.known, asked_at)
 
     async def asubmit_many(
         self,
@@ -207,10 +207,10 @@ class JobKit:
         tags: Sequence[str] = (),
     ) -> list[Run[R]]:
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch = self._batch(jobs, wishes, await store.partitions())
+        batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
         replies = await store.execute_all(batch.operations(self.operations))
         await self._aring(batch.queues)
-        return self._runs(batch, replies, store.known)
+        return self._runs(batch, replies, store.known, asked_at)
 
     def invalidate(
         self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
@@ -242,8 +242,7 @@ class JobKit:
     def perform(self, job: ProgressJob[R]) -> R:
         """Perform a job here and now, without store, worker or memo, and return its result."""
         self.warn_if_blocking("perform")
-        value = job.perform(Progress(stages=spec_of(job).options.stages))
-        return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+        return cast("R", performed_here(job, Progress(stages=spec_of(job).options.stages)))
 
     async def aperform(self, job: ProgressJob[R]) -> R:
         """As `perform`; a blocking job gets a thread of its own."""
@@ -312,7 +311,7 @@ class JobKit:
             )
 
     def _run(
-        self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int = 0
+        self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int
     ) -> Run[R]:
         spec, admission = spec_of(job), admitted.admission
         run: Run[R] = Run(
@@ -331,10 +330,12 @@ class JobKit:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)
         return run
 
-    def _runs(self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]], known: Partitions) -> list[Run[R]]:
+    def _runs(
+        self, batch: Batch[R], replies: list[tuple[Admitted | Full, ...]], known: Partitions, asked_at: int
+    ) -> list[Run[R]]:
         answers = batch.in_order(replies)
         runs = [
-            None if isinstance(answer, Full) else self._run(job, submission, answer, known)
+            None if isinstance(answer, Full) else self._run(job, submission, answer, known, asked_at)
             for job, submission, answer in zip(batch.jobs, batch.submissions, answers, strict=True)
         ]
         admitted = [run for run in runs if run is not None]

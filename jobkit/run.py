@@ -7,8 +7,8 @@ the snapshots it sees is decided once, in `_value`.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
@@ -104,7 +104,7 @@ class Run(Generic[R]):
         return self._follow(deadline=None)
 
     def awatch(self) -> AsyncIterator[Snapshot]:
-        return self._afollow()
+        return self._afollow(deadline=None)
 
     def result(self, timeout: float | None = None) -> R:
         """What `perform` returned; waits for it, for at most `timeout` seconds.
@@ -118,22 +118,20 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         self.kit.warn_if_blocking("result")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if any(snapshot.state.terminal for snapshot in self._follow(deadline)):
+        if any(snapshot.state.terminal for snapshot in self._follow(_deadline(timeout))):
             return self._value(self._load(result=True))
         raise self._timeout(timeout)
 
     async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
         if self._answered is not None:
             return self._decoded(self._answered)
-        try:
-            async with asyncio.timeout(timeout):
-                async for snapshot in self._afollow():
-                    if snapshot.state.terminal:
-                        break
-        except TimeoutError:
-            raise self._timeout(timeout) from None
-        return self._value(await self._aload(result=True))
+        ended = False
+        async with aclosing(self._afollow(_deadline(timeout))) as snapshots:
+            async for snapshot in snapshots:
+                ended = snapshot.state.terminal
+        if ended:
+            return self._value(await self._aload(result=True))
+        raise self._timeout(timeout)
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
 
@@ -193,8 +191,8 @@ class Run(Generic[R]):
                         except RunNotFound as error:
                             answer = error
 
-    async def _afollow(self) -> AsyncGenerator[Snapshot, None]:
-        steps, store = self._steps(None), self.kit.async_store()
+    async def _afollow(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
+        steps, store = self._steps(deadline), self.kit.async_store()
         answer: Any = None
         async with store.subscriptions.feed(self._channel) as feed:
             while (step := _next(steps, answer)) is not None:
@@ -269,6 +267,11 @@ class Run(Generic[R]):
         return RunTimeout(
             f"Run {self.id} has not ended within {timeout:g} s. It goes on: wait again, or cancel it.", run_id=self.id
         )
+
+
+def _deadline(timeout: float | None) -> float | None:
+    """By the monotonic clock."""
+    return None if timeout is None else time.monotonic() + timeout
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

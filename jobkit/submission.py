@@ -185,7 +185,7 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
     return Conditions(
         job=msgspec.json.encode(spec.name).decode(),
         queue=options.queue,
-        terms=msgspec.json.encode(_terms(options, partitions)),
+        terms=msgspec.json.encode(_terms(options, 1 if spec.limits else partitions)),
         labels=_labels(spec.name, options.tags),
         priority=options.priority,
         share=share_of(options.queue, "") if options.fair_share else "",
@@ -199,6 +199,7 @@ def _limits(spec: JobSpec, checked: Any, share: str) -> str:
 
 
 def _terms(options: Options, partitions: int) -> Terms:
+    """For a job whose runs lie in so many partitions."""
     return Terms(
         max_attempts=options.max_attempts,
         max_crashes=options.max_crashes,

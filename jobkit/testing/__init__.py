@@ -3,7 +3,7 @@
     with worker(kit): ...     a worker in the background, in threads of this process
     with inline(kit): ...     `submit` performs the job itself
     Clock(kit).advance(...)   time passes for the kit's store: memos end, schedules come due
-    empty(kit)                a store with nothing in it
+    empty(kit)                a namespace with nothing in it
 
 All of them work on a real store; `jobkit.testing.fixtures` is a pytest plugin that brings a private one.
 """

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 class Command:
     """One command of the server."""
 
-    def __init__(self, *words: str) -> None:
+    def __init__(self, *words: str | bytes) -> None:
         self._words = words
 
     def in_partition(self, partition: int) -> Operation[Any]:
         """As an operation, to be sent to the server of a partition."""
-        return _Bare(self._words[0], partition, ("", ""), self._words, lambda reply: reply)
+        return _Bare(str(self._words[0]), partition, ("", ""), self._words, lambda reply: reply)
 
 
 class _Bare(Operation[Any], frozen=True, gc=False):

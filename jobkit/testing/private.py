@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jobkit.kit import JobKit
+    from jobkit.store.client import Store
 
 
 @contextmanager
@@ -26,8 +27,22 @@ def inline(kit: JobKit) -> Iterator[Inline]:
 
 
 def empty(kit: JobKit) -> None:
-    """Throw away all that the kit's server holds, whatever its namespace."""
+    """Throw away all that the store keeps in the kit's namespace; what others have on the same server stays.
+
+    Mind where the kit is: on the store of your production, these are the runs of your production.
+    """
     store = kit.store()
     for partition in range(store.partitions()):
-        store.execute(Command("FLUSHDB").in_partition(partition))
+        _remove(store, partition, kit.operations.prefix(f"{partition}-"))
     kit.close()
+
+
+def _remove(store: Store, partition: int, prefix: str) -> None:
+    cursor = b"0"
+    while True:
+        scan = Command("SCAN", cursor, "MATCH", f"{prefix}*", "COUNT", "1000")
+        cursor, keys = store.execute(scan.in_partition(partition))
+        if keys:
+            store.execute(Command("UNLINK", *keys).in_partition(partition))
+        if cursor == b"0":
+            return

@@ -129,13 +129,6 @@ class Fleet:
             LOOK_SECONDS,
         )
 
-    def member_of(self, pid: int) -> Member | None:
-        """The worker whose child, or supervisor, this is."""
-        with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(pid).ppid()
-            return next((member for member in self.members if member.pid in (pid, parent)), None)
-        return None
-
     def log_lines(self, pattern: str) -> Iterator[str]:
         """All lines of all logs in which the pattern is found."""
         for log in self.logs:

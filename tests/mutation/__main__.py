@@ -30,13 +30,13 @@ FLAGS = ("-q", "-x", "--capture=no", "--tb=line", "-p", "no:cacheprovider", "-p"
 
 def main(arguments: list[str]) -> int:
     asked = _asked(arguments)
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    log = asked.json.with_suffix(".log")
-    out = _taken_over_output(log)
     random.seed(asked.seed)
     files = sources()
     every = [mutant for source in files for mutant in mutants(source)]
     chosen = _chosen(every, asked)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    log = asked.json.with_suffix(".log")
+    out = _taken_over_output(log)
     progress = _Progress(out, len(chosen))
     campaign = Campaign(files, chosen, progress.show)
     forks = Forks(campaign.drive, asked.jobs)
@@ -99,7 +99,7 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the sample and the random walks")
     parser.add_argument("--sample", type=int, help="try only so many mutants, chosen by the seed")
-    parser.add_argument("--script", action="append", default=[], help="only mutants of this file (submit, prelude, …)")
+    parser.add_argument("--script", action="append", default=[], help="only mutants of this file (submit, clock, …)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
     parser.add_argument("--json", type=Path, default=RESULTS / "mutants.json", help="where all verdicts go")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="what is to kill them, as pytest is told")

@@ -191,7 +191,7 @@ def test_a_run_that_no_worker_knows_goes_round_until_its_time_is_up(world: World
     queue = (world.load(lease.run_id).snapshot.queue.name,)
     world.settle(lease, Outcome.RELEASED, reason="no worker for reports.Sales")
     again = world.take("w/2", queue)
-    world.raw.hset(world.record_key(lease.run_id), "returned", world.now() - 600_001)
+    world.raw.hset(world.record_key(lease.run_id), "undeliverable_since", world.now() - 600_001)
     world.settle(again, Outcome.RELEASED, reason="no worker for reports.Sales")
     snapshot = world.load(lease.run_id).snapshot
     assert (snapshot.state, snapshot.start) == (State.FAILED, 2)
@@ -215,7 +215,7 @@ def test_a_worker_that_knew_the_run_after_all_starts_that_time_anew(world: World
     lease = world.started(slot="w/1")
     queue = (world.load(lease.run_id).snapshot.queue.name,)
     world.settle(lease, Outcome.RELEASED, reason="no worker for reports.Sales")
-    world.raw.hset(world.record_key(lease.run_id), "returned", world.now() - 600_001)
+    world.raw.hset(world.record_key(lease.run_id), "undeliverable_since", world.now() - 600_001)
     world.settle(world.take("w/2", queue), Outcome.RELEASED)
     world.settle(world.take("w/3", queue), Outcome.RELEASED, reason="no worker for reports.Sales")
     assert world.state(lease.run_id) is State.QUEUED

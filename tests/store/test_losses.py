@@ -356,7 +356,12 @@ def test_records_of_the_format_before_are_read_performed_and_answer(world: World
     lease = run(world.operations.take("w/1", "1", ["default"]))
     assert isinstance(lease, Lease)
     assert (lease.run_id, lease.job, lease.cache_version, lease.arguments) == (waiting, "reports.Sales", "1", b"{}")
-    assert (lease.kept[4], lease.kept[6]) == (b"", b"")  # labels and job, which that format did not keep
+    assert (lease.kept[4], lease.kept[6]) == (b"", b'"reports.Sales"')  # labels and job, which that format did not keep
+    world.raw.delete(world.record_key(waiting))
+    assert run(world.operations.reassert(lease, "w/1")) is Verdict.LOST
+    world.raw.hset(f"{world.prefix}partition", "incarnation", "another")
+    assert run(world.operations.reassert(lease, "w/1")) is Verdict.OK
+    assert run(world.operations.load(waiting)).snapshot.job == "reports.Sales"
     assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"8")) is Verdict.OK
     answer = run(world.operations.submit(submission("m")))
     assert (answer.admission, answer.id, answer.result) == (Admission.CACHED, memo, b"7")

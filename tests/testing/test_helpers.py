@@ -15,8 +15,6 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests import servers
-
 
 class Count(ProgressJob[int]):
     """Counts up to `n`; without end when there is none."""
@@ -124,12 +122,13 @@ def test_what_has_come_due_is_performed_inline_when_asked_for(kit: JobKit) -> No
     assert kit.submit(Count(n=4)).snapshot().state is State.QUEUED  # the kit is as it was
 
 
-def test_an_emptied_store_knows_nothing(own_server: servers.Server, namespace: str) -> None:
-    with JobKit(own_server.url, jobs=[Count], namespace=namespace) as kit, inline(kit):
-        run = kit.submit(Count(n=1))
+def test_an_emptied_store_knows_nothing(kit: JobKit, store_url: str, namespace: str) -> None:
+    with JobKit(store_url, jobs=[Count], namespace=f"{namespace}x") as other, inline(other), inline(kit):
+        kept, run = other.submit(Count(n=1)), kit.submit(Count(n=1))
         empty(kit)
         assert kit.runs().snapshots == ()
         assert kit.submit(Count(n=1)).id != run.id
+        assert other.submit(Count(n=1)).id == kept.id
 
 
 def test_a_result_is_waited_for_not_slept_for(kit: JobKit) -> None:

@@ -24,6 +24,10 @@ class Plain(ProgressJob[int]):
         return self.a
 
 
+class Bounded(Plain):
+    max_queued = 100
+
+
 class Choosy(ProgressJob[int]):
     """Every option that the store is told."""
 
@@ -176,7 +180,11 @@ def test_in_several_partitions_equal_jobs_meet_and_limited_ones_stay_together() 
     assert len(partitions(*(Shared(a=a) for a in range(100)))) == 8
     assert len(partitions(*(Plain() for _ in range(200)))) == 8
     assert len(partitions(*(Choosy(a=a) for a in range(100)))) == 1
-    assert terms(submission_of(Choosy(a=1), partitions=8)).max_queued == 125
+
+
+def test_a_bound_of_the_queue_is_shared_out_unless_all_runs_are_in_one_partition() -> None:
+    assert terms(submission_of(Bounded(), partitions=8)).max_queued == 13
+    assert terms(submission_of(Choosy(a=1), partitions=8)).max_queued == 1000
 
 
 def test_what_is_invalidated_is_a_key_or_a_label() -> None:

@@ -16,7 +16,7 @@ local function invalidate_key(key, stamp)
   redis.call('DEL', pointer_key(key))
   if run then
     redis.call('HSET', record_key(live), 'barred', stamp)
-    let_go(run)
+    supersede(run)
   end
 end
 

@@ -45,7 +45,7 @@ local function objection(run, slot, token, incarnation)
   if slot ~= '' and redis.call('HGET', slot_key(slot), 'dead') then
     return 'lost'
   elseif not run then
-    return incarnation == partition[1] and 'lost' or nil
+    return incarnation == partition.incarnation and 'lost' or nil
   elseif ended(run.state) then
     return run.token == token and 'ended' or 'lost'
   elseif tonumber(token) < tonumber(run.token or '0') then
@@ -69,12 +69,12 @@ function scripts.reassert(ARGV)
   if answer then
     return answer
   end
-  if tonumber(partition[2] or '0') < tonumber(token) then
+  if tonumber(partition.clock) < tonumber(token) then
     redis.call('HSET', PARTITION, 'clock', token)
   end
   local known = run ~= nil
   if known then
-    desert(run)
+    let_slot_expire(run)
   else
     run = made_anew(id, failures, {unpack(ARGV, 8)})
   end

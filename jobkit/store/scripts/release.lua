@@ -2,12 +2,13 @@
 -- Guarantees: the dead slot takes nothing more, even by a take that is still on its way.
 -- With a token, only a slot that holds this very start is declared dead; any other is left alone, and answers idle.
 -- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle, or, with a token, ok.
--- ARGV: slot, how (crashed: counted; handback: not counted), error head for a spent crash budget, token or ''
+-- ARGV: slot, how (crashed: counted; handback: not counted), the head of the failure for a spent crash budget, token or ''
 
-local function give_back(run, how, lost)
-  void(run)
+local function give_back(run, how, failure_head)
+  vacate(run)
+  void_token(run)
   if how == 'crashed' then
-    crash(run, 'release', lost)
+    crash(run, 'release', failure_head)
   elseif run.cancelling == '1' then
     move(run, 'cancel')
   else
@@ -17,7 +18,7 @@ local function give_back(run, how, lost)
 end
 
 function scripts.release(ARGV)
-  local slot, how, lost, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+  local slot, how, failure_head, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
   local key = slot_key(slot)
   local id, token, dead = unpack(redis.call('HMGET', key, 'run', 'token', 'dead'))
   if only ~= '' and token ~= only then
@@ -29,10 +30,11 @@ function scripts.release(ARGV)
     return {'idle', ''}
   end
   local run = read_run(id)
-  if refusal(run, token, partition[1]) then
+  if refusal(run, token, partition.incarnation) then
     redis.call('HDEL', key, 'run', 'token')
     return {'lost', id}
   end
-  give_back(run, how, lost)
+  reclaim(run)
+  give_back(run, how, failure_head)
   return {'ok', id}
 end

@@ -3,11 +3,11 @@
 -- Verdicts: idle, ok, cancel (stop it), ended, lost. A resend renews again. ARGV: worker, number of queues, queues…, slots…
 
 local function verdict(run, token)
-  local refused = refusal(run, token, partition[1])
+  local refused = refusal(run, token, partition.incarnation)
   if refused then
     return refused
   end
-  if #run.changes > 0 then
+  if reclaim(run) then
     commit(run)
   else
     extend(run)
@@ -27,7 +27,7 @@ function scripts.renew(ARGV)
   for i = 3, 2 + queues do
     count_as_serving(worker, ARGV[i])
   end
-  local answers = {partition[1]}
+  local answers = {partition.incarnation}
   for i = 3 + queues, #ARGV do
     local slot = ARGV[i]
     local holds = redis.call('HMGET', slot_key(slot), 'run', 'token')

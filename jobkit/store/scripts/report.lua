@@ -16,7 +16,9 @@ function scripts.report(ARGV)
   if refused then
     return {refused, 0}
   end
+  local tells = reclaim(run)
   if tonumber(sequence) > tonumber(run.sequence) then
+    tells = true
     put(run, 'sequence', sequence)
     put(run, 'progress', progress)
     if checkpoint ~= '' then
@@ -25,7 +27,7 @@ function scripts.report(ARGV)
     end
   end
   extend(run)
-  if #run.changes > 0 then
+  if tells then
     commit(run)
   end
   return {run.cancelling == '1' and 'cancel' or 'ok', tonumber(run.watched or '0') > now and 1 or 0}

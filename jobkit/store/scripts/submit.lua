@@ -9,72 +9,74 @@
 local SHARED = {'job', 'queue', 'terms', 'labels', 'owner', 'reuse', 'priority', 'start', 'interest'}
 local EACH = 4
 
-local function shared_wishes(ARGV)
-  local wish = {}
+local function read_conditions(ARGV)
+  local conditions = {}
   for i, name in ipairs(SHARED) do
-    wish[name] = ARGV[i]
+    conditions[name] = ARGV[i]
   end
-  wish.priority = tonumber(wish.priority)
-  local from_now = string.sub(wish.start, 1, 1) == '+'
-  wish.start_at = wish.start == '' and now or (from_now and now or 0) + wish.start
-  return wish
+  conditions.priority = tonumber(conditions.priority)
+  local from_now = string.sub(conditions.start, 1, 1) == '+'
+  conditions.start_at = conditions.start == '' and now or (from_now and now or 0) + conditions.start
+  return conditions
 end
 
 -- What the job's class says. (A memo answers without it.)
-local function said_of(wish)
-  wish.said = wish.said or cjson.decode(wish.terms)
-  return wish.said
+local function said_of(conditions)
+  conditions.said = conditions.said or cjson.decode(conditions.terms)
+  return conditions.said
 end
 
 -- Who may answer ---------------------------------------------------------------------------------------------------------
 
 -- The ended run whose value may answer, or nil.
-local function memo_of(names, wish)
-  if wish.reuse ~= 'any' or not names[2] then
+local function memo_of(asked, conditions)
+  local id = asked.pointer.memo
+  if conditions.reuse ~= 'any' or not id then
     return nil
   end
-  local state, result, token, fresh_until, stale_until, refresh_at = unpack(redis.call('HMGET', record_key(names[2]),
+  local state, result, token, fresh_until, stale_until, refresh_at = unpack(redis.call('HMGET', record_key(id),
     'state', 'result', 'token', 'fresh_until', 'stale_until', 'refresh_at'))
-  if state == 'succeeded' and tonumber(stale_until or fresh_until or '0') > now and valid(names[2], '1', token) then
+  if state == 'succeeded' and tonumber(stale_until or fresh_until or '0') > now and valid(id, '1', token) then
     return {
-      id = names[2], result = result, fresh_for = fresh_until - now,
+      id = id, result = result, fresh_for = fresh_until - now,
       wants_refresh = tonumber(refresh_at or fresh_until) <= now,
     }
   end
 end
 
 -- The live run, unless it began before an invalidation, or nil.
-local function live_of(names)
-  local run = names[1] and read_run(names[1])
+local function live_of(asked)
+  local run = asked.pointer.live and read_run(asked.pointer.live)
   if run and not ended(run.state) and valid(run.id, run.start, run.token) then
     return run
   end
 end
 
 -- Of a debounced job only a run that has not begun may be joined: what is submitted now is to count.
-local function joinable(run, wish)
-  return run and (run.start == '0' or (wish.reuse == 'any' and not said_of(wish).debounce))
+local function joinable(run, conditions)
+  return run and (run.start == '0' or (conditions.reuse == 'any' and not said_of(conditions).debounce))
 end
 
 -- Until when a failure refuses, or nil.
-local function refusal_until(names, wish)
-  if wish.reuse ~= 'any' or not names[3] then
+local function refusal_until(asked, conditions)
+  local id = asked.pointer.failed
+  if conditions.reuse ~= 'any' or not id then
     return nil
   end
-  local refuse_until, token = unpack(redis.call('HMGET', record_key(names[3]), 'refuse_until', 'token'))
-  if refuse_until and tonumber(refuse_until) > now and valid(names[3], '1', token or '0') then
+  local refuse_until, token = unpack(redis.call('HMGET', record_key(id), 'refuse_until', 'token'))
+  if refuse_until and tonumber(refuse_until) > now and valid(id, '1', token or '0') then
     return tonumber(refuse_until)
   end
 end
 
 -- nil while the queue has room; else in how many ms one run is taken, as far as the wait of its head tells (Little's law).
-local function full_for(wish)
-  local most = said_of(wish).max_queued
+local function full_for(conditions)
+  local most = said_of(conditions).max_queued
   if not most then
     return nil
   end
-  local queue = P .. 'ready:' .. wish.queue
-  local waiting = redis.call('ZCARD', queue) + (redis.call('HGET', P .. 'parked', wish.queue) or 0)
+  local queue = P .. 'ready:' .. conditions.queue
+  local waiting = redis.call('ZCARD', queue) + (redis.call('HGET', P .. 'parked', conditions.queue) or 0)
   if waiting < most then
     return nil
   end
@@ -85,45 +87,47 @@ end
 -- A new run --------------------------------------------------------------------------------------------------------------
 
 -- The only joinable run of its key from now on. Answers when it starts.
-local function take_over(run, names, wish)
-  local said, start_at = said_of(wish), wish.start_at
-  local old = names[1] and read_run(names[1])
+local function take_over(run, asked, conditions)
+  local said, start_at = said_of(conditions), conditions.start_at
+  local pointer = asked.pointer
+  local old = pointer.live and read_run(pointer.live)
   if old then
-    let_go(old)
+    supersede(old)
   end
-  if said.throttle and names[4] then
-    put(run, 'not_before', integer(names[4] + said.throttle))
+  if said.throttle and pointer.began then
+    put(run, 'not_before', integer(pointer.began + said.throttle))
     start_at = math.max(start_at, run.not_before)
   end
   if said.debounce then
     put(run, 'latest_start', integer(now + said.longest_debounce))
     start_at = math.max(start_at, now + said.debounce)
   end
-  point(run, names[5], math.max(start_at, now), said.throttle)
+  point(run, pointer.ends, math.max(start_at, now), said.throttle)
   return start_at
 end
 
-local function create(id, key, limits, work, names, wish, interest)
+local function create(asked, conditions, interest)
+  local id = asked.id
   local run = {
-    id = id, state = 'unknown', version = '0', start = '0', said = said_of(wish), queue = wish.queue,
+    id = id, state = 'unknown', version = '0', start = '0', said = said_of(conditions), queue = conditions.queue,
     changes = {
-      'job', wish.job, 'queue', wish.queue, 'terms', wish.terms, 'labels', wish.labels, 'work', work,
-      'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
+      'job', conditions.job, 'queue', conditions.queue, 'terms', conditions.terms, 'labels', conditions.labels,
+      'work', asked.work, 'created', now_text, 'interests', '1', 'interest:' .. interest, '1',
     },
   }
-  if names then
-    put(run, 'key', key)
+  if asked.pointer then
+    put(run, 'key', asked.key)
   end
-  if limits ~= '' then
-    put(run, 'limits', limits)
+  if asked.limits ~= '' then
+    put(run, 'limits', asked.limits)
   end
-  if wish.priority ~= 0 then
-    put(run, 'priority', integer(wish.priority))
+  if conditions.priority ~= 0 then
+    put(run, 'priority', integer(conditions.priority))
   end
-  local start_at = names and take_over(run, names, wish) or wish.start_at
-  put(run, 'score', score_of(start_at, wish.priority))
+  local start_at = asked.pointer and take_over(run, asked, conditions) or conditions.start_at
+  put(run, 'score', score_of(start_at, conditions.priority))
   redis.call('ZADD', P .. 'runs', now_text, id)
-  renew_interest(id, said_of(wish).abandon_after)
+  renew_interest(id, said_of(conditions).abandon_after)
   if start_at > now then
     put(run, 'due', integer(start_at))
     move(run, 'defer')
@@ -131,32 +135,32 @@ local function create(id, key, limits, work, names, wish, interest)
     move(run, 'admit')
   end
   write(run)
-  own(id, wish.owner, now)
+  own(id, conditions.owner, now)
 end
 
 -- Joining ----------------------------------------------------------------------------------------------------------------
 
 -- A place in front for whoever is more urgent. Answers the priority that now counts.
-local function hasten(run, wish)
+local function hasten(run, conditions)
   local before = tonumber(field(run, 'priority') or '0')
-  if wish.priority <= before then
+  if conditions.priority <= before then
     return before
   end
-  put(run, 'priority', integer(wish.priority))
-  put(run, 'score', string.format('%.3f', run.score - (wish.priority - before) * HEAD_START))
+  put(run, 'priority', integer(conditions.priority))
+  put(run, 'score', string.format('%.3f', run.score - (conditions.priority - before) * HEAD_START))
   if run.state == 'queued' then
     redis.call('ZADD', place_of(run), run.score, run.id)
   end
-  return wish.priority
+  return conditions.priority
 end
 
 -- A run whose first start is still to come starts when the earlier of both wants it; a debounced one when it has been
 -- quiet for long enough, with what was submitted last.
-local function retime(run, priority, work, wish)
+local function retime(run, priority, work, conditions)
   if run.start ~= '0' then
     return
   end
-  local debounce, start_at = said_of(wish).debounce, wish.start_at
+  local debounce, start_at = said_of(conditions).debounce, conditions.start_at
   if debounce then
     put(run, 'work', work)
     start_at = math.min(math.max(start_at, now + debounce), field(run, 'latest_start') or now)
@@ -172,11 +176,11 @@ local function retime(run, priority, work, wish)
   end
 end
 
-local function join(run, interest, work, wish)
-  own(run.id, wish.owner, now)
+local function join(run, interest, work, conditions)
+  own(run.id, conditions.owner, now)
   stake(run.id, interest)
-  renew_interest(run.id, said_of(wish).abandon_after)
-  retime(run, hasten(run, wish), work, wish)
+  renew_interest(run.id, said_of(conditions).abandon_after)
+  retime(run, hasten(run, conditions), work, conditions)
   note(run)
   return 'joined', run.id
 end
@@ -190,61 +194,61 @@ local function made_before(id)
 end
 
 -- A memo answers, and past its best time one run makes it anew: nobody waits for that, so nobody's leaving stops it.
-local function answer_from_memory(memo, names, wish, made, id, key, limits, work)
+local function answer_from_memory(memo, asked, conditions, made)
   local refresh_id = ''
   if memo.wants_refresh then
-    local live = live_of(names)
+    local live = live_of(asked)
     if live then
-      own(live.id, wish.owner, now)
+      own(live.id, conditions.owner, now)
       refresh_id = live.id
-    elseif not (made or refusal_until(names, wish) or full_for(wish)) then
-      create(id, key, limits, work, names, wish, 'refresh')
-      refresh_id = id
+    elseif not (made or refusal_until(asked, conditions) or full_for(conditions)) then
+      create(asked, conditions, 'refresh')
+      refresh_id = asked.id
     end
   end
-  own(memo.id, wish.owner, now)
+  own(memo.id, conditions.owner, now)
   return memo.fresh_for > 0 and 'cached' or 'stale', memo.id, memo.result, refresh_id, math.max(0, memo.fresh_for)
 end
 
-local function names_of(key)
-  return redis.call('HMGET', pointer_key(key), 'live', 'memo', 'failed', 'began', 'until')
+-- The run that this submission made, when it came before.
+local function answer_again(id, interest, conditions)
+  own(id, conditions.owner, now)
+  if redis.call('HEXISTS', record_key(id), 'interest:' .. interest) == 0 then  -- else it counted, and may be withdrawn
+    stake(id, interest)
+  end
+  return 'new', id, redis.call('HGET', record_key(id), 'result')
 end
 
-local function admit(wish, resent, id, key, limits, work)
-  local interest = wish.interest ~= '' and wish.interest or 'ticket:' .. id
+local function admit(asked, conditions, may_be_resent)
+  local interest = conditions.interest ~= '' and conditions.interest or 'ticket:' .. asked.id
   local made, answers_itself
-  if resent then
-    made, answers_itself = made_before(id)
+  if may_be_resent then
+    made, answers_itself = made_before(asked.id)
   end
-  local names = key ~= '' and wish.reuse ~= 'none' and names_of(key)
-  if names and not answers_itself then
-    local memo = memo_of(names, wish)
+  if asked.pointer and not answers_itself then
+    local memo = memo_of(asked, conditions)
     if memo then
-      return answer_from_memory(memo, names, wish, made, id, key, limits, work)
+      return answer_from_memory(memo, asked, conditions, made)
     end
-    local live = live_of(names)
-    if joinable(live, wish) then
-      return join(live, interest, work, wish)
+    local live = live_of(asked)
+    if joinable(live, conditions) then
+      return join(live, interest, asked.work, conditions)
     end
-    local refuse_until = refusal_until(names, wish)
+    local refuse_until = refusal_until(asked, conditions)
     if refuse_until then
-      own(names[3], wish.owner, now)
-      return 'refused', names[3], nil, '', refuse_until
+      own(asked.pointer.failed, conditions.owner, now)
+      return 'refused', asked.pointer.failed, nil, '', refuse_until
     end
   end
   if made then
-    own(id, wish.owner, now)
-    if redis.call('HEXISTS', record_key(id), 'interest:' .. interest) == 0 then  -- else it counted, and may be withdrawn
-      stake(id, interest)
-    end
-    return 'new', id, redis.call('HGET', record_key(id), 'result')
+    return answer_again(asked.id, interest, conditions)
   end
-  local full = full_for(wish)
+  local full = full_for(conditions)
   if full then
     return 'full', '', nil, '', full
   end
-  create(id, key, limits, work, names, wish, interest)
-  return 'new', id
+  create(asked, conditions, interest)
+  return 'new', asked.id
 end
 
 -- Seldom: one question for all of them.
@@ -257,11 +261,15 @@ local function any_made_before(ARGV)
 end
 
 function scripts.submit(ARGV)
-  local wish, answers = shared_wishes(ARGV), {}
-  local resent = any_made_before(ARGV)
+  local conditions, answers = read_conditions(ARGV), {}
+  local may_be_resent = any_made_before(ARGV)
   for at = #SHARED + 1, #ARGV, EACH do
+    local asked = {id = ARGV[at], key = ARGV[at + 1], limits = ARGV[at + 2], work = ARGV[at + 3]}
+    if asked.key ~= '' and conditions.reuse ~= 'none' then
+      asked.pointer = read_pointer(asked.key)
+    end
     local last = #answers
-    local admission, id, result, refresh_id, ms = admit(wish, resent, ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
+    local admission, id, result, refresh_id, ms = admit(asked, conditions, may_be_resent)
     answers[last + 1], answers[last + 2], answers[last + 3] = admission, id, result or false
     answers[last + 4], answers[last + 5] = refresh_id or '', ms or 0
   end

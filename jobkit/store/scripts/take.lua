@@ -21,10 +21,11 @@ end
 local function lease(run)
   local work, failures, labels, class_terms, job, created, priority, owner = unpack(redis.call('HMGET', record_key(run.id),
     'work', 'failures', 'labels', 'terms', 'job', 'created', 'priority', 'owner'))
+  job = job or cjson.encode(string.match(work, '[^\n]*'))  -- which format 1 did not keep by itself
   return {
-    'lease', run.id, run.token, partition[1], run.start, failures or '0', run.lease, terms(run).max_attempts,
+    'lease', run.id, run.token, partition.incarnation, run.start, failures or '0', run.lease, terms(run).max_attempts,
     (tonumber(run.watched or '0') > now) and 1 or 0, run.start ~= '1' and checkpoint_of(run),
-    work, run.queue, run.key or '', run.limits or '', labels or '', class_terms, job or '', created, priority or '',
+    work, run.queue, run.key or '', run.limits or '', labels or '', class_terms, job, created, priority or '',
     run.score, owner or '',
   }
 end
@@ -87,7 +88,7 @@ local function wake_another(ARGV)
 end
 
 local function start(run, slot, lease_ms)
-  desert(run)
+  let_slot_expire(run)
   put(run, 'token', tick())
   put(run, 'slot', slot)
   put(run, 'lease', integer(terms(run).lease or lease_ms))

@@ -47,7 +47,7 @@ local function stop(run)
 end
 
 -- The pointer turns away from this run. It goes on for those who have a stake in it, and is stopped if nobody has.
-local function let_go(run)
+local function supersede(run)
   if run.cancelling == '1' or ended(run.state) then
     return
   end

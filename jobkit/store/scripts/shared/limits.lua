@@ -70,7 +70,7 @@ local function hold(run, kind)
   end
 end
 
-local function let_loose(run, kind)
+local function unhold(run, kind)
   for limit in limits_of(run) do
     if string.sub(limit, 1, 2) == kind then
       redis.call('SREM', P .. 'holders:' .. limit, run.id)
@@ -146,7 +146,7 @@ end
 
 local function leave_queue(run)
   redis.call('ZREM', P .. 'ready:' .. run.queue, run.id)
-  let_loose(run, 's:')
+  unhold(run, 's:')
 end
 
 -- Into the queue, or into the line of what blocks it.

@@ -7,7 +7,7 @@ local function leave(run)
     redis.call('ZREM', P .. 'due', run.id)
   elseif run.state == 'running' then
     redis.call('ZREM', P .. 'leases', run.id)
-    let_loose(run, 'm:')
+    unhold(run, 'm:')
   elseif run.parked and run.parked ~= '' then
     leave_line(run.id, run.parked, run.queue)
     put(run, 'parked', '')
@@ -19,7 +19,7 @@ end
 
 -- Kept for as long as its readers or its key need it; then the sweep forgets it.
 local function end_run(run)
-  desert(run)
+  let_slot_expire(run)
   put(run, 'finished', now_text)
   local needed = bequeath(run)
   local said = terms(run)

@@ -5,6 +5,11 @@ local function pointer_key(key)
   return P .. 'key:' .. key
 end
 
+local function read_pointer(key)
+  local v = redis.call('HMGET', pointer_key(key), 'live', 'memo', 'failed', 'began', 'until')
+  return {live = v[1], memo = v[2], failed = v[3], began = v[4], ends = v[5]}
+end
+
 -- What is left of a pointer without a live run: until its time is over, or nothing.
 local function fade(key, ends)
   if ends > now then
@@ -33,9 +38,9 @@ local function unpoint(run)
   if not run.key then
     return
   end
-  local names = redis.call('HMGET', pointer_key(run.key), 'live', 'until')
-  if names[1] == run.id then
-    fade(pointer_key(run.key), tonumber(names[2] or 0))
+  local live, ends = unpack(redis.call('HMGET', pointer_key(run.key), 'live', 'until'))
+  if live == run.id then
+    fade(pointer_key(run.key), tonumber(ends or 0))
   end
 end
 
@@ -67,8 +72,8 @@ local function bequeath(run)
     return 0
   end
   local key = pointer_key(run.key)
-  local names = redis.call('HMGET', key, 'live', 'until')
-  if names[1] ~= run.id then
+  local live, remembered_until = unpack(redis.call('HMGET', key, 'live', 'until'))
+  if live ~= run.id then
     return 0
   end
   local said, needed = terms(run), 0
@@ -78,7 +83,7 @@ local function bequeath(run)
   elseif run.state == 'failed' then
     needed = said.failure_ttl and as_failure(run, said) or 0
   end
-  local ends = math.max(names[2] or 0, needed)
+  local ends = math.max(remembered_until or 0, needed)
   if ends > now then
     redis.call('HSET', key, 'until', integer(ends))
   end

@@ -26,7 +26,7 @@ local function vacate(run)
 end
 
 -- The run goes on or ends without this holder, who hears so at its next renewal.
-local function desert(run)
+local function let_slot_expire(run)
   local key = holding_slot(run)
   if key then
     redis.call('PEXPIRE', key, SLOT_LIFE)

@@ -4,7 +4,7 @@
 
 -- Begun means taken: its token is the stamp of its last take. One that was given back has a newer token, and begins anew.
 local function valid(id, start, token)
-  if start == '0' or not partition[4] or tonumber(token) > tonumber(partition[4]) then
+  if start == '0' or not partition.stamped or tonumber(token) > tonumber(partition.stamped) then
     return true
   end
   local begun = tonumber(token)
