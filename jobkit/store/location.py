@@ -214,9 +214,7 @@ def _parse_embedded(path: str) -> EmbeddedLocation:
     if path.startswith("//") and not path.startswith("///"):
         raise StoreMisconfigured("embedded:// takes no host: write embedded:PATH or embedded:///ABSOLUTE/PATH.")
     if re.search(r"\?\w+=", path):
-        raise StoreMisconfigured(
-            "embedded: takes no options: write embedded:PATH. (Its store has one partition.)"
-        )
+        raise StoreMisconfigured("embedded: takes no options: write embedded:PATH. (Its store has one partition.)")
     path = path.removeprefix("//")
     if not path or "\0" in path:
         raise StoreMisconfigured(
