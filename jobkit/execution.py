@@ -138,12 +138,17 @@ class Execution:
         self._operations = operations
         self._keep = keep
         self._performer = performer
+        self._unknown: set[str] = set()
+        """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
         decision = decide(self._perform(start))
-        _tell(start, decision)
+        if start.spec is None:
+            self._tell_unknown(lease)
+        else:
+            _tell(start, decision)
         return self._settle(start, decision)
 
     def _resolve(self, lease: Lease) -> _Start:
@@ -171,6 +176,17 @@ class Execution:
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
+    def _tell_unknown(self, lease: Lease) -> None:
+        """Once for each job: a run of it comes again every second, and so do all the others."""
+        level = logging.DEBUG if lease.job in self._unknown else logging.INFO
+        self._unknown.add(lease.job)
+        _log.log(
+            level,
+            "Run %s is handed back for another worker, as are all of its kind: the kit of this one has no %s of "
+            "cache_version %s. If it should, name the class in JobKit(jobs=[...]).",
+            lease.run_id, lease.job, lease.cache_version,
+        )  # fmt: skip
+
     def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
         if decision is None:
             return None
@@ -189,22 +205,11 @@ class Execution:
 
 def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
-    if start.spec is None:
-        _tell_unknown(start.lease)
-        return
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
     level, why = _why(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
     _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
-
-
-def _tell_unknown(lease: Lease) -> None:
-    _log.info(
-        "Run %s is handed back for another worker: the kit of this one has no %s of cache_version %s. "
-        "If it should, name the class in JobKit(jobs=[...]).",
-        lease.run_id, lease.job, lease.cache_version,
-    )  # fmt: skip
 
 
 def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:

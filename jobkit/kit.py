@@ -15,11 +15,20 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from jobkit.clients import Clients
 from jobkit.engines.inline import Inline, performed_here
-from jobkit.errors import BadArguments, BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
+from jobkit.errors import (
+    BadArguments,
+    BadJob,
+    EngineUnavailable,
+    QueueFull,
+    StoreMisconfigured,
+    SubmitError,
+    UnknownJob,
+)
 from jobkit.files import FileStorage
 from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
-from jobkit.performing import performed
+from jobkit.options import DEFAULT_QUEUE
+from jobkit.performing import performed, refuse_while_imported
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
@@ -98,6 +107,11 @@ class JobKit:
         """The registered job classes by job name."""
         return self._jobs
 
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that its jobs name, and `default`, which a job waits in that names none."""
+        return tuple(sorted({DEFAULT_QUEUE, *(spec_of(job).options.queue for job in self._jobs.values())}))
+
     def register(self, job: J) -> J:
         """Make a job class known to this kit's workers; also as a decorator.
 
@@ -133,6 +147,7 @@ class JobKit:
             SubmitError: the submission makes no sense; nothing was started.
             StoreUnavailable: the store could not be reached.
         """
+        refuse_while_imported(SubmitError)
         wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
         remembered = self._remembered(job, wishes)
         if remembered is not None:
@@ -156,6 +171,7 @@ class JobKit:
         owner: str | None = None,
         tags: Sequence[str] = (),
     ) -> Run[R]:
+        refuse_while_imported(SubmitError)
         wishes = _wishes(at, after, priority, queue, reuse, owner, tags)
         remembered = self._remembered(job, wishes)
         if remembered is not None:
@@ -187,6 +203,7 @@ class JobKit:
             QueueFull: some were not admitted; `runs` of the error tells which were.
             StoreUnavailable: the store could not be reached.
         """
+        refuse_while_imported(SubmitError)
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
         batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
@@ -206,6 +223,7 @@ class JobKit:
         owner: str | None = None,
         tags: Sequence[str] = (),
     ) -> list[Run[R]]:
+        refuse_while_imported(SubmitError)
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
         batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
         replies = await store.execute_all(batch.operations(self.operations))

@@ -18,6 +18,7 @@ import msgspec
 from jobkit import limits
 from jobkit.limits import Limit
 
+DEFAULT_QUEUE: Final = "default"
 MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
 MIN_ABANDON_SECONDS: Final = 60.0
@@ -53,7 +54,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     debounce: float | None = None
     l1_ttl: float | None = None
     keep_for: float = 24 * 3600.0
-    queue: str = "default"
+    queue: str = DEFAULT_QUEUE
     priority: int = 0
     max_running: tuple[Limit, ...] = ()
     rate: tuple[Limit, ...] = ()

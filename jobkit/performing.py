@@ -1,10 +1,15 @@
-"""Performing: which run the code that asks is a part of, so that it cannot wait for what waits for it."""
+"""Performing: what the code that asks is a part of, so that it cannot wait for what waits for it.
+
+It may be a run, which keeps its worker busy; or a module that jobkit is importing, before anything is performed.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
+
+from jobkit.errors import JobKitError, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +23,7 @@ class Performed(NamedTuple):
 
 
 _PERFORMED: ContextVar[Performed | None] = ContextVar("jobkit run", default=None)
+_IMPORTED: ContextVar[str] = ContextVar("jobkit target", default="")
 
 
 @contextmanager
@@ -31,5 +37,30 @@ def performing(run_id: str, key: str) -> Iterator[None]:
 
 
 def performed() -> Performed | None:
-    """The run that the caller is a part of, if any."""
+    """The run that the caller is a part of, if any. Whoever asks is about to wait, or to start something.
+
+    Raises:
+        RunError: jobkit is importing the caller's module.
+    """
+    refuse_while_imported(RunError)
     return _PERFORMED.get()
+
+
+@contextmanager
+def importing(target: str) -> Iterator[None]:
+    """Within it, this thread imports what is named so (`module:kit`), before anything is performed."""
+    before = _IMPORTED.set(target)
+    try:
+        yield
+    finally:
+        _IMPORTED.reset(before)
+
+
+def refuse_while_imported(error: type[JobKitError]) -> None:
+    """Raise this error, with advice, when jobkit is importing the caller's module: it might wait for itself."""
+    target = _IMPORTED.get()
+    if target:
+        raise error(
+            f"{target} is still being imported, and nothing is performed before that is done: put what submits jobs or"
+            ' waits for them under `if __name__ == "__main__":`, or into a function.'
+        )

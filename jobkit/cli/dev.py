@@ -1,16 +1,19 @@
 """`jobkit dev` and `jobkit demo`: a worker and a web server in one command, over a store that starts by itself.
 
 Each is a process of its own, started as one would start it in production. The terminal's Ctrl-C reaches only this
-process, which ends the others in order; if it dies itself, they notice (`lifeline`).
+process, which ends the others in order; if it dies itself, they notice (`lifeline`). The worker is started when the web
+server has said that it listens: what keeps one of them from starting usually keeps the other one too, and is said once.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
 import threading
+from enum import Enum
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -19,9 +22,10 @@ from jobkit_web.serving import CannotServe, listening_socket
 
 from jobkit.cli.endings import Exit, Refusal
 from jobkit.cli.lifeline import OPTION as LIFELINE
+from jobkit.cli.web import READINESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 DEMO = "jobkit_demo"
 DEMO_PORTS = range(8000, 8020)
@@ -35,14 +39,23 @@ _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="The
 @_HOST
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @click.option("--concurrency", metavar="N", type=click.IntRange(1, 1000), default=2, show_default=True)
+@click.option("--queues", metavar="A,B", help="The queues it serves  [default: those that the kit's jobs name]")
 @click.option("--public", is_flag=True, help="Without --app: let everybody who can reach it read, start and cancel.")
 @click.pass_context
 def dev(
-    context: click.Context, target: str, *, app: str | None, host: str, port: int, concurrency: int, public: bool
+    context: click.Context,
+    target: str,
+    *,
+    app: str | None,
+    host: str,
+    port: int,
+    concurrency: int,
+    queues: str | None,
+    public: bool,
 ) -> None:
     """Run store, worker and web together while you develop. Ctrl-C ends them all."""
     served = ["--app", app] if app else ["--public"] * public
-    worker = ["--concurrency", str(concurrency)]
+    worker = ["--concurrency", str(concurrency), *_serving(queues)]
     context.exit(run_together(target, web=["--host", host, "--port", str(port), *served], worker=worker))
 
 
@@ -59,7 +72,13 @@ def demo(context: click.Context, *, host: str, port: int | None) -> None:
     if port is None:
         port = next((port for port in DEMO_PORTS if _is_free(host, port)), DEMO_PORTS[0])
     web = ["--host", host, "--port", str(port), "--app", f"{DEMO}:app"]
-    context.exit(run_together(f"{DEMO}:kit", web=web, worker=["--concurrency", "2", "--log-level", "WARNING"]))
+    context.exit(
+        run_together(f"{DEMO}:kit", web=web, worker=["--concurrency", "2", "--all-queues", "--log-level", "WARNING"])
+    )
+
+
+def _serving(queues: str | None) -> list[str]:
+    return ["--all-queues"] if queues is None else ["--queues", queues]
 
 
 def _is_free(host: str, port: int) -> bool:
@@ -75,37 +94,65 @@ def run_together(target: str, *, web: Sequence[str], worker: Sequence[str]) -> i
 
     The exit code is 0 after a signal, else that of the one that ended.
     """
-    commands = {"web": ["web", target, *web], "worker": ["worker", target, *worker]}
-    together = _Together()
+    together = _Together({"worker": ["worker", target, *worker]})
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: together.heard.put(number))
-    for name, arguments in commands.items():
-        together.start(name, arguments)
+    together.start_first("web", ["web", target, *web])
     return together.run()
 
 
-class _Together:
-    """Processes that end together. What happens to them comes through one queue: a signal's number, or who ended."""
+class _Ready(Enum):
+    """The first process does what it is for."""
 
-    def __init__(self) -> None:
-        self.heard: SimpleQueue[int | str] = SimpleQueue()
+    READY = "ready"
+
+
+class _Together:
+    """Processes that end together: a first one, and the others when it is ready.
+
+    What happens to them comes through one queue: a signal's number, that the first is ready, or who ended.
+    """
+
+    def __init__(self, others: Mapping[str, Sequence[str]]) -> None:
+        self.heard: SimpleQueue[int | _Ready | str] = SimpleQueue()
+        self._others = others
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._all_started = False
         self._code: int | None = None
 
-    def start(self, name: str, arguments: Iterable[str]) -> None:
-        command = [sys.executable, "-m", "jobkit.cli", *arguments, LIFELINE]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0)
-        self._processes[name] = process
-        threading.Thread(target=self._tell_end, args=(name, process), name=f"jobkit-{name}", daemon=True).start()
+    def start_first(self, name: str, arguments: Sequence[str]) -> None:
+        reading, writing = os.pipe()
+        self._start(name, [*arguments, READINESS, str(writing)], writing)
+        os.close(writing)
+        threading.Thread(target=self._tell_ready, args=(reading,), name="jobkit-readiness", daemon=True).start()
 
     def run(self) -> int:
         while self._processes:
             match self.heard.get():
                 case int():
                     self._stop(Exit.SUCCEEDED)
+                case _Ready():
+                    self._start_others()
                 case name:
                     self._bury(name)
         return self._code or Exit.SUCCEEDED
+
+    def _start(self, name: str, arguments: Iterable[str], *descriptors: int) -> None:
+        command = [sys.executable, "-m", "jobkit.cli", *arguments, LIFELINE]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0, pass_fds=descriptors)
+        self._processes[name] = process
+        threading.Thread(target=self._tell_end, args=(name, process), name=f"jobkit-{name}", daemon=True).start()
+
+    def _start_others(self) -> None:
+        if self._code is None:
+            self._all_started = True
+            for name, arguments in self._others.items():
+                self._start(name, arguments)
+
+    def _tell_ready(self, reading: int) -> None:
+        with open(reading, "rb") as pipe:
+            if pipe.read(1):
+                self.heard.put(_Ready.READY)
 
     def _tell_end(self, name: str, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -114,7 +161,8 @@ class _Together:
     def _bury(self, name: str) -> None:
         code = self._processes.pop(name).returncode
         if self._code is None:
-            click.echo(f"jobkit dev: the {name} process ended with exit code {code}; stopping the rest.", err=True)
+            if self._all_started or code < 0:  # else its own words are the last, and all there is to say
+                click.echo(f"jobkit dev: the {name} process ended with exit code {code}; stopping the rest.", err=True)
             self._stop(code if code > 0 else Exit.FAILED)
 
     def _stop(self, code: int) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import sys
 import traceback
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobkit.cli.endings import Refusal
-from jobkit.errors import JobKitError, UnknownJob
-from jobkit.worker.target import load_kit
+from jobkit.errors import StoreError, UnknownJob
+from jobkit.performing import importing
+from jobkit.worker.target import BadTarget, load_kit
 
 if TYPE_CHECKING:
     from jobkit.job import ProgressJob
     from jobkit.kit import JobKit
+
+_NOT_THE_USERS = ("<frozen importlib", importlib.__path__[0], str(Path(__file__).parents[1]))
 
 
 def kit_at(target: str) -> JobKit:
@@ -27,7 +30,7 @@ def kit_at(target: str) -> JobKit:
     _see_working_directory(target)
     try:
         return load_kit(target)
-    except JobKitError:
+    except (BadTarget, StoreError):
         raise
     except Exception as error:
         raise Refusal(f"{target} cannot be imported: {_where_and_what(error)}") from error
@@ -43,7 +46,8 @@ def app_at(target: str) -> Any:
     name, _, attribute = target.partition(":")
     attribute = attribute or "app"
     try:
-        module = import_module(name)
+        with importing(target):
+            module = importlib.import_module(name)
     except Exception as error:
         raise Refusal(f"--app {target} cannot be imported: {_where_and_what(error)}") from error
     app = getattr(module, attribute, None)
@@ -96,8 +100,8 @@ def _as_module(target: str) -> str:
 
 
 def _where_and_what(error: Exception) -> str:
-    """The place in the user's code, not the way through ours."""
+    """The place in the user's code, not the way through Python's and ours."""
     what = "".join(traceback.format_exception_only(error)).strip()
     frames = traceback.extract_tb(error.__traceback__)
-    place = next((frame for frame in reversed(frames) if "importlib" not in frame.filename), None)
+    place = next((frame for frame in reversed(frames) if not frame.filename.startswith(_NOT_THE_USERS)), None)
     return f"{what}\n  at {place.filename}, line {place.lineno}: {place.line}" if place else what

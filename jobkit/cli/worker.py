@@ -7,7 +7,7 @@ import logging
 import click
 
 from jobkit.cli.lifeline import ends_with_its_starter
-from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from jobkit.worker import Worker
 
 
@@ -19,7 +19,8 @@ from jobkit.worker import Worker
     type=click.IntRange(1, 1000),
     help="How many runs it performs at once  [default: one per CPU]",
 )
-@click.option("--queues", metavar="A,B", default="default", show_default=True, help="The queues it serves.")
+@click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
+@click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
 @click.option(
     "--lease",
     metavar="SECONDS",
@@ -51,6 +52,7 @@ def worker(
     target: str,
     concurrency: int | None,
     queues: str,
+    all_queues: bool,
     lease: float,
     grace: float,
     log_level: str,
@@ -59,7 +61,7 @@ def worker(
 
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once.
     """
-    names = tuple(name.strip() for name in queues.split(",") if name.strip())
+    names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
         worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
     except ValueError as error:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobkit.engines.inline import performed_here
 from jobkit.execution import Execution, StopReason
-from jobkit.job import spec_of
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Lease, Verdict
 from jobkit.worker.reporter import Reporter
@@ -39,7 +38,7 @@ def worker(kit: JobKit, *, queues: Sequence[str] = (), concurrency: int = 1) -> 
 
     At the end of the block it finishes what it performs.
     """
-    serves = tuple(queues) or tuple({"default", *(spec_of(job).options.queue for job in kit.jobs.values())})
+    serves = tuple(queues) or kit.queues
     threads = _Threads(kit, serves, concurrency)
     threads.start()
     try:

@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import KW_ONLY, dataclass
 
-from jobkit.options import MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
 from jobkit.worker.supervisor import Supervisor
 
 __all__ = ["Worker"]
@@ -17,7 +17,8 @@ __all__ = ["Worker"]
 class Worker:
     """Performs the runs of the kit that `target` ("module:kit") names, each in a process of its own.
 
-    `concurrency` (default: one per CPU) is how many at a time. `lease` (s) is for jobs whose class names none: how
+    `concurrency` (default: one per CPU) is how many at a time. `queues` are those it serves; None is all that the kit's
+    jobs name, and `default`. `lease` (s) is for jobs whose class names none: how
     long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
     go on after SIGTERM before they are handed back. `log_level` is that of the children.
     """
@@ -25,7 +26,7 @@ class Worker:
     target: str
     _: KW_ONLY
     concurrency: int | None = None
-    queues: tuple[str, ...] = ("default",)
+    queues: tuple[str, ...] | None = (DEFAULT_QUEUE,)
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
@@ -37,10 +38,8 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
-        if isinstance(self.queues, str) or not self.queues:
-            raise ValueError(f"queues must be a tuple of one or more names, not {self.queues!r}.")
-        for queue in self.queues:
-            _check_queue(queue)
+        if self.queues is not None:
+            _check_queues(self.queues)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
@@ -49,7 +48,7 @@ class Worker:
         supervisor = Supervisor(
             self.target,
             concurrency=self.concurrency or os.cpu_count() or 1,
-            queues=tuple(self.queues),
+            queues=None if self.queues is None else tuple(self.queues),
             lease=self.lease,
             grace=self.grace,
             level=self.log_level,
@@ -57,8 +56,11 @@ class Worker:
         return asyncio.run(supervisor.run())
 
 
-def _check_queue(name: str) -> None:
-    try:
-        word(name)
-    except ValueError as error:
-        raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None
+def _check_queues(names: tuple[str, ...]) -> None:
+    if isinstance(names, str) or not names:
+        raise ValueError(f"queues must be a tuple of one or more names, not {names!r}.")
+    for name in names:
+        try:
+            word(name)
+        except ValueError as error:
+            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None

@@ -271,7 +271,8 @@ def _ready(kit: JobKit) -> Ready:
     return Ready(
         url=kit.url,
         namespace=kit.operations.namespace,
-        jobs=len(kit.jobs),
+        jobs={name: spec_of(job).options.queue for name, job in kit.jobs.items()},
+        queues=kit.queues,
         shortest_lease=min((lease for lease in leases if lease is not None), default=None),
     )
 

@@ -45,11 +45,15 @@ class Recount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Everything is imported. `url` says where the kit's store is; `shortest_lease` (s) what its jobs ask for."""
+    """Everything is imported. `url` says where the kit's store is; `shortest_lease` (s) what its jobs ask for.
+
+    `jobs` are the kit's, each with the queue it names; `queues` are all of these, and `default`.
+    """
 
     url: str
     namespace: str
-    jobs: int
+    jobs: dict[str, str]
+    queues: tuple[str, ...]
     shortest_lease: float | None
 
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
+from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
@@ -41,8 +42,12 @@ if TYPE_CHECKING:
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
+IMPORT_SECONDS = 5.0
+"""How long the import of the kit may take before it is said, and said again."""
 QUIET_SECONDS = 2.0
 """How long a worker that starts waits for the store before it says so."""
+SILENCE_SECONDS = 10.0
+"""And how long until it says so again."""
 FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
 FILL_SECONDS = 0.02
@@ -59,11 +64,13 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...], lease: float, grace: float, level: str
+        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, level: str
     ) -> None:
         self._target = target
         self._concurrency = concurrency
-        self._queues = queues
+        self._all_queues = queues is None
+        self._queues = queues or ()
+        """What it serves; where that is what the kit's jobs name, a child tells it."""
         self._lease = lease
         self._grace = grace
         self._level = level
@@ -87,6 +94,7 @@ class Supervisor:
         for number in _ending_signals():
             loop.add_signal_handler(number, self._leave)
         self._fill()
+        self._spawn(self._tell_of_a_long_import())
         try:
             await self._ended.wait()
         finally:
@@ -161,6 +169,15 @@ class Supervisor:
         self._resting = False
         self._fill()
 
+    async def _tell_of_a_long_import(self) -> None:
+        """At twice the time each time."""
+        seconds, pause = 0.0, IMPORT_SECONDS
+        while self._store is None:
+            await asyncio.sleep(pause)
+            seconds, pause = seconds + pause, seconds + pause
+            if self._store is None and not self._leaving:
+                _log.warning("Still importing %s, for %.0f s: nothing is performed before.", self._target, seconds)
+
     # What slots hold --------------------------------------------------------------------------------------------------
 
     def _give_back(self, child: ChildProcess, code: int) -> None:
@@ -229,24 +246,37 @@ class Supervisor:
         """The first child that is ready tells where the store is."""
         if self._store is not None:
             return
+        if self._all_queues:
+            self._queues = ready.queues
         location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
             "Worker %s performs the %s of %s, %d at a time, from %s of the store %s.",
-            self._worker, f"{ready.jobs} job{'s' if ready.jobs != 1 else ''}", self._target, self._concurrency,
-            _named("queue", self._queues), location,
+            self._worker, f"{len(ready.jobs)} job{'s' if len(ready.jobs) != 1 else ''}", self._target,
+            self._concurrency, _named("queue", self._queues), location,
         )  # fmt: skip
-        if not ready.jobs:
-            _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
+        self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
             self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))
 
+    def _warn_of_what_stays(self, ready: Ready) -> None:
+        """Jobs of the kit that wait for another worker; whoever named several queues, or another one, knows that."""
+        if not ready.jobs:
+            _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
+        if self._queues != (DEFAULT_QUEUE,):
+            return
+        for queue in (queue for queue in ready.queues if queue != DEFAULT_QUEUE):
+            jobs = sorted(job for job, named in ready.jobs.items() if named == queue)
+            _log.warning(
+                "This worker does not serve the queue %s, which %s names: add --queues %s, or start another for it.",
+                queue, ", ".join(jobs), ",".join(ready.queues),
+            )  # fmt: skip
+
     async def _live(self, store: AsyncStore, heartbeat: Heartbeat) -> None:
-        silence = "The store %s does not answer yet: nothing is performed until it does."
-        warning = asyncio.get_running_loop().call_later(QUIET_SECONDS, _log.warning, silence, store.location)
+        telling = asyncio.ensure_future(_tell_of_silence(store))
         try:
             await store.open()
         except StoreMisconfigured as error:
@@ -254,10 +284,10 @@ class Supervisor:
             self._unusable = True
             self._end_with(1)
         else:
-            warning.cancel()
+            telling.cancel()
             await heartbeat.beat()
         finally:
-            warning.cancel()
+            telling.cancel()
 
     def _serving_slots(self) -> list[str]:
         return [child.slot for child in self._in(Phase.SERVING)]
@@ -335,6 +365,15 @@ class Supervisor:
     async def _retire(self, store: AsyncStore) -> None:
         retire = partial(store.operations.retire, self._worker, self._queues)
         await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
+
+
+async def _tell_of_silence(store: AsyncStore) -> None:
+    """Until it is cancelled, for the store answers."""
+    pause = QUIET_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        _log.warning("The store %s does not answer yet: nothing is performed until it does.", store.location)
+        pause = SILENCE_SECONDS
 
 
 async def _still_there(children: list[ChildProcess], seconds: float) -> list[ChildProcess]:

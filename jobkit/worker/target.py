@@ -8,6 +8,7 @@ from typing import Any
 
 from jobkit.errors import JobKitError
 from jobkit.kit import JobKit
+from jobkit.performing import importing
 
 
 class BadTarget(JobKitError):
@@ -17,11 +18,14 @@ class BadTarget(JobKitError):
 def load_kit(target: str) -> JobKit:
     """The kit of `module:name`; the name may have dots, and is `kit` when left out.
 
+    The module may not submit anything meanwhile, nor wait for a run.
+
     Raises:
         BadTarget: there is no such module, no such name, or it is no kit.
     """
     module_name, _, path = target.partition(":")
-    module = _module(module_name, target)
+    with importing(target):
+        module = _module(module_name, target)
     path = path or "kit"
     try:
         kit = operator.attrgetter(path)(module)

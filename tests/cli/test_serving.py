@@ -58,6 +58,7 @@ def test_worker_says_that_its_store_does_not_answer(env: dict[str, str], tmp_pat
     away = {**env, "JOBKIT_URL": f"unix://{tmp_path / 'nobody-listens.sock'}"}
     with processes.running("worker", "counting:kit", folder=PROJECT, env=away, log=tmp_path / "log") as worker:
         worker.wait_for("does not answer yet: nothing is performed until it does")
+        worker.wait_for("(?s)does not answer yet.*does not answer yet")
 
 
 def test_web_refuses_strangers(env: dict[str, str], tmp_path: Path) -> None:
@@ -111,8 +112,42 @@ def test_killed_dev_leaves_nobody_behind(env: dict[str, str], tmp_path: Path) ->
 def test_dev_ends_with_the_reason_when_one_part_cannot_start(cli: Cli) -> None:
     refused = cli("dev", "counting:kit", "--app", "counting:nothing", "--port", "0")
     assert refused.returncode == 2
-    assert "counting has no app 'nothing'" in refused.stderr
-    assert "the web process ended with exit code 2" in refused.stderr
+    assert refused.stderr == "Error: counting has no app 'nothing'.\n"
+
+
+def test_dev_says_once_that_there_is_no_such_kit(cli: Cli) -> None:
+    refused = cli("dev", "counting:kot", "--port", "0")
+    assert (refused.returncode, refused.stderr) == (2, "Error: counting has no 'kot': it has counting:kit.\n")
+
+
+def test_dev_says_once_that_its_port_is_taken(cli: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        refused = cli("dev", "counting:kit", "--port", str(taken.getsockname()[1]))
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "is taken by another process" in refused.stderr
+
+
+def test_dev_refuses_a_module_that_submits_and_waits_while_it_is_imported(cli: Cli) -> None:
+    refused = cli("dev", "eager:kit", "--port", "0")
+    assert refused.returncode == 2
+    assert 'under `if __name__ == "__main__":`' in refused.stderr
+    assert "eager.py, line 5: kit.submit(Refuse()).result()" in refused.stderr
+
+
+def test_dev_serves_all_queues_that_its_jobs_name(cli: Cli, env: dict[str, str], tmp_path: Path) -> None:
+    with processes.running("dev", "counting:kit", "--port", "0", folder=PROJECT, env=env, log=tmp_path / "log") as dev:
+        dev.wait_for("performs .* from queues default, nobody-serves-this")
+        assert cli("submit", "counting:kit", "Elsewhere").returncode == 0
+
+
+def test_dev_ends_with_its_worker(env: dict[str, str], tmp_path: Path) -> None:
+    with processes.running("dev", "counting:kit", "--port", "0", folder=PROJECT, env=env, log=tmp_path / "log") as dev:
+        dev.wait_for("performs")
+        workers = [it for it in psutil.Process(dev.pid).children() if "worker" in it.cmdline()]
+        workers[0].send_signal(signal.SIGKILL)
+        assert dev.wait() == 1
+        assert "the worker process ended with exit code -9; stopping the rest" in dev.output
 
 
 def test_a_kit_in_place_of_an_app_is_refused_with_advice(cli: Cli) -> None:

@@ -43,9 +43,11 @@ def start_worker(life_url: str, namespace: str, tmp_path: Path) -> Iterator[Call
         "JOBKIT_FILES": str(tmp_path / "files"),
     }
 
-    def start(*options: str, target: str = "tests.life.jobs:kit", program: tuple[str, ...] = JOBKIT) -> WorkerProcess:
+    def start(
+        *options: str, target: str = "tests.life.jobs:kit", program: tuple[str, ...] = JOBKIT, **variables: str
+    ) -> WorkerProcess:
         log = tmp_path / f"worker-{len(workers)}.log"
-        workers.append(WorkerProcess(environment, log, *options, target=target, program=program))
+        workers.append(WorkerProcess(environment | variables, log, *options, target=target, program=program))
         return workers[-1]
 
     yield start

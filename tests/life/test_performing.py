@@ -139,11 +139,13 @@ def test_a_run_of_an_unknown_job_goes_back_until_its_time_is_up(
     life_url: str, namespace: str, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     """A kit without jobs of its own submits any."""
-    start_worker("--concurrency", "1")
+    worker = start_worker("--concurrency", "1")
     with JobKit(life_url, namespace=namespace) as submitter:
         run = submitter.submit(NotRegistered())
         assert "no worker for tests.life.jobs.NotRegistered version 1" in message_of(run)
         assert run.snapshot().attempt == 1
+    said = [line for line in worker.text.splitlines() if f"Run {run.id} is handed back" in line]
+    assert [line.split()[2] for line in said] == ["INFO", *["DEBUG"] * (len(said) - 1)]
 
 
 def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(
