@@ -61,8 +61,8 @@ class BadJob(SubmitError):
 class QueueFull(SubmitError):
     """As many runs wait in the queue as the job's `max_queued` allows.
 
-    `retry_after` is in seconds from now. Of jobs submitted together (`submit_many`), `runs` has the run of each that
-    was admitted, None for each that was not.
+    `retry_after` is in seconds from now. Of jobs submitted together (`submit_many`), `runs` has one entry each, in
+    their order: the run of a job that was admitted, None for one that was not. It is empty for a single job.
     """
 
     def __init__(self, message: str = "", *, retry_after: float = 0.0, runs: Sequence[Any] = ()) -> None:

@@ -361,7 +361,7 @@ class JobKit:
             retry_after = max(answer.retry_after for answer in answers if isinstance(answer, Full))
             raise QueueFull(
                 f"{len(runs) - len(admitted)} of {len(runs)} jobs were not admitted, as many runs wait in the queue as"
-                f" max_queued allows: try those again in {retry_after:.0f} s (`runs` of this error holds the others).",
+                f" max_queued allows: try those again in {retry_after:.0f} s (`runs` of this error has None for them).",
                 retry_after=retry_after,
                 runs=runs,
             )

@@ -69,6 +69,14 @@ class ProgressView(_Readable, frozen=True, kw_only=True):
     counts: dict[str, int] = msgspec.field(default_factory=dict)
     stages: tuple[StageView, ...] = ()
 
+    @property
+    def counted(self) -> "ProgressView | StageView":
+        """What has `done` of `total`: the whole, or where that has no total, the stage under way that has one."""
+        if self.total is not None:
+            return self
+        under_way = (stage for stage in self.stages if stage.total and 0 < (stage.fraction or 0) < 1)
+        return next(under_way, self)
+
     def to_json(self) -> bytes:
         return _ENCODER.encode(self)
 

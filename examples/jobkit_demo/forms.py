@@ -65,12 +65,16 @@ class Form:
 _FIRST, _LAST = ExportOrders().first, ExportOrders().last
 _PLACES = (("both", "Everything"), ("library", "Standard library"), ("packages", "Packages"))
 _SIZES = (("640", "640 by 480"), ("960", "960 by 720"), ("1600", "1600 by 1200"))
-_LETTERS = tuple((str(n), f"{n} letters") for n in (1, 3, 5, 8, 12))
-_TROUBLES = (("foreseen", "the job knows about"), ("unforeseen", "nobody thought of"))
+_LETTERS = (("1", "any"), *((str(n), f"{n} letters") for n in (3, 5, 8, 12)))
+_TROUBLES = (("foreseen", "A missing VAT number"), ("unforeseen", "A bug in the job"))
 
 
 def _day(name: str, label: str, value: str) -> Day:
     return Day(name=name, label=label, value=value, earliest=f"{_FIRST}", latest=f"{_LAST}")
+
+
+def _from(letters: int) -> str:
+    return "" if letters == 1 else f" from {letters} letters"
 
 
 FORMS = {
@@ -121,16 +125,16 @@ FORMS = {
                 Choice(name="where", label="Files", options=_PLACES, selected="both"),
                 Choice(name="shortest", label="Shortest word", options=_LETTERS, selected="5"),
             ),
-            title=lambda job: f"Python's words from {job.shortest} letters, {dict(_PLACES)[job.where].lower()}",
+            title=lambda job: f"Python's words{_from(job.shortest)}, {dict(_PLACES)[job.where].lower()}",
         ),
         Form(
             key="invoices",
             job=SignInvoices,
             heading="Sign invoices",
-            text="Fails at the 27th of 40, to show what people see then.",
+            text="Fails at the 27th of 40, to show what people see then: a reason, or a reference.",
             button="Sign",
             fields=(Choice(name="trouble", label="Problem", options=_TROUBLES, selected="foreseen"),),
-            title=lambda job: f"Invoices with a problem that {dict(_TROUBLES)[job.trouble]}",
+            title=lambda job: f"Invoices: {dict(_TROUBLES)[job.trouble][0].lower()}{dict(_TROUBLES)[job.trouble][1:]}",
         ),
     )
 }

@@ -113,17 +113,11 @@ def _run(shown: Shown) -> str:
     admission = _ADMISSIONS.get(started.admission, started.admission)
     return f"""<article class="card run" id="run-{run_id}" aria-labelledby="title-{run_id}">
 <h3 id="title-{run_id}">{escape(started.title)}</h3>
-<p class="admission {escape(started.admission)}">
-<b>{escape(admission)}</b> · submitted in {_milliseconds(started.milliseconds)}
-</p>
+<p class="admission {escape(started.admission)}"><b>{escape(admission)}</b></p>
 {shown.widget}
 {_result(shown)}
 </article>
 """
-
-
-def _milliseconds(value: float) -> str:
-    return f"{value:.1f} ms" if value < 10 else f"{value:,.0f} ms"
 
 
 def _result(shown: Shown) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,15 +53,11 @@ async def start(request: Request) -> Response:
     visit = await _visit_of(request)
     try:
         job = form.read(await _sent(request))
-        before = time.perf_counter()
         run = await kit.asubmit(job, owner=visit.visitor)
     except BadArguments as error:
         return await _page(visit, f"{error}", status=422)
     admission = run.admission.value if run.admission else "new"
-    milliseconds = round((time.perf_counter() - before) * 1000, 1)
-    visit = visit.having(
-        Started(run_id=run.id, job=form.key, title=form.title(job), admission=admission, milliseconds=milliseconds)
-    )
+    visit = visit.having(Started(run_id=run.id, job=form.key, title=form.title(job), admission=admission))
     return _remembering(RedirectResponse(f"/#run-{run.id}", 303), visit, request)
 
 

@@ -16,13 +16,12 @@ MOST_STARTS = 6
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """A run that a visitor started: what it was called, what the store decided and how long that took (ms)."""
+    """A run that a visitor started: what it was called and what the store decided."""
 
     run_id: str
     job: str
     title: str
     admission: str
-    milliseconds: float
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True, array_like=True):

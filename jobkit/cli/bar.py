@@ -154,11 +154,11 @@ def _line(text: str) -> Text:
 
 
 def _amount(snapshot: Snapshot) -> str:
-    progress = snapshot.progress
-    if not progress.done and progress.total is None:
+    counted = snapshot.progress.counted
+    if not counted.done and counted.total is None:
         return ""
-    of_total = "" if progress.total is None else f" of {_number(progress.total)}"
-    return printable(f"{_number(progress.done)}{of_total} {progress.unit}".strip())
+    of_total = "" if counted.total is None else f" of {_number(counted.total)}"
+    return printable(f"{_number(counted.done)}{of_total} {counted.unit or snapshot.progress.unit}".strip())
 
 
 def _number(value: Number) -> str:

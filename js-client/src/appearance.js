@@ -16,11 +16,11 @@ const CSS = `
 div { display: flex; flex-wrap: wrap; align-items: baseline; gap: .4em .75em; font-variant-numeric: tabular-nums; }
 [part=label], [part=message] { flex: 1 13em; }
 [part=label] { font-weight: 600; }
+[part=detail]:not(:empty)::before { content: " ·\\a0" / ""; }
 [part=foot] { font-size: .875em; color: var(--muted); }
 [part=end] { margin-inline-start: auto; }
 [part=time], span span { unicode-bidi: plaintext; }
-:host([state=failed]) [part=text], :host([state=succeeded]) [part=text]::before { color: var(--fill); }
-:host([state=succeeded]) [part=text]::before { content: "✓ " / ""; }
+:host([state=succeeded]) [part=text]::before { content: "✓ " / ""; color: var(--fill); }
 progress {
   appearance: none;
   display: block;
@@ -51,8 +51,6 @@ button {
   border-radius: 1em;
   background: none;
 }
-button:hover { background: var(--track); }
-button:disabled { opacity: .6; }
 [part=live] { position: fixed; clip-path: inset(50%); }
 @keyframes slide { from { background-position: -70%; } to { background-position: 170%; } }
 @media (forced-colors: active) {

@@ -12,7 +12,7 @@
  * @property {number | null} rate units per second
  * @property {number | null} finish_at epoch seconds by the server's clock
  * @property {Record<string, number>} counts
- * @property {object[]} stages
+ * @property {any[]} stages in tree order, each with name, done, total, fraction (1 when it has finished), unit, …
  *
  * @typedef {object} QueuePlace
  * @property {string} name

@@ -38,13 +38,12 @@ export function createView(host, words, cancel) {
   const share = make("span", { part: "percent", ariaHidden: "true" }); // the bar says it
   const bar = make("progress", { part: "bar", id: "bar" });
   const text = make("span", { part: "text" });
-  const dot = make("span", { textContent: " · " });
   const detail = make("span", { part: "detail" });
   const time = make("slot", { name: "time-left" });
   const button = make("button", { part: "button", type: "button" });
   const cancelSlot = make("slot", { name: "cancel", onclick: cancel }, button);
   // Named for the ending once there is one; what is not slotted there falls back to the message.
-  const ending = make("slot", {}, make("slot", { name: "message" }, text, dot, detail));
+  const ending = make("slot", {}, make("slot", { name: "message" }, text, detail));
   const live = make("span", { part: "live", role: "status" });
   internals.role = "group";
   root.adoptedStyleSheets = [sheet];
@@ -91,10 +90,12 @@ export function createView(host, words, cancel) {
       }
       if (error?.reference) return words.reference(error.reference);
       if (!progress || !running) return "";
-      const { done, total, unit } = progress;
-      const count = total ? words.of(show(done), show(total)) : done ? show(done) : "";
+      // Stages count different things, so the whole may have no total where the one under way has.
+      const { done, total, unit } =
+        (progress.total == null && progress.stages.find(({ total, fraction }) => total && fraction % 1)) || progress;
+      const count = total ? words.of(show(done), show(total)) : done && show(done);
       const again = attempt > 1 && words.attempt(show(attempt));
-      return [count && unit ? `${count} ${unit}` : count, again].filter(Boolean).join(" · ");
+      return [count && `${count} ${unit || progress.unit}`, again].filter(Boolean).join(", ");
     };
 
     const secondsLeft = () => due - (watching?.now() ?? 0);
@@ -119,11 +120,11 @@ export function createView(host, words, cancel) {
     const estimate = progress?.finish_at ?? NaN;
     if (!(Math.abs(estimate - due) < Math.max(1.5, secondsLeft() / 10))) due = estimate;
 
-    const said = (running && progress?.message) || error?.message || (state && words[/** @type {"queued"} */ (state)]);
+    const word = state && words[/** @type {"queued"} */ (state)];
+    const said = error ? `${word}: ${error.message}` : (running && progress?.message) || word;
     put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
     put(text, said);
     put(detail, describe());
-    dot.hidden = !detail.textContent;
     if (known || closed) bar.value = peak;
     else bar.removeAttribute("value");
     // Rounded down: 100 % is said by success only.

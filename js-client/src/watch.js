@@ -26,7 +26,7 @@ export class WatchError extends Error {
    * @param {number} status
    */
   constructor(run, status) {
-    super(`run ${run}: the server answered ${status}`);
+    super(`${status}: run ${run}`);
     this.status = status;
   }
 }

@@ -87,6 +87,20 @@ test("a run is shown from the queue to its end, without a complaint of the polic
   assert.equal(await page.evaluate("document.querySelector('job-progress').snapshot.state"), "succeeded");
 });
 
+test("of a run in stages the one under way is counted, with its total", options, async (t) => {
+  const stages = [
+    { name: "find", done: 12, total: null, fraction: 1, unit: "" },
+    { name: "read", done: 6990, total: 15190, fraction: 0.46, unit: "" },
+    { name: "write", done: 0, total: 10, fraction: 0, unit: "pages" },
+  ];
+  const { shows, send } = await open(t, { first: snapshot({ progress: { done: 7002, total: null, unit: "files", stages } }) });
+  await shows("detail", "6,990 of 15,190 files");
+  const [find, read, write] = stages;
+  const later = [find, { ...read, done: 15190, fraction: 1 }, { ...write, done: 3, fraction: 0.3 }];
+  send("snapshot", snapshot({ version: 2, progress: { done: 15205, total: null, unit: "files", stages: later } }));
+  await shows("detail", "3 of 10 pages");
+});
+
 test("the bar never runs backwards, unless the run starts again", options, async (t) => {
   const { shows, send } = await open(t);
   send("snapshot", snapshot({ version: 2, progress: { fraction: 0.5 } }));
@@ -126,7 +140,7 @@ test("a failed run shows why, and the reference", options, async (t) => {
   const { shows, send, element, page } = await open(t);
   await page.evaluate("document.addEventListener('job-failure', e => (document.title = e.detail.snapshot.error.reference))");
   send("end", snapshot({ version: 2, state: "failed", error: { message: "No such month.", reference: "R7", public: true } }));
-  await shows("text", "No such month.");
+  await shows("text", "Failed: No such month.");
   await shows("detail", "Reference: R7");
   assert.equal(await element.getAttribute("state"), "failed");
   assert.equal(await page.title(), "R7");

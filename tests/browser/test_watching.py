@@ -20,7 +20,8 @@ def test_a_job_is_watched_from_its_start_to_its_end(house: House, job: Job, visi
     for percent in (20, 55, 90):
         job.reach(percent)
         widget.is_at(percent)
-        widget.says(f"Counting · {percent} of 100 steps")
+        widget.says("Counting")
+        widget.says(f"{percent} of 100 steps")
     job.end()
     widget.is_done()
     assert widget.result() == {"starts": 1}

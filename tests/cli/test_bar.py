@@ -5,7 +5,7 @@ from rich.console import Console
 
 from jobkit import Snapshot, State
 from jobkit.cli.bar import Bar, duration, printable
-from jobkit.snapshot import Failure, ProgressView, QueuePlace
+from jobkit.snapshot import Failure, ProgressView, QueuePlace, StageView
 
 NOW = 1000.0
 
@@ -34,6 +34,12 @@ def test_running_shows_share_amount_time_left_and_message() -> None:
     assert " 24 %" in text
     assert "1,200 of 5,000 orders · 12 s left" in text
     assert "Reading · 3 skipped" in text
+
+
+def test_of_a_run_in_stages_the_one_under_way_is_counted() -> None:
+    stage = StageView(name="read", done=6990, total=15190, fraction=0.46)
+    text = drawn(snapshot(progress=ProgressView(done=7002, unit="files", fraction=0.4, stages=(stage,))))
+    assert "6,990 of 15,190 files" in text
 
 
 def test_bar_never_runs_backwards_within_a_start() -> None:

@@ -13,7 +13,7 @@ SECRET = b"a secret"
 
 
 def started(number: int = 1, title: str = "Orders") -> Started:
-    return Started(run_id=f"0-{number}", job="export", title=title, admission="joined", milliseconds=2.25)
+    return Started(run_id=f"0-{number}", job="export", title=title, admission="joined")
 
 
 class Tags(HTMLParser):

@@ -67,6 +67,20 @@ def test_the_progress_can_be_read_from_the_snapshot_itself() -> None:
     assert (snapshot.done, snapshot.total, snapshot.fraction, snapshot.message) == (1200, 5000, 0.24, "Reading orders")
 
 
+def test_what_is_counted_is_the_whole_or_the_stage_under_way_that_has_a_total() -> None:
+    stages = (
+        StageView(name="find", done=12, fraction=1.0),
+        StageView(name="read", done=50, total=100, fraction=1.0),
+        StageView(name="index", done=6990, total=15190, fraction=0.46),
+        StageView(name="write", total=10, fraction=0.0),
+    )
+    assert ProgressView(done=7002, stages=stages).counted is stages[2]
+    whole = ProgressView(done=3, total=9, stages=stages)
+    assert whole.counted is whole
+    between = ProgressView(done=62, stages=stages[:2])
+    assert between.counted is between
+
+
 def test_whole_numbers_stay_whole_and_fractions_stay_fractions() -> None:
     assert json.loads(ProgressView(done=3, total=4.5).to_json())["done"] == 3
     assert b'"total":4.5' in ProgressView(done=3, total=4.5).to_json()

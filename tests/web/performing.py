@@ -1,6 +1,7 @@
 """Drives runs through the store as a worker would, one step at a time."""
 
 import itertools
+import json
 import uuid
 from typing import Any
 
@@ -76,8 +77,11 @@ class Performer:
         return lease
 
     def report(self, done: int = 1, message: str = "", total: int | None = 100) -> None:
-        lease = self.lease or self.take()
         view = ProgressView(done=done, total=total, fraction=done / total if total else None, message=message)
+        self.report_view(view)
+
+    def report_view(self, view: ProgressView) -> None:
+        lease = self.lease or self.take()
         operation = self.kit.operations.report(lease, next(self._sequence), view.to_json())
         self._do(operation)
 
@@ -90,6 +94,14 @@ class Performer:
         lease = self.lease or self.take()
         kept = self.kit.files.keep(self.id, lease.token, file).described()
         self.succeed(kept if wrap is None else {**wrap, "file": kept})
+
+    def succeed_with_files(self, result: Any) -> None:
+        """The files of the result are kept where they stand in it."""
+        lease = self.lease or self.take()
+        keep = self.kit.files.keep
+        self.succeed(
+            json.loads(msgspec.json.encode(result, enc_hook=lambda file: keep(self.id, lease.token, file).described()))
+        )
 
     def fail(self, message: str, *, public: bool = False) -> None:
         lease = self.lease or self.take()

@@ -1,7 +1,9 @@
 """The pages for people: they work without JavaScript, show foreign text as text, and obey a strict policy."""
 
+import json
 import re
 from collections.abc import Callable
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 from jobkit_web import access_token, widget
 
 from jobkit.files import File
+from jobkit.snapshot import ProgressView, StageView
 from tests.web.performing import Performer, Public
 from tests.web.test_markup import Tags
 
@@ -123,6 +126,33 @@ def test_picture_is_shown_and_any_file_can_be_downloaded(client: httpx.Client, r
     assert client.get(str(picture["src"])).content == b"\x89PNG"
     (link,) = Tags(page).named("a")
     assert link["download"] == "a <b>.png"
+
+
+def test_files_within_a_result_have_links_and_are_named_in_the_value(
+    client: httpx.Client, run: Performer, tmp_path: Path
+) -> None:
+    for name in ("a.png", "b.csv"):
+        (tmp_path / name).write_bytes(b"it is " + name.encode())
+    run.succeed_with_files({"all": [File(tmp_path / "a.png"), File(tmp_path / "b.csv")], "rows": 3})
+    page = client.get(f"/jobs/runs/{run.id}?token={url_token(run)}", headers=HTML).text
+    assert [client.get(str(link["href"])).content for link in Tags(page).named("a")] == [b"it is a.png", b"it is b.csv"]
+    assert [link["download"] for link in Tags(page).named("a")] == ["a.png", "b.csv"]
+    assert [picture["alt"] for picture in Tags(page).named("img")] == ["a.png"]
+    value = unescape(page.partition("<pre")[2].partition(">")[2].partition("</pre>")[0])
+    assert json.loads(value) == {"all": ["a.png", "b.csv"], "rows": 3}
+
+
+def test_a_value_that_only_looks_like_a_file_gets_no_link(client: httpx.Client, run: Performer) -> None:
+    run.succeed({"name": "x", "media_type": "text/html", "size": 1, "url": "javascript:alert(1)"})
+    page = page_of(client, run)
+    assert Tags(page).named("a") == []
+    assert "javascript:alert(1)" in page.partition("<pre")[2]
+
+
+def test_page_of_a_run_in_stages_counts_the_one_under_way(client: httpx.Client, run: Performer) -> None:
+    stage = StageView(name="read", done=6990, total=15190, fraction=0.46)
+    run.report_view(ProgressView(done=7002, unit="files", stages=(stage,)))
+    assert "6,990 of 15,190 files" in page_of(client, run)
 
 
 def test_pages_hold_nothing_that_their_own_policy_forbids(client: httpx.Client, run: Performer) -> None:

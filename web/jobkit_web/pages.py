@@ -139,10 +139,13 @@ def _waiting(snapshot: dict[str, Any]) -> str:
 
 
 def _counted(progress: dict[str, Any]) -> str:
-    if not progress["done"]:
+    """Of a run in stages the one under way, as the element does."""
+    under_way = (stage for stage in progress["stages"] if stage["total"] and 0 < (stage["fraction"] or 0) < 1)
+    counted = progress if progress["total"] is not None else next(under_way, progress)
+    if not counted["done"]:
         return ""
-    of = "" if progress["total"] is None else f" of {_number(progress['total'])}"
-    return f"{_number(progress['done'])}{of} {_text(progress['unit'])}"
+    of = "" if counted["total"] is None else f" of {_number(counted['total'])}"
+    return f"{_number(counted['done'])}{of} {_text(counted['unit'] or progress['unit'])}"
 
 
 def _ending(snapshot: dict[str, Any]) -> str:
@@ -160,16 +163,38 @@ def _result(snapshot: dict[str, Any]) -> str:
     result = snapshot["result"] if snapshot["result_inline"] else None
     if url is None and result is None:
         return "<p>It is done.</p>"
-    if isinstance(result, dict) and result.keys() == {"name", "media_type", "size", "url"}:
-        return _file(result, url)
     if result is None and not snapshot["result_inline"]:
         return f'<p><a class="button" href="{escape(url)}">Open the result</a></p>'
-    shown = msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
-    return f'<pre tabindex="0">{_text(shown[:LONGEST_RESULT], keep=chr(10))}</pre>'
+    files: list[dict[str, Any]] = []
+    value = _without_files(result, f"{url}{'&' if '?' in str(url) else '?'}file=", files)
+    links = "".join(map(_file, files))
+    if isinstance(result, dict) and result in files:
+        return links
+    shown = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return f'{links}<pre tabindex="0">{_text(shown[:LONGEST_RESULT], keep=chr(10))}</pre>'
 
 
-def _file(file: dict[str, Any], url: str) -> str:
-    address = escape(url)
+def _without_files(value: Any, address: str, files: list[dict[str, Any]]) -> Any:
+    """The value with names in the place of its files, which are put into `files`.
+
+    A file is what has the address of the next file of this very result: values that only look so stay what they are.
+    """
+    match value:
+        case {"name": str(name), "media_type": str(), "size": int(), "url": str(url)} if (
+            len(value) == 4 and url == f"{address}{len(files)}"
+        ):
+            files.append(value)
+            return name
+        case dict():
+            return {key: _without_files(each, address, files) for key, each in value.items()}
+        case list():
+            return [_without_files(each, address, files) for each in value]
+        case _:
+            return value
+
+
+def _file(file: dict[str, Any]) -> str:
+    address = escape(file["url"])
     name = _text(file["name"])
     picture = f'<p><img src="{address}" alt="{name}"></p>' if file["media_type"] in _PICTURES else ""
     size = f'<span class="detail">{_size(file["size"])}</span>'
