@@ -66,7 +66,7 @@ _FIRST, _LAST = ExportOrders().first, ExportOrders().last
 _PLACES = (("both", "Everything"), ("library", "Standard library"), ("packages", "Packages"))
 _SIZES = (("640", "640 by 480"), ("960", "960 by 720"), ("1600", "1600 by 1200"))
 _LETTERS = (("1", "any"), *((str(n), f"{n} letters") for n in (3, 5, 8, 12)))
-_TROUBLES = (("foreseen", "A missing VAT number"), ("unforeseen", "A bug in the job"))
+_TROUBLES = (("foreseen", "a missing VAT number"), ("unforeseen", "a bug in the job"))
 
 
 def _day(name: str, label: str, value: str) -> Day:
@@ -134,7 +134,7 @@ FORMS = {
             text="Fails at the 27th of 40, to show what people see then: a reason, or a reference.",
             button="Sign",
             fields=(Choice(name="trouble", label="Problem", options=_TROUBLES, selected="foreseen"),),
-            title=lambda job: f"Invoices: {dict(_TROUBLES)[job.trouble][0].lower()}{dict(_TROUBLES)[job.trouble][1:]}",
+            title=lambda job: f"Invoices, with {dict(_TROUBLES)[job.trouble]}",
         ),
     )
 }

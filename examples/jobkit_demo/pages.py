@@ -39,7 +39,7 @@ class Shown:
 
 def page(runs: Sequence[Shown], style: str, problem: str = "") -> str:
     """The whole page. `style` is the address of its style sheet."""
-    forms = "".join(_form(form) for form in FORMS.values())
+    sections = (_runs(runs), _forms()) if runs else (_forms(), _runs(runs))  # where they stand below each other
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -59,16 +59,7 @@ the live parts are <code>widget(run)</code>.</p>
 </header>
 {_problem(problem)}
 <main>
-<section class="forms" aria-labelledby="forms-heading">
-<h2 id="forms-heading">Start a job</h2>
-{forms}
-</section>
-<section class="runs" aria-labelledby="runs-heading">
-<h2 id="runs-heading">Your runs</h2>
-{"".join(map(_run, runs)) or _NOTHING_YET}
-{_HINTS if runs else ""}
-</section>
-</main>
+{"".join(sections)}</main>
 </body>
 </html>
 """
@@ -76,6 +67,24 @@ the live parts are <code>widget(run)</code>.</p>
 
 def _problem(text: str) -> str:
     return f'<p class="problem" role="alert">{escape(text)}</p>' if text else ""
+
+
+def _forms() -> str:
+    return f"""<section class="forms" id="forms" aria-labelledby="forms-heading">
+<h2 id="forms-heading">Start a job</h2>
+{"".join(_form(form) for form in FORMS.values())}
+</section>
+"""
+
+
+def _runs(runs: Sequence[Shown]) -> str:
+    return f"""<section class="runs" aria-labelledby="runs-heading">
+<h2 id="runs-heading">Your runs</h2>
+{_TO_THE_FORMS if runs else ""}
+{"".join(map(_run, runs)) or _NOTHING_YET}
+{_HINTS if runs else ""}
+</section>
+"""
 
 
 def _form(form: Form) -> str:
@@ -178,4 +187,5 @@ _HINTS = """<ul class="hints">
 <li><b>Cancel</b> one that others wait for (a private window is somebody else): it goes on for them.</li>
 </ul>
 """
+_TO_THE_FORMS = '<p class="to-forms"><a href="#forms">Start another</a></p>'
 _NOTHING_YET = f"""<div class="card empty"><p>Nothing started yet. When something is:</p>{_HINTS}</div>"""
