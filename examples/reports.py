@@ -28,7 +28,15 @@ kit = JobKit(jobs=[SalesReport])  # JOBKIT_URL, else an embedded Valkey under .j
 app = FastAPI()
 app.mount("/jobs", create_app(kit))
 
+PAGE = """<!doctype html>
+<html lang="en">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Sales report</title>
+{}"""
+
 
 @app.get("/sales/{month}", response_class=HTMLResponse)
 async def sales(month: str) -> str:
-    return widget(await kit.asubmit(SalesReport(month=month)), endpoint="/jobs")
+    run = await kit.asubmit(SalesReport(month=month))
+    return PAGE.format(widget(run, endpoint="/jobs"))
