@@ -1,7 +1,7 @@
 """What the docs show is Python, and runs: each page from its first block to its last, as a reader would copy it.
 
-A block that begins with a comment naming a file (`# conftest.py`) is that file. `<!-- fragment -->` in the line before a
-block marks one that stands for itself and is not run; it is compiled all the same.
+A block that begins with a comment naming a file (`# conftest.py`) is that file. `<!-- fragment -->` in the line before
+a block marks one that stands for itself and is not run; it is compiled all the same.
 """
 
 from __future__ import annotations
@@ -67,18 +67,39 @@ def test_every_python_block_is_python(page: Path) -> None:
         compile(block.code, f"{page.name}, line {block.line}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
-@pytest.mark.parametrize("name", RUN)
-def test_a_page_runs_from_its_first_block_to_its_last(
-    name: str, store_url: str, namespace: str, tmp_path: Path
-) -> None:
-    blocks = [block for block in blocks_of(ROOT / "docs" / f"{name}.md") if not block.fragment]
-    assert blocks
-    (tmp_path / "page.py").write_text("\n".join(block.code for block in blocks), "utf-8")
-    env = processes.environment(
+@pytest.fixture
+def env(store_url: str, namespace: str, tmp_path: Path) -> dict[str, str]:
+    return processes.environment(
         JOBKIT_URL=store_url, JOBKIT_NAMESPACE=namespace, JOBKIT_FILES=str(tmp_path / "files"), PYTHONPATH=str(tmp_path)
     )
+
+
+def write_page(name: str, folder: Path) -> None:
+    """All of a page that is run, as the module `page`."""
+    blocks = [block for block in blocks_of(ROOT / "docs" / f"{name}.md") if not block.fragment]
+    assert blocks
+    (folder / "page.py").write_text("\n".join(block.code for block in blocks), "utf-8")
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_a_page_runs_from_its_first_block_to_its_last(name: str, env: dict[str, str], tmp_path: Path) -> None:
+    write_page(name, tmp_path)
     ran = in_a_project(["page.py"], tmp_path, env)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_shown_ways_to_deal_with_a_full_queue_do(env: dict[str, str], tmp_path: Path) -> None:
+    write_page("limits", tmp_path)
+    (tmp_path / "full.py").write_text(
+        "from page import Export, app, submit_all\n"
+        "from starlette.testclient import TestClient\n"
+        "jobs = [Export(customer=f'{n}', month='2026-10') for n in range(1002)]\n"
+        "assert submit_all(jobs) == jobs[1000:]\n"
+        "answer = TestClient(app).post('/exports/ann/2026-10')\n"
+        "print(answer.status_code, answer.headers['retry-after'], answer.text)\n"
+    )
+    ran = in_a_project(["full.py"], tmp_path, env)
+    assert re.fullmatch(r"503 (\d+) Too much to do: try again in \1 s\.\n", ran.stdout), ran.stdout + ran.stderr
 
 
 def test_the_tests_that_the_docs_show_pass(tmp_path: Path) -> None:
