@@ -321,8 +321,9 @@ class JobSpec:
     # Arguments
 
     def encoded(self, job: "ProgressJob[Any]") -> bytes:
-        """The arguments as JSON, as they are: equal JSON makes equal jobs, if it makes any."""
-        return self._codecs.arguments.encode(job)
+        """The arguments as JSON, looked into only where it may lose some: equal JSON makes equal jobs, if any."""
+        arguments = self._codecs.arguments
+        return arguments.round_trip(job)[0] if arguments.may_lose else arguments.encode(job)
 
     def encode_arguments(self, job: "ProgressJob[Any]") -> bytes:
         """The arguments as JSON.
@@ -362,8 +363,7 @@ class JobSpec:
         Raises:
             BadArguments: they do not fit their types, or are too large.
         """
-        data = self._codecs.arguments.encode(job)
-        return data, self._codecs.arguments.decode(data)
+        return self._codecs.arguments.round_trip(job)
 
     def key_of(self, checked: Any) -> str | None:
         """As `cache_key`, of a job that has had its round trip."""
