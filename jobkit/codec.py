@@ -59,7 +59,7 @@ class ArgumentsCodec:
         """Whether JSON may not hold its arguments whole."""
 
     def round_trip(self, job: object) -> tuple[bytes, Any]:
-        """The JSON, and the job that it makes, which is refused unless it is the same. Costs only types that may lose."""
+        """The JSON, and the job that it makes, refused unless it is the same. Plain types cost nothing."""
         data = self.encode(job)
         made = self.decode(data)
         try:

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
+from jobkit import asking
 from jobkit.clients import Clients
 from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import BadArguments, BadJob, EngineUnavailable, QueueFull, StoreMisconfigured, UnknownJob
@@ -61,12 +62,13 @@ class JobKit:
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
     performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
-    `patience` is for how many seconds an operation tries to reach a store that is away, before it raises
-    StoreUnavailable.
+    `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
+    raises StoreUnavailable.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
         EngineUnavailable: there is no such engine.
+        BadArguments: `patience` is no duration.
         BadJob: one of the jobs is no job class, or two bear one name.
     """
 
@@ -77,7 +79,7 @@ class JobKit:
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
         namespace: str | None = None,
-        patience: float = 10.0,
+        patience: timedelta | float = 10.0,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
@@ -86,9 +88,9 @@ class JobKit:
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
-        self._clients = Clients(self.location, self.operations, patience)
+        self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
         self._warned = False
-        for job in jobs:
+        for job in _job_classes(jobs):
             self.register(job)
 
     # Jobs -------------------------------------------------------------------------------------------------------------
@@ -105,6 +107,8 @@ class JobKit:
             BadJob: it is no job class, or another one bears its name.
         """
         name = spec_of(job).name
+        if not isinstance(job, type):
+            raise BadJob(f"This is a job, not its class: register {type(job).__name__}, and submit jobs made from it.")
         other = self._jobs.setdefault(name, job)
         if other is not job:
             raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
@@ -263,12 +267,17 @@ class JobKit:
 
         Raises:
             RunNotFound: this cannot be the id of a run.
+            BadArguments: nobody submits under this name.
         """
-        interest = "" if owner is None else interest_of(owner)
+        interest = "" if owner is None else interest_of(asking.owner(owner))
         return Run(checked_run_id(run_id), self, spec_of(job) if job else None, interest=interest)
 
     def runs(self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None) -> Page:
-        """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page."""
+        """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page.
+
+        Raises:
+            BadArguments: there is no such state, no such page, or nobody can be called so.
+        """
         self.warn_if_blocking("runs")
         operations = self._lists(state, limit, cursor, owner, self.store().partitions())
         return page(self.store().execute_all(operations), limit)
@@ -284,6 +293,8 @@ class JobKit:
     def _lists(
         self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
     ) -> list[Operation[Listed]]:
+        state, limit = asking.state(state), asking.limit(limit)
+        owner = None if owner is None else asking.owner(owner)
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
@@ -463,6 +474,13 @@ class JobKit:
 
     async def __aexit__(self, *_error: object) -> None:
         await self.aclose()
+
+
+def _job_classes(jobs: Iterable[type[ProgressJob[Any]]]) -> Iterable[type[ProgressJob[Any]]]:
+    if isinstance(jobs, type | str):
+        shown = jobs if isinstance(jobs, str) else jobs.__name__
+        raise BadJob(f"jobs={shown:.80} is no list: write JobKit(jobs=[...]) with the classes of your jobs.")
+    return jobs
 
 
 def _refuse_itself(submission: Submission) -> None:

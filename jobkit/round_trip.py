@@ -72,8 +72,8 @@ def _steps(given: Any, made: Any) -> Iterable[tuple[str, Any, Any]] | None:
 def _comes_back(given: Any, made: Any) -> bool:
     if isinstance(given, datetime) and isinstance(made, datetime) and given.tzinfo and made.tzinfo:
         return given.astimezone(UTC) == made.astimezone(UTC)  # in a zone's repeated hour `==` is False
-    incomparable = type(given).__eq__ is object.__eq__
-    return type(given) is type(made) if incomparable else bool(given == made)
+    compares: object = type(given).__eq__
+    return bool(given == made) if compares is not object.__eq__ else type(given) is type(made)
 
 
 def _what_is_cut(path: str, given: str, declared: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
 
+from jobkit import asking
 from jobkit.codec import mentions_files
 from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
 from jobkit.following import Listen, following
@@ -21,9 +22,12 @@ from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
 from jobkit.store.replies import Admission, Cancelling, Loaded
+from jobkit.text import one_line
+from jobkit.tracebacks import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from datetime import timedelta
 
     from jobkit.files import FileStorage
     from jobkit.following import Following, Origin, Step
@@ -106,8 +110,8 @@ class Run(Generic[R]):
     def awatch(self) -> AsyncIterator[Snapshot]:
         return self._afollow(deadline=None)
 
-    def result(self, timeout: float | None = None) -> R:
-        """What `perform` returned; waits for it, for at most `timeout` seconds.
+    def result(self, timeout: timedelta | float | None = None) -> R:
+        """What `perform` returned; waits for it, for at most `timeout` (a timedelta or seconds).
 
         Raises:
             RunFailed: it failed (WorkerLost when its workers died too often).
@@ -118,20 +122,21 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         self.kit.warn_if_blocking("result")
-        if any(snapshot.state.terminal for snapshot in self._follow(_deadline(timeout))):
-            return self._value(self._load(result=True))
-        raise self._timeout(timeout)
+        seconds = _seconds(timeout)
+        for last in self._follow(_deadline(seconds)):
+            if last.state.terminal:
+                return self._value(self._load(result=True))
+        raise self._timeout(seconds, last)
 
-    async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
+    async def aresult(self, timeout: timedelta | float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
         if self._answered is not None:
             return self._decoded(self._answered)
-        ended = False
-        async with aclosing(self._afollow(_deadline(timeout))) as snapshots:
-            async for snapshot in snapshots:
-                ended = snapshot.state.terminal
-        if ended:
-            return self._value(await self._aload(result=True))
-        raise self._timeout(timeout)
+        seconds = _seconds(timeout)
+        async with aclosing(self._afollow(_deadline(seconds))) as snapshots:
+            async for last in snapshots:
+                if last.state.terminal:
+                    return self._value(await self._aload(result=True))
+        raise self._timeout(seconds, last)
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
 
@@ -152,10 +157,10 @@ class Run(Generic[R]):
     def owned_by(self, owner: str) -> bool:
         """Whether this owner submitted the run, joining and memo hits included."""
         self.kit.warn_if_blocking("owned_by")
-        return self.kit.store().execute(self.kit.operations.owned(self.id, owner))
+        return self.kit.store().execute(self.kit.operations.owned(self.id, asking.owner(owner)))
 
     async def aowned_by(self, owner: str) -> bool:
-        return await self.kit.async_store().execute(self.kit.operations.owned(self.id, owner))
+        return await self.kit.async_store().execute(self.kit.operations.owned(self.id, asking.owner(owner)))
 
     # Within -----------------------------------------------------------------------------------------------------------
 
@@ -252,7 +257,7 @@ class Run(Generic[R]):
         kind = WorkerLost if loaded.lost_worker else RunFailed
         message = error.message if error else "It failed."
         if error and not error.public and loaded.traceback:
-            message = loaded.traceback.strip().rpartition("\n")[2]
+            message = one_line(summary_of(loaded.traceback)) or message
         failure = kind(
             f"Run {self.id} ({loaded.snapshot.job}) failed: {message}",
             run_id=self.id,
@@ -263,15 +268,25 @@ class Run(Generic[R]):
             failure.add_note(f"In the worker:\n{loaded.traceback}")
         return failure
 
-    def _timeout(self, timeout: float | None) -> RunTimeout:
-        return RunTimeout(
-            f"Run {self.id} has not ended within {timeout:g} s. It goes on: wait again, or cancel it.", run_id=self.id
-        )
+    def _timeout(self, seconds: float | None, last: Snapshot) -> RunTimeout:
+        return RunTimeout(f"Run {self.id} has not ended within {seconds:g} s. {_why_not_yet(last)}", run_id=self.id)
 
 
-def _deadline(timeout: float | None) -> float | None:
+def _why_not_yet(last: Snapshot) -> str:
+    if last.state is not State.QUEUED or last.queue.workers != 0:
+        return "It goes on: wait again, or cancel it."
+    queue = last.queue.name
+    option = "" if queue == "default" else f" --queues {queue}"
+    return f"It waits, and no worker served the queue {queue!r}: start one with `jobkit worker MODULE:KIT{option}`."
+
+
+def _seconds(timeout: timedelta | float | None) -> float | None:
+    return None if timeout is None else asking.seconds("timeout", timeout)
+
+
+def _deadline(seconds: float | None) -> float | None:
     """By the monotonic clock."""
-    return None if timeout is None else time.monotonic() + timeout
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

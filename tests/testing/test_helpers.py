@@ -62,6 +62,11 @@ def test_a_background_worker_performs_blocking_and_async_jobs_of_all_queues(kit:
         assert [run.result(timeout=20) for run in runs] == [0, 1, 2, 3, 4] * 2
 
 
+def test_a_background_worker_serves_one_queue_that_is_named_as_text(kit: JobKit) -> None:
+    with worker(kit, queues="slow"):
+        assert kit.submit(Count(n=1), queue="slow").result(timeout=20) == 1
+
+
 def test_a_background_worker_tells_failures_and_goes_on(kit: JobKit) -> None:
     with worker(kit):
         with pytest.raises(RunFailed, match="the disk is on fire"):

@@ -72,14 +72,14 @@ class Everything(ProgressJob[None]):
     anything: Any = None
     when: datetime | None = None
     daily: time | None = None
-    moments: dict[str, list[datetime]] = {}
+    moments: dict[str, list[datetime]] = msgspec.field(default_factory=dict)
     query: Filter | None = None
     login: Login | None = None
     hidden: Hidden | None = None
     cached: Cached | None = None
     base: Base | None = None
     pet: Cat | Dog | None = None
-    spots: list[Spot] = []
+    spots: list[Spot] = msgspec.field(default_factory=list)
 
     def perform(self, progress: Progress) -> None: ...
 
