@@ -43,7 +43,7 @@ class Worker:
             _check_queue(queue)
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code of docs/cli.md: 0, nothing was lost."""
+        """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("A worker handles signals, so it runs in the main thread: start a process for it.")
         supervisor = Supervisor(
