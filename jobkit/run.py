@@ -15,12 +15,12 @@ from msgspec import json
 
 from jobkit.codec import mentions_files
 from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
-from jobkit.following import Listen, following
+from jobkit.following import Listen, Moved, following
 from jobkit.lifecycle import State
 from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
-from jobkit.store.replies import Admission, Cancelling, Loaded
+from jobkit.store.replies import Admission, Admitted, Cancelling, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
@@ -90,10 +90,10 @@ class Run(Generic[R]):
             RunNotFound: no such run is kept.
         """
         self.kit.warn_if_blocking("snapshot")
-        return self._load().snapshot
+        return self._seen(self._load().snapshot)
 
     async def asnapshot(self) -> Snapshot:
-        return (await self._aload()).snapshot
+        return self._seen((await self._aload()).snapshot)
 
     def watch(self) -> Iterator[Snapshot]:
         """Snapshots, each newer than the one before; the first at once, the last terminal.
@@ -118,6 +118,8 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         self.kit.warn_if_blocking("result")
+        if timeout != 0:
+            self._refuse_to_wait()
         if any(snapshot.state.terminal for snapshot in self._follow(_deadline(timeout))):
             return self._value(self._load(result=True))
         raise self._timeout(timeout)
@@ -125,6 +127,8 @@ class Run(Generic[R]):
     async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
         if self._answered is not None:
             return self._decoded(self._answered)
+        if timeout != 0:
+            self._refuse_to_wait()
         ended = False
         async with aclosing(self._afollow(_deadline(timeout))) as snapshots:
             async for snapshot in snapshots:
@@ -142,10 +146,12 @@ class Run(Generic[R]):
         False: others wait and it goes on, this handle holds no interest, or it had ended.
         """
         self.kit.warn_if_blocking("cancel")
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return self.kit.store().execute(operation) is Cancelling.STOPPING
 
     async def acancel(self, *, force: bool = False) -> bool:
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return await self.kit.async_store().execute(operation) is Cancelling.STOPPING
 
@@ -173,6 +179,12 @@ class Run(Generic[R]):
         return self.kit.operations.load(self.id, watch=watch, result=result, interest=self.interest)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
+        run_id = ""
+        while run_id != self.id:  # a lost run may go on under another id
+            run_id = self.id
+            yield from self._follow_here(deadline)
+
+    def _follow_here(self, deadline: float | None) -> Iterator[Snapshot]:
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline), self.kit.store()
         answer: Any = None
@@ -181,7 +193,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = feed.next(seconds)
@@ -190,8 +202,18 @@ class Run(Generic[R]):
                             answer = store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
 
     async def _afollow(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
+        run_id = ""
+        while run_id != self.id:
+            run_id = self.id
+            async with aclosing(self._afollow_here(deadline)) as snapshots:
+                async for snapshot in snapshots:
+                    yield snapshot
+
+    async def _afollow_here(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
         steps, store = self._steps(deadline), self.kit.async_store()
         answer: Any = None
         async with store.subscriptions.feed(self._channel) as feed:
@@ -199,7 +221,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = await feed.next(seconds)
@@ -208,6 +230,20 @@ class Run(Generic[R]):
                             answer = await store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
+
+    def _seen(self, snapshot: Snapshot) -> Snapshot:
+        """What has ended is not submitted again."""
+        if snapshot.state.terminal:
+            self._origin = None
+        return snapshot
+
+    def _move_to(self, admitted: Admitted) -> None:
+        """The store has lost the run, and this one answers in its place."""
+        self.id, self.admission, self._origin = admitted.id, admitted.admission, None
+        if admitted.admission is not Admission.JOINED:
+            self.interest = ""
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)

@@ -155,7 +155,7 @@ class Model:
     def _remembered(self, asked: Submit, pointer: Pointer, made: Run | None) -> Admitted | None:
         """Fresh, or stale; stale, or near the end of its best time, it is also made anew."""
         memo = self._memo(asked, pointer)
-        if not memo or memo.stale_until is None or memo.fresh_until is None or memo.stale_until <= self.now:
+        if not memo or memo.fresh_until is None:
             return None
         self._own(memo, asked)
         best_until = memo.fresh_until if memo.refresh_at is None else memo.refresh_at
@@ -165,7 +165,7 @@ class Model:
         return _admitted("stale", memo, refresh)
 
     def _joined(self, asked: Submit, pointer: Pointer) -> Admitted | None:
-        live = self._live(pointer)
+        live = self._live(asked, pointer)
         begun_is_joinable = asked.reuse == "any" and not asked.kind.debounce
         if not live or (live.start > 0 and not begun_is_joinable):
             return None
@@ -185,7 +185,7 @@ class Model:
 
     def _refresh(self, asked: Submit, pointer: Pointer, made: Run | None) -> str:
         """The run that will bring a newer value: one at a time, and none that a failure or the queue forbids."""
-        live = self._live(pointer)
+        live = self._live(asked, pointer)
         if live:
             self._own(live, asked)
             return live.id
@@ -195,16 +195,28 @@ class Model:
 
     def _memo(self, asked: Submit, pointer: Pointer) -> Run | None:
         memo = self.kept(pointer.memo) if asked.reuse == "any" else None
-        return memo if memo and memo.state == "succeeded" and self._valid(memo) else None
+        if not memo or memo.state != "succeeded" or (memo.stale_until or 0) <= self.now:
+            return None
+        return memo if self._may_answer(asked, memo) else None
 
-    def _live(self, pointer: Pointer) -> Run | None:
+    def _live(self, asked: Submit, pointer: Pointer) -> Run | None:
         live = self.kept(pointer.live)
-        return live if live and not live.ended and not live.cancelling and self._valid(live) else None
+        if not live or live.ended or live.cancelling:
+            return None
+        return live if self._may_answer(asked, live) else None
 
     def _closed(self, asked: Submit, pointer: Pointer) -> Run | None:
         """The run whose failure lets nobody try again yet."""
         failed = self.kept(pointer.failed) if asked.reuse == "any" else None
-        return failed if failed and self._valid(failed) and (failed.refuse_until or 0) > self.now else None
+        if not failed or (failed.refuse_until or 0) <= self.now:
+            return None
+        return failed if self._may_answer(asked, failed) else None
+
+    def _may_answer(self, asked: Submit, run: Run) -> bool:
+        """What a submission says of itself holds for the run that would answer it, too."""
+        tags = [label for label in asked.tag_labels if label not in run.labels]
+        run.labels = (*run.labels, *tags)
+        return self._valid(run)
 
     def _is_full(self, asked: Submit) -> bool:
         most = asked.kind.max_queued
@@ -215,7 +227,7 @@ class Model:
         shared = asked.key != "" and asked.reuse != "none"
         if shared:
             self._supersede(asked.key)
-        labels = (f"job:{asked.kind.name}", *(f"tag:{tag}" for tag in asked.tags))
+        labels = (f"job:{asked.kind.name}", *asked.tag_labels)
         run = Run(
             asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared,
             dict(asked.limits),
