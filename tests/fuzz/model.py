@@ -1,31 +1,9 @@
 """What the store means: every call's answer and effect, as a small program without I/O, in which time is a value.
 
-Written from the texts (docs/store-protocol.md and the design), not from the scripts: where the two disagree, one of
-them is wrong. `Model.apply(now_us, event)` answers what the store must answer, and leaves in `runs`, `pointers`,
+Written from docs/store-protocol.md, its small print included, not from the scripts: where the two disagree, one of them
+is wrong. `Model.apply(now_us, event)` answers what the store must answer, and leaves in `runs`, `pointers`,
 `slots` and `places` what the store must hold. What it leaves open, and compares only by its rules: versions (they rise
 with every change), the estimate of a full queue, when exactly a TTL ends a key whose time is over.
-
-Where the texts are silent, this is what was decided:
-
-* The position of a parked run is its place among those parked with it.
-* Two runs of one score: the one with the lower id; in two queues: the queue that the take names first.
-* A class whose rate and number both block a run: it is parked under the one it names first.
-* A limit that is offered passes over parked runs that another limit blocks, and parks them there: they use no room.
-* `throttle` holds for whoever joins: no run is pulled forward, nor pushed, before its throttle lets it start; and a
-  start that was asked for in the past counts from now.
-* At most one refresh: a memo is not refreshed while a valid `live` is there, also one that has begun and that nobody
-  may join because its class debounces. The submitter's owner may read that run, begun by whomever.
-* A refresh starts when its submission would have started: `at`, `after`, throttle and debounce are heeded.
-* A submission of no key, or one that reuses nothing, is bounded by `max_queued` as any other.
-* The key of a run that is cancelled keeps `began`: what was admitted counts for the throttle, whatever became of it.
-* An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too,
-  and is counted anew by who joins it, not by a resend.
-* Of those who own a run, the last to submit has the stake in it that is made anew after a loss.
-* A run that is made anew after a loss is joined only if no key was invalidated since it began: it may have been its
-  own.
-* A submission that began a refresh and is sent again decides anew, but makes no second run.
-* A report brings a lapsed run back only while its slot still holds it: else nobody would renew its lease. A settlement
-  always does.
 """
 
 from __future__ import annotations
