@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from jobkit import RunNotFound, State
+from jobkit import RunNotFound, State, following
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Admission
 from tests.life.jobs import Add, CountUntilGo, HoldUntilGo, Refusing, Shared
@@ -32,6 +32,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture
 def life_url(server: Server) -> str:
     return server.url
+
+
+@pytest.fixture
+def no_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody performs it, so its holder's turn need not be long."""
+    monkeypatch.setattr(following, "HOLDERS_TURN", 1.0)
 
 
 class Waiting:
@@ -85,6 +91,7 @@ def test_a_job_that_ends_just_after_the_loss_is_settled(
     assert len(folder.starts()) == 1
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_waits_for_a_lost_queued_run_submits_it_again(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -97,6 +104,7 @@ def test_who_waits_for_a_lost_queued_run_submits_it_again(
     assert kit.run(run.id).snapshot().state is State.SUCCEEDED
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_waits_on_an_event_loop_does_so_too(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -114,6 +122,7 @@ def test_who_waits_on_an_event_loop_does_so_too(
     assert asyncio.run(wait()) == 4
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_sees_a_second_start_lost_sees_the_third(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -130,6 +139,7 @@ def test_who_sees_a_second_start_lost_sees_the_third(
     assert run.snapshot().start == 3
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_was_not_the_first_to_submit_it_again_gets_the_result_of_who_was(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -145,6 +155,7 @@ def test_who_was_not_the_first_to_submit_it_again_gets_the_result_of_who_was(
     assert other.result(timeout=10) == 1
 
 
+@pytest.mark.usefixtures("no_holder")
 @pytest.mark.parametrize("left", ["cancelled", "seen to its end", "refused"])
 def test_what_nobody_waits_for_is_not_submitted_again(
     left: str, kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
