@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import PublicError
+from jobkit.errors import BadArguments, PublicError
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
@@ -161,6 +161,11 @@ class Execution:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
             job = spec.decode_arguments(lease.arguments)
+        except BadArguments as error:  # of another version of the class: another worker may know it
+            return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
+        except BaseException as error:  # noqa: BLE001
+            return Raised(error)
+        try:
             with performing(lease.run_id, lease.key):
                 value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
+    from jobkit.job import JobSpec
     from jobkit.lifecycle import State
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
@@ -54,6 +55,7 @@ R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
 
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
+"""What has ended already goes on for nobody, so nobody has a stake in it."""
 
 
 class JobKit:
@@ -243,6 +245,12 @@ class JobKit:
         finally:
             self._forget(name)
 
+    def forget(self) -> None:
+        """Forget what this process remembers (`l1_ttl`); the store's memos stay."""
+        l1 = self._clients.known_l1()
+        if l1 is not None:
+            l1.forget_all()
+
     def perform(self, job: ProgressJob[R]) -> R:
         """Perform a job here and now, without store, worker or memo, and return its result."""
         self.warn_if_blocking("perform")
@@ -325,17 +333,16 @@ class JobKit:
         self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int
     ) -> Run[R]:
         spec, admission = spec_of(job), admitted.admission
+        has_stake = admission in _WITH_A_STAKE
         run: Run[R] = Run(
             admitted.id,
             self,
             spec,
             admission=admission,
-            interest=submission.interest if admission in _WITH_A_STAKE else "",
+            interest=submission.interest if has_stake else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=Origin(
-                submission, known.incarnations[partition_of(admitted.id)], time.monotonic(), spec.options.keep_for
-            ),
+            origin=_origin(submission, admitted, spec, known) if has_stake else None,
         )
         if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)
@@ -504,6 +511,11 @@ def _wishes(
     if (at, after, priority, queue, reuse, owner) == (None, None, None, None, "any", None) and not tags:
         return NO_WISHES
     return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+
+
+def _origin(submission: Submission, admitted: Admitted, spec: JobSpec, known: Partitions) -> Origin:
+    incarnation = known.incarnations[partition_of(admitted.id)]
+    return Origin(submission, incarnation, time.monotonic(), spec.options.keep_for)
 
 
 def _lasting(url: str | None, location: Location) -> str:

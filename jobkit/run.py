@@ -16,12 +16,12 @@ from msgspec import json
 from jobkit import asking
 from jobkit.codec import mentions_files
 from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
-from jobkit.following import Listen, following
+from jobkit.following import Listen, Moved, following
 from jobkit.lifecycle import State
 from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
-from jobkit.store.replies import Admission, Cancelling, Loaded
+from jobkit.store.replies import Admission, Admitted, Cancelling, Loaded
 from jobkit.text import one_line
 from jobkit.tracebacks import summary_of
 
@@ -94,10 +94,10 @@ class Run(Generic[R]):
             RunNotFound: no such run is kept.
         """
         self.kit.warn_if_blocking("snapshot")
-        return self._load().snapshot
+        return self._seen(self._load().snapshot)
 
     async def asnapshot(self) -> Snapshot:
-        return (await self._aload()).snapshot
+        return self._seen((await self._aload()).snapshot)
 
     def watch(self) -> Iterator[Snapshot]:
         """Snapshots, each newer than the one before; the first at once, the last terminal.
@@ -123,6 +123,8 @@ class Run(Generic[R]):
             return self._decoded(self._answered)
         self.kit.warn_if_blocking("result")
         seconds = _seconds(timeout)
+        if seconds != 0:
+            self._refuse_to_wait()
         for last in self._follow(_deadline(seconds)):
             if last.state.terminal:
                 return self._value(self._load(result=True))
@@ -132,6 +134,8 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         seconds = _seconds(timeout)
+        if seconds != 0:
+            self._refuse_to_wait()
         async with aclosing(self._afollow(_deadline(seconds))) as snapshots:
             async for last in snapshots:
                 if last.state.terminal:
@@ -147,10 +151,12 @@ class Run(Generic[R]):
         False: others wait and it goes on, this handle holds no interest, or it had ended.
         """
         self.kit.warn_if_blocking("cancel")
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return self.kit.store().execute(operation) is Cancelling.STOPPING
 
     async def acancel(self, *, force: bool = False) -> bool:
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return await self.kit.async_store().execute(operation) is Cancelling.STOPPING
 
@@ -178,6 +184,12 @@ class Run(Generic[R]):
         return self.kit.operations.load(self.id, watch=watch, result=result, interest=self.interest)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
+        run_id = ""
+        while run_id != self.id:  # a lost run may go on under another id
+            run_id = self.id
+            yield from self._follow_here(deadline)
+
+    def _follow_here(self, deadline: float | None) -> Iterator[Snapshot]:
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline), self.kit.store()
         answer: Any = None
@@ -186,7 +198,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = feed.next(seconds)
@@ -195,8 +207,18 @@ class Run(Generic[R]):
                             answer = store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
 
     async def _afollow(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
+        run_id = ""
+        while run_id != self.id:
+            run_id = self.id
+            async with aclosing(self._afollow_here(deadline)) as snapshots:
+                async for snapshot in snapshots:
+                    yield snapshot
+
+    async def _afollow_here(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
         steps, store = self._steps(deadline), self.kit.async_store()
         answer: Any = None
         async with store.subscriptions.feed(self._channel) as feed:
@@ -204,7 +226,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = await feed.next(seconds)
@@ -213,6 +235,20 @@ class Run(Generic[R]):
                             answer = await store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
+
+    def _seen(self, snapshot: Snapshot) -> Snapshot:
+        """What has ended is not submitted again."""
+        if snapshot.state.terminal:
+            self._origin = None
+        return snapshot
+
+    def _move_to(self, admitted: Admitted) -> None:
+        """The store has lost the run, and this one answers in its place."""
+        self.id, self.admission, self._origin = admitted.id, admitted.admission, None
+        if admitted.admission is not Admission.JOINED:
+            self.interest = ""
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)

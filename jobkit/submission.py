@@ -199,7 +199,7 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
         job=msgspec.json.encode(spec.name).decode(),
         queue=options.queue,
         terms=msgspec.json.encode(_terms(options, 1 if spec.limits else partitions)),
-        labels=_labels(spec.name, options.tags),
+        labels=" ".join([job_label(spec.name), *map(tag_label, options.tags)]),
         priority=options.priority,
         share=share_of(options.queue, "") if options.fair_share else "",
         work=work_of(spec.name, spec.cache_version, b""),
@@ -234,12 +234,14 @@ def _terms(options: Options, partitions: int) -> Terms:
 
 def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
     options, owner = spec.options, "" if wishes.owner is None else asking.owner(wishes.owner)
+    tags = _wished_tags(wishes.tags, options.tags)
     queue = usual.queue if wishes.queue is None else asking.named("queue", wishes.queue)
     return msgspec.structs.replace(
         usual,
         queue=queue,
         share=share_of(queue, owner) if options.fair_share else "",
-        labels=_labels(spec.name, options.tags, wishes.tags) if wishes.tags else usual.labels,
+        labels=f"{usual.labels} {tags}" if tags else usual.labels,
+        tags=tags,
         owner=owner,
         reuse=_reuse(wishes.reuse),
         priority=usual.priority if wishes.priority is None else _priority(wishes.priority),
@@ -295,11 +297,13 @@ def _reuse(reuse: str) -> Reuse:
         raise BadArguments(f'reuse={reuse!r}: choose "any", "fresh" or "none".') from None
 
 
-def _labels(name: str, own: Sequence[str], wished: Sequence[str] = ()) -> str:
-    tags = (*own, *wished)
-    if len(tags) > MOST_TAGS:
-        raise BadArguments(f"{len(tags)} tags: give at most {MOST_TAGS}, those of the job's class included.")
-    return " ".join([job_label(name), *map(tag_label, tags)])
+def _wished_tags(wished: Sequence[str], own: Sequence[str]) -> str:
+    """The labels of a submission's tags, beside its class's own."""
+    if len(own) + len(wished) > MOST_TAGS:
+        raise BadArguments(
+            f"{len(own) + len(wished)} tags: give at most {MOST_TAGS}, those of the job's class included."
+        )
+    return " ".join(map(tag_label, wished))
 
 
 def job_label(name: str) -> str:

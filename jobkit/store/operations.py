@@ -118,19 +118,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
-    `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
-    is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
+    `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between, and `tags` those of them
+    that hold for an older run that answers, too; `start` is '' for now, `+ms` from now, or epoch milliseconds; `starts`
+    is how many a run had that its store has lost; `interest` names the stake, '' for a ticket of each submission's own;
+    `share` is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
     queue: str
     terms: bytes
     labels: str
+    tags: str = ""
     owner: str = ""
     reuse: Reuse = Reuse.ANY
     priority: int = 0
     start: str = ""
+    starts: int = 0
     interest: str = ""
     share: str = ""
     work: bytes = b""
@@ -349,8 +352,8 @@ class Operations:
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common = submissions[0].conditions
         words: list[Value] = [
-            common.job, common.queue, common.terms, common.labels, common.owner, common.reuse.value, common.priority,
-            common.start, common.interest,
+            common.job, common.queue, common.terms, common.labels, common.tags, common.owner, common.reuse.value,
+            common.priority, common.start, common.starts, common.interest,
         ]  # fmt: skip
         for each in submissions:
             words += (each.id, each.key, each.limits, each.work)
