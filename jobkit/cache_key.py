@@ -175,8 +175,7 @@ def _mapping(value: Mapping[Any, Any]) -> bytes:
 
 
 def _record(tag: bytes, value: object) -> bytes:
-    fields = {name: getattr(value, name) for name in _fields(value)}
-    return _framed(tag, _str(type(value).__qualname__) + _mapping(fields))
+    return _framed(tag, _str(type(value).__qualname__) + _mapping(fields_of(value)))
 
 
 def _struct(value: msgspec.Struct) -> bytes:
@@ -189,14 +188,6 @@ def _dataclass(value: object) -> bytes:
 
 def _pydantic_model(value: object) -> bytes:
     return _record(b"P", value)
-
-
-def _fields(record: Any) -> tuple[str, ...]:
-    if isinstance(record, msgspec.Struct):
-        return record.__struct_fields__
-    if dataclasses.is_dataclass(record):
-        return tuple(field.name for field in dataclasses.fields(record))
-    return tuple(getattr(type(record), "model_fields", ()))
 
 
 _ENCODERS: Mapping[type, Callable[[Any], bytes]] = {
@@ -227,7 +218,7 @@ def _encoder_for(value: object) -> Callable[[Any], bytes]:
             return _struct
         case _ if dataclasses.is_dataclass(value):
             return _dataclass
-        case _ if hasattr(type(value), "model_fields"):
+        case _ if is_model(value):
             return _pydantic_model
         case Mapping():
             return _mapping
@@ -270,4 +261,21 @@ def parts(value: Any) -> Iterator[tuple[str, object]]:
         case enum.Enum():
             yield ".value", value.value
         case _:
-            yield from ((f".{name}", getattr(value, name)) for name in _fields(value))
+            yield from ((f".{name}", field) for name, field in fields_of(value).items())
+
+
+def fields_of(record: Any) -> Mapping[str, Any]:
+    """What a Struct, dataclass or pydantic model holds, the extras that a model allows included; else nothing."""
+    if isinstance(record, msgspec.Struct):
+        return {name: getattr(record, name) for name in record.__struct_fields__}
+    if dataclasses.is_dataclass(record):
+        return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    if is_model(record):
+        own = {name: getattr(record, name) for name in type(record).model_fields}
+        return own | (record.__pydantic_extra__ or {})
+    return {}
+
+
+def is_model(value: object) -> bool:
+    """Whether this is a pydantic model: by what it has, for jobkit never imports pydantic."""
+    return hasattr(type(value), "model_fields")

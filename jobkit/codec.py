@@ -19,10 +19,21 @@ import msgspec
 from jobkit.cache_key import parts
 from jobkit.errors import BadArguments, BadJob, BadResult
 from jobkit.files import MARK, File, FileStorage, with_files_replaced
+from jobkit.round_trip import first_loss, steady
 
 MAX_ARGUMENTS_BYTES: Final = 1024**2
 MAX_RESULT_BYTES: Final = 8 * 1024**2
 
+_LOSING = (
+    msgspec.inspect.AnyType,
+    msgspec.inspect.CustomType,
+    msgspec.inspect.DataclassType,
+    msgspec.inspect.DateTimeType,
+    msgspec.inspect.StructType,
+    msgspec.inspect.TimeType,
+)
+"""The types whose values JSON may not hold whole."""
+_TOO_DEEP = "contains itself or is nested too deeply. Flatten it."
 _MARKED = f'"{MARK}":'.encode()
 _UNENCODABLE = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 _UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)  # one is the other only since msgspec 0.22
@@ -43,6 +54,30 @@ class ArgumentsCodec:
         self._traces = _traces_of_nonfinite(job_class)
         self._encode = _encoding(_refuse_file)
         self._decode: Callable[[bytes], Any] = msgspec.json.Decoder(job_class, dec_hook=_decode_foreign).decode
+        held = [node for node in _types_within(job_class) if getattr(node, "cls", None) is not job_class]
+        self.may_lose = any(isinstance(node, _LOSING) for node in held)
+        """Whether JSON may not hold its arguments whole."""
+
+    def round_trip(self, job: object) -> tuple[bytes, Any]:
+        """The JSON, and the job that it makes, refused unless it is the same. Plain types cost nothing."""
+        data = self.encode(job)
+        made = self.decode(data)
+        try:
+            return (data, made) if not self.may_lose or made == job else self._mended(job, data, made)
+        except RecursionError:
+            raise self._refusal(f"$ {_TOO_DEEP}") from None
+
+    def _mended(self, job: object, data: bytes, made: Any) -> tuple[bytes, Any]:
+        try:
+            mended = steady(job, self._encode)
+        except OverflowError as error:
+            raise self._refusal(f"a datetime cannot be told in UTC: {error}.") from error
+        if mended is not job:
+            data = self.encode(mended)
+            made = self.decode(data)
+        if loss := first_loss(job, made):
+            raise self._refusal(loss)
+        return data, made
 
     def encode(self, job: object) -> bytes:
         data = _encoded(job, self._encode, self._traces, self._refusal)
@@ -289,7 +324,7 @@ def _explained(value: object, error: Exception, encode: Callable[[object], bytes
         step, value, error = found
         path += step
     if isinstance(error, RecursionError):
-        return f"{path} contains itself or is nested too deeply. Flatten it."
+        return f"{path} {_TOO_DEEP}"
     return f"{path}: {str(error).rstrip('.')}."
 
 

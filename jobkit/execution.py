@@ -17,22 +17,21 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import PublicError
+from jobkit.errors import BadArguments, PublicError
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
+from jobkit.tracebacks import traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from jobkit.files import File
     from jobkit.job import JobSpec, ProgressJob
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
-LONGEST_TRACEBACK = 64 * 1024
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
 
@@ -168,6 +166,11 @@ class Execution:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
             job = spec.decode_arguments(lease.arguments)
+        except BadArguments as error:  # of another version of the class: another worker may know it
+            return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
+        except BaseException as error:  # noqa: BLE001
+            return Raised(error)
+        try:
             with performing(lease.run_id, lease.key):
                 value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
@@ -228,7 +231,7 @@ def decide(ended: Ended) -> Decision | None:
             public = isinstance(error, PublicError)
             message = one_line(_text(error).strip()) if public else ""
             return Decision(
-                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=_traceback(error)
+                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=traceback_of(error)
             )
         case Stopped(StopReason.LOST):
             return None
@@ -249,24 +252,3 @@ def _text(error: BaseException) -> str:
         return str(error)
     except BaseException:  # noqa: BLE001  the author's class, so anything
         return ""
-
-
-def _from_the_job_on(trace: TracebackType | None) -> TracebackType | None:
-    """Without our own frames on the way to the author's first line; all of them where none is the author's."""
-    theirs = trace
-    while theirs is not None and theirs.tb_frame.f_globals.get("__name__", "").startswith("jobkit."):
-        theirs = theirs.tb_next
-    return theirs or trace
-
-
-def _traceback(error: BaseException) -> str:
-    """Beginning and end of the traceback, at most 64 KiB of it as UTF-8."""
-    try:
-        text = "".join(traceback.format_exception(type(error), error, _from_the_job_on(error.__traceback__)))
-    except BaseException:  # noqa: BLE001  the author's class, so anything
-        text = f"{type(error).__qualname__}, whose traceback cannot be formatted."
-    data = text.encode(errors="backslashreplace")
-    if len(data) > LONGEST_TRACEBACK:
-        half = LONGEST_TRACEBACK // 2 - 16
-        data = data[:half] + b"\n  [...]\n" + data[-half:]
-    return data.decode(errors="ignore")

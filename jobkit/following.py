@@ -5,7 +5,8 @@ sent the answer. A publication is news at once; every `AUDIT` seconds, and after
 
 When a run is not there any more, its store may have lost it. That is proven when it was seen less than `keep_for` ago,
 for so long it would be kept, or by another incarnation. Then the run's worker has its turn to assert it, and after that
-whoever submitted it does so again, once, under the same id.
+whoever submitted it does so again, once, under the same id. Where another run answers that submission, as somebody else
+was faster, it is followed instead (`Moved`).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from jobkit.store.operations import Operation, Submission, partition_of
 
 if TYPE_CHECKING:
     from jobkit.store.operations import Operations
-    from jobkit.store.replies import Loaded
+    from jobkit.store.replies import Admitted, Loaded, Opened
 
 AUDIT = 15.0
 """Seconds after which a follower reads the run itself, and so says that it still watches."""
@@ -38,21 +39,41 @@ class Listen(msgspec.Struct, frozen=True):
     seconds: float
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """The last step: go on with the run that answers now."""
+
+    admitted: Admitted
+
+
 class Origin(msgspec.Struct, frozen=True):
-    """How a run came to be: what it was submitted with, when (s, monotonic), and to which incarnation of the store."""
+    """How a run came to be: what it was submitted with, when (s, monotonic), and to which incarnation of the store.
+
+    For a handle with a stake in a run that had not ended then; once it has ended or the stake is withdrawn, nothing is
+    to be submitted again.
+    """
 
     submission: Submission
     incarnation: str
     submitted_at: float
     keep_for: float
 
-    def again(self, run_id: str) -> Submission:
-        """The same under this id, with the same stake: it may have been joined."""
-        conditions = msgspec.structs.replace(self.submission.conditions, interest=self.submission.interest)
+    def again(self, run_id: str, starts: int) -> Submission:
+        """The same under this id, with the same stake, as it may have been joined; to begin after so many starts."""
+        conditions = msgspec.structs.replace(
+            self.submission.conditions, interest=self.submission.interest, start=self._start(), starts=starts
+        )
         return msgspec.structs.replace(self.submission, id=run_id, conditions=conditions)
 
+    def _start(self) -> str:
+        """What is left of a time from then."""
+        start = self.submission.conditions.start
+        if not start.startswith("+"):
+            return start
+        left = int(start) - int((time.monotonic() - self.submitted_at) * 1000)
+        return f"+{left}" if left > 0 else ""
 
-Step = Snapshot | Operation[Any] | Listen
+
+Step = Snapshot | Operation[Any] | Listen | Moved
 Following = Generator[Step, Any, None]
 """Each operation is answered with its value, or with the RunNotFound that it raises."""
 
@@ -60,9 +81,10 @@ Following = Generator[Step, Any, None]
 def following(
     operations: Operations, run_id: str, interest: str = "", origin: Origin | None = None, deadline: float | None = None
 ) -> Following:
-    """Snapshots, each newer than the one before, and the steps between them; ends with the last one or at the deadline.
+    """Snapshots, each newer than the one before, and the steps between them.
 
-    It reads in the name of `interest`. Without an `origin` a lost run cannot be submitted again.
+    Ends with the last one, at the deadline, or when the run has `Moved`. It reads in the name of `interest`. Without an
+    `origin` a lost run cannot be submitted again.
 
     Raises:
         RunNotFound: no such run is kept.
@@ -77,8 +99,12 @@ def following(
         else:
             loaded = yield load
             if isinstance(loaded, RunNotFound):
-                loaded = yield from _recovered(operations, load, run_id, origin, seen_at, loaded)
-                origin = None
+                if origin is None or not (yield from _is_lost(operations, run_id, origin, seen_at)):
+                    raise loaded
+                again = origin.again(run_id, last.start if last else 0)
+                loaded, origin = (yield from _recovered(operations, load, again)), None
+                if loaded is None:
+                    return
             newest, read_at = loaded.snapshot, time.monotonic() + AUDIT
         seen_at = time.monotonic()
         if last is None or newest.order > last.order:
@@ -90,27 +116,28 @@ def following(
         heard = yield Listen(patience)
 
 
+def _is_lost(operations: Operations, run_id: str, origin: Origin, seen_at: float) -> Generator[Step, Any, bool]:
+    """Whether the store has lost what is missing now; else it has forgotten it in its time."""
+    if time.monotonic() - seen_at < origin.keep_for:
+        return True
+    opened: Opened = yield operations.open(partition_of(run_id))
+    return opened.incarnation != origin.incarnation
+
+
 def _recovered(
-    operations: Operations,
-    load: Operation[Loaded],
-    run_id: str,
-    origin: Origin | None,
-    seen_at: float,
-    missing: RunNotFound,
-) -> Generator[Step, Any, Loaded]:
-    """The run again, if its store has lost it; else the error."""
-    if origin is None:
-        raise missing
-    forgotten = time.monotonic() - seen_at >= origin.keep_for
-    if forgotten and (yield operations.open(partition_of(run_id))).incarnation == origin.incarnation:
-        raise missing
+    operations: Operations, load: Operation[Loaded], again: Submission
+) -> Generator[Step, Any, Loaded | None]:
+    """The run, asserted by its worker or submitted again; None when another one answers."""
     give_up = time.monotonic() + HOLDERS_TURN
     while time.monotonic() < give_up:
         yield Listen(LOOK_AGAIN)
         loaded: Loaded | RunNotFound = yield load
         if not isinstance(loaded, RunNotFound):
             return loaded
-    yield operations.submit(origin.again(run_id))
+    admitted: Admitted = yield operations.submit(again)
+    if admitted.id != again.id:
+        yield Moved(admitted)
+        return None
     loaded = yield load
     if isinstance(loaded, RunNotFound):
         raise loaded

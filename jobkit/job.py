@@ -14,6 +14,7 @@ metaclass, `JobSpec` takes the same round trip before it encodes arguments or ma
 
 import difflib
 import inspect
+import re
 import reprlib
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
@@ -55,6 +56,8 @@ _REMEDIES = {
 }
 _BEHAVIOUR = (FunctionType, classmethod, staticmethod, property)
 _AWAITABLES = (Awaitable, Coroutine)
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `([^`]*)`\.")
+"""What msgspec says of an argument that is none, in JSON."""
 
 
 # --- Defining a job class ------------------------------------------------------------------------------------------
@@ -74,6 +77,8 @@ class JobMeta(msgspec.StructMeta):
             cls = super().__new__(mcls, name, bases, namespace, kw_only=True, frozen=True, forbid_unknown_fields=True)
         except (TypeError, ValueError) as error:
             raise definition.refusal(f"{error}") from error
+        for changing in ("__setattr__", "__delattr__"):  # msgspec refuses too, but says only "immutable type"
+            type.__setattr__(cls, changing, _refuse_change)
         cls.__jobspec__ = definition.specified(cls)
         if definition.parent:
             cls.__jobspec__.refuse_mistakes()
@@ -88,6 +93,13 @@ class JobMeta(msgspec.StructMeta):
         except (TypeError, ValueError) as error:
             raise spec.refused_call(args, arguments, error) from error
         return spec.validated(job)  # type: ignore[no-any-return]
+
+
+def _refuse_change(job: object, name: str, *_value: object) -> NoReturn:
+    raise AttributeError(
+        f"{type(job).__name__}.{name} is not to be changed: jobs are frozen. Make another one, anew or by"
+        f" msgspec.structs.replace(job, {name}=...)."
+    )
 
 
 class _Definition:
@@ -105,7 +117,9 @@ class _Definition:
     def specified(self, cls: JobMeta) -> "JobSpec":
         inherited = self.parent.__jobspec__.options if self.parent else Options()
         job_name = self.namespace.get(OWN_NAME)
-        name = _name_of(cls) if job_name is None else self.checked(OWN_NAME, job_name, word)
+        name = (
+            _name_of(cls.__module__, cls.__qualname__) if job_name is None else self.checked(OWN_NAME, job_name, word)
+        )
         return JobSpec(cls, name, msgspec.structs.replace(inherited, **self.options))
 
     def refuse_mistakes(self, keywords: Mapping[str, object]) -> None:
@@ -117,6 +131,12 @@ class _Definition:
             self.refuse_unread(base)
         for name in self.annotations:
             self.refuse_bad_annotation(name)
+            self.refuse_shared_default(name)
+        if "__init__" in self.namespace:
+            raise self.refusal(
+                "a job has no __init__ of its own. Make its arguments annotated attributes (`month: str`), and check"
+                " them in __post_init__."
+            )
         for name, value in self.namespace.items():
             if name not in self.annotations and not (name.startswith("__") and name.endswith("__")):
                 self.accept_attribute(name, value)
@@ -141,6 +161,14 @@ class _Definition:
             raise self.refusal(f"{name!r} is an argument and a method at once. Rename one of them.")
         if "ClassVar" not in str(self.annotations[name]) and name in self.taken_names():
             raise self.refusal(f"the argument {name!r} would hide what a base class calls so. Rename it.")
+
+    def refuse_shared_default(self, name: str) -> None:
+        value = self.namespace.get(name)
+        if isinstance(value, list | dict | set) and value:
+            raise self.refusal(
+                f"all jobs would share the default of {name!r}, which can be changed. Write"
+                f" `{name}: ... = msgspec.field(default_factory=lambda: {_brief(value)})`."
+            )
 
     def taken_names(self) -> set[str]:
         taken = {name for base in self.bases for ancestor in base.__mro__ for name in vars(ancestor)}
@@ -170,7 +198,8 @@ class _Definition:
         return f"there is no option {name!r}. {advice}"
 
     def refusal(self, text: str) -> BadJob:
-        return BadJob(f"{self.namespace.get('__module__')}.{self.namespace.get('__qualname__', self.name)}: {text}")
+        module, qualname = self.namespace.get("__module__", ""), self.namespace.get("__qualname__", self.name)
+        return BadJob(f"{_name_of(module, qualname)}: {text}")
 
 
 def _is_plain_attribute(name: str, value: object) -> bool:
@@ -178,14 +207,13 @@ def _is_plain_attribute(name: str, value: object) -> bool:
     return isinstance(value, type) or hasattr(type(value), "__get__") or name.startswith("_") or name != name.lower()
 
 
-def _name_of(cls: type) -> str:
+def _name_of(module: str, qualname: str) -> str:
     """`module.qualname`, the same whether the module was imported or started as a program."""
-    module = cls.__module__
     if module == "__main__":
         main = sys.modules["__main__"]
         spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
         module = spec.name if spec else Path(file).stem if file else module
-    return f"{module}.{cls.__qualname__}"
+    return f"{module}.{qualname}"
 
 
 # --- What is read off a job class ----------------------------------------------------------------------------------
@@ -199,7 +227,7 @@ def spec_of(job: "ProgressJob[Any] | type") -> "JobSpec":
     """
     cls = job if isinstance(job, type) else type(job)
     if not isinstance(cls, JobMeta):
-        raise BadJob(f"{cls.__module__}.{cls.__qualname__} is no job. Derive it from ProgressJob.")
+        raise BadJob(f"{_name_of(cls.__module__, cls.__qualname__)} is no job. Derive it from ProgressJob.")
     if cls.__jobspec__.is_abstract:
         raise cls.__jobspec__.nothing_to_perform()
     return cls.__jobspec__
@@ -321,8 +349,9 @@ class JobSpec:
     # Arguments
 
     def encoded(self, job: "ProgressJob[Any]") -> bytes:
-        """The arguments as JSON, as they are: equal JSON makes equal jobs, if it makes any."""
-        return self._codecs.arguments.encode(job)
+        """The arguments as JSON, looked into only where it may lose some: equal JSON makes equal jobs, if any."""
+        arguments = self._codecs.arguments
+        return arguments.round_trip(job)[0] if arguments.may_lose else arguments.encode(job)
 
     def encode_arguments(self, job: "ProgressJob[Any]") -> bytes:
         """The arguments as JSON.
@@ -362,8 +391,7 @@ class JobSpec:
         Raises:
             BadArguments: they do not fit their types, or are too large.
         """
-        data = self._codecs.arguments.encode(job)
-        return data, self._codecs.arguments.decode(data)
+        return self._codecs.arguments.round_trip(job)
 
     def key_of(self, checked: Any) -> str | None:
         """As `cache_key`, of a job that has had its round trip."""
@@ -381,10 +409,15 @@ class JobSpec:
         known = self.job_class.__struct_fields__
         for name in given:
             if name not in known:
-                return self._bad_arguments(f"$.{name} is unknown. {_did_you_mean(name, known)}".rstrip())
+                return self._bad_arguments(self._unknown(name))
         return self._bad_arguments(f"{error}.")
 
+    def _unknown(self, name: str) -> str:
+        return f"$.{name} is unknown. {_did_you_mean(name, self.job_class.__struct_fields__)}".rstrip()
+
     def _bad_arguments(self, detail: str) -> BadArguments:
+        if unknown := _UNKNOWN_FIELD.fullmatch(detail):
+            detail = self._unknown(unknown[1])
         return BadArguments(f"{self.name}: {detail} Expected {self.job_class.__name__}{self._signature}.")
 
     @property

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
+from jobkit import asking
 from jobkit.clients import Clients
 from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import (
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
+    from jobkit.job import JobSpec
     from jobkit.lifecycle import State
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
@@ -62,6 +64,7 @@ R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
 
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
+"""What has ended already goes on for nobody, so nobody has a stake in it."""
 
 
 class JobKit:
@@ -70,12 +73,13 @@ class JobKit:
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
     performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
-    `patience` is for how many seconds an operation tries to reach a store that is away, before it raises
-    StoreUnavailable.
+    `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
+    raises StoreUnavailable.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
         EngineUnavailable: there is no such engine.
+        BadArguments: `patience` is no duration.
         BadJob: one of the jobs is no job class, or two bear one name.
     """
 
@@ -86,7 +90,7 @@ class JobKit:
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
         namespace: str | None = None,
-        patience: float = 10.0,
+        patience: timedelta | float = 10.0,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
@@ -95,9 +99,9 @@ class JobKit:
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
-        self._clients = Clients(self.location, self.operations, patience)
+        self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
         self._warned = False
-        for job in jobs:
+        for job in _job_classes(jobs):
             self.register(job)
 
     # Jobs -------------------------------------------------------------------------------------------------------------
@@ -119,6 +123,8 @@ class JobKit:
             BadJob: it is no job class, or another one bears its name.
         """
         name = spec_of(job).name
+        if not isinstance(job, type):
+            raise BadJob(f"This is a job, not its class: register {type(job).__name__}, and submit jobs made from it.")
         other = self._jobs.setdefault(name, job)
         if other is not job:
             raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
@@ -257,6 +263,12 @@ class JobKit:
         finally:
             self._forget(name)
 
+    def forget(self) -> None:
+        """Forget what this process remembers (`l1_ttl`); the store's memos stay."""
+        l1 = self._clients.known_l1()
+        if l1 is not None:
+            l1.forget_all()
+
     def perform(self, job: ProgressJob[R]) -> R:
         """Perform a job here and now, without store, worker or memo, and return its result."""
         self.warn_if_blocking("perform")
@@ -281,12 +293,17 @@ class JobKit:
 
         Raises:
             RunNotFound: this cannot be the id of a run.
+            BadArguments: nobody submits under this name.
         """
-        interest = "" if owner is None else interest_of(owner)
+        interest = "" if owner is None else interest_of(asking.owner(owner))
         return Run(checked_run_id(run_id), self, spec_of(job) if job else None, interest=interest)
 
     def runs(self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None) -> Page:
-        """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page."""
+        """Snapshots, newest first, of all runs, those in one state or those of one owner; `cursor` continues a page.
+
+        Raises:
+            BadArguments: there is no such state, no such page, or nobody can be called so.
+        """
         self.warn_if_blocking("runs")
         operations = self._lists(state, limit, cursor, owner, self.store().partitions())
         return page(self.store().execute_all(operations), limit)
@@ -302,6 +319,8 @@ class JobKit:
     def _lists(
         self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
     ) -> list[Operation[Listed]]:
+        state, limit = asking.state(state), asking.limit(limit)
+        owner = None if owner is None else asking.owner(owner)
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
@@ -332,17 +351,16 @@ class JobKit:
         self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int
     ) -> Run[R]:
         spec, admission = spec_of(job), admitted.admission
+        has_stake = admission in _WITH_A_STAKE
         run: Run[R] = Run(
             admitted.id,
             self,
             spec,
             admission=admission,
-            interest=submission.interest if admission in _WITH_A_STAKE else "",
+            interest=submission.interest if has_stake else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=Origin(
-                submission, known.incarnations[partition_of(admitted.id)], time.monotonic(), spec.options.keep_for
-            ),
+            origin=_origin(submission, admitted, spec, known) if has_stake else None,
         )
         if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)
@@ -483,6 +501,13 @@ class JobKit:
         await self.aclose()
 
 
+def _job_classes(jobs: Iterable[type[ProgressJob[Any]]]) -> Iterable[type[ProgressJob[Any]]]:
+    if isinstance(jobs, type | str):
+        shown = jobs if isinstance(jobs, str) else jobs.__name__
+        raise BadJob(f"jobs={shown:.80} is no list: write JobKit(jobs=[...]) with the classes of your jobs.")
+    return jobs
+
+
 def _refuse_itself(submission: Submission) -> None:
     within = performed()
     if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
@@ -504,6 +529,11 @@ def _wishes(
     if (at, after, priority, queue, reuse, owner) == (None, None, None, None, "any", None) and not tags:
         return NO_WISHES
     return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+
+
+def _origin(submission: Submission, admitted: Admitted, spec: JobSpec, known: Partitions) -> Origin:
+    incarnation = known.incarnations[partition_of(admitted.id)]
+    return Origin(submission, incarnation, time.monotonic(), spec.options.keep_for)
 
 
 def _lasting(url: str | None, location: Location) -> str:

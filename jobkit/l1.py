@@ -90,16 +90,22 @@ class L1:
 
     def forget(self, name: str) -> None:
         """What was invalidated: `key:DIGEST`, or a label."""
+        if name.startswith("tag:"):  # others may have tagged a run since, so any may be meant
+            self.forget_all()
+            return
         with self._lock:
             self._epoch += 1
             for key in [key for key, kept in self._kept.items() if name in kept.names]:
                 self._kept.pop(key, None)
 
-    def _heed(self, name: bytes | None) -> None:
-        """None: something may have been missed."""
-        if name is not None:
-            self.forget(name.decode())
-            return
+    def forget_all(self) -> None:
         with self._lock:
             self._epoch += 1
             self._kept.clear()
+
+    def _heed(self, name: bytes | None) -> None:
+        """None: something may have been missed."""
+        if name is None:
+            self.forget_all()
+        else:
+            self.forget(name.decode())

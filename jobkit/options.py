@@ -74,7 +74,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 def word(value: object) -> str:
     """What a queue, a tag or a job may be called: nothing that a command line or a log would have to quote."""
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
+    if not isinstance(value, str):
+        raise ValueError("must be text: 1 to 100 letters, digits and . : / - _ only")
+    if not _WORD.fullmatch(value):
         raise ValueError("must be 1 to 100 letters, digits and . : / - _ only")
     return value
 

@@ -13,17 +13,21 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec import json
 
+from jobkit import asking
 from jobkit.codec import mentions_files
 from jobkit.errors import RunCancelled, RunError, RunFailed, RunNotFound, RunTimeout, StoreMisconfigured, WorkerLost
-from jobkit.following import Listen, following
+from jobkit.following import Listen, Moved, following
 from jobkit.lifecycle import State
 from jobkit.performing import performed
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation
-from jobkit.store.replies import Admission, Cancelling, Loaded
+from jobkit.store.replies import Admission, Admitted, Cancelling, Loaded
+from jobkit.text import one_line
+from jobkit.tracebacks import summary_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+    from datetime import timedelta
 
     from jobkit.files import FileStorage
     from jobkit.following import Following, Origin, Step
@@ -90,10 +94,10 @@ class Run(Generic[R]):
             RunNotFound: no such run is kept.
         """
         self.kit.warn_if_blocking("snapshot")
-        return self._load().snapshot
+        return self._seen(self._load().snapshot)
 
     async def asnapshot(self) -> Snapshot:
-        return (await self._aload()).snapshot
+        return self._seen((await self._aload()).snapshot)
 
     def watch(self) -> Iterator[Snapshot]:
         """Snapshots, each newer than the one before; the first at once, the last terminal.
@@ -106,8 +110,8 @@ class Run(Generic[R]):
     def awatch(self) -> AsyncIterator[Snapshot]:
         return self._afollow(deadline=None)
 
-    def result(self, timeout: float | None = None) -> R:
-        """What `perform` returned; waits for it, for at most `timeout` seconds.
+    def result(self, timeout: timedelta | float | None = None) -> R:
+        """What `perform` returned; waits for it, for at most `timeout` (a timedelta or seconds).
 
         Raises:
             RunFailed: it failed (WorkerLost when its workers died too often).
@@ -118,20 +122,25 @@ class Run(Generic[R]):
         if self._answered is not None:
             return self._decoded(self._answered)
         self.kit.warn_if_blocking("result")
-        if any(snapshot.state.terminal for snapshot in self._follow(_deadline(timeout))):
-            return self._value(self._load(result=True))
-        raise self._timeout(timeout)
+        seconds = _seconds(timeout)
+        if seconds != 0:
+            self._refuse_to_wait()
+        for last in self._follow(_deadline(seconds)):
+            if last.state.terminal:
+                return self._value(self._load(result=True))
+        raise self._timeout(seconds, last)
 
-    async def aresult(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
+    async def aresult(self, timeout: timedelta | float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
         if self._answered is not None:
             return self._decoded(self._answered)
-        ended = False
-        async with aclosing(self._afollow(_deadline(timeout))) as snapshots:
-            async for snapshot in snapshots:
-                ended = snapshot.state.terminal
-        if ended:
-            return self._value(await self._aload(result=True))
-        raise self._timeout(timeout)
+        seconds = _seconds(timeout)
+        if seconds != 0:
+            self._refuse_to_wait()
+        async with aclosing(self._afollow(_deadline(seconds))) as snapshots:
+            async for last in snapshots:
+                if last.state.terminal:
+                    return self._value(await self._aload(result=True))
+        raise self._timeout(seconds, last)
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
 
@@ -142,20 +151,22 @@ class Run(Generic[R]):
         False: others wait and it goes on, this handle holds no interest, or it had ended.
         """
         self.kit.warn_if_blocking("cancel")
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return self.kit.store().execute(operation) is Cancelling.STOPPING
 
     async def acancel(self, *, force: bool = False) -> bool:
+        self._origin = None
         operation = self.kit.operations.cancel(self.id, self.interest, force=force)
         return await self.kit.async_store().execute(operation) is Cancelling.STOPPING
 
     def owned_by(self, owner: str) -> bool:
         """Whether this owner submitted the run, joining and memo hits included."""
         self.kit.warn_if_blocking("owned_by")
-        return self.kit.store().execute(self.kit.operations.owned(self.id, owner))
+        return self.kit.store().execute(self.kit.operations.owned(self.id, asking.owner(owner)))
 
     async def aowned_by(self, owner: str) -> bool:
-        return await self.kit.async_store().execute(self.kit.operations.owned(self.id, owner))
+        return await self.kit.async_store().execute(self.kit.operations.owned(self.id, asking.owner(owner)))
 
     # Within -----------------------------------------------------------------------------------------------------------
 
@@ -173,6 +184,12 @@ class Run(Generic[R]):
         return self.kit.operations.load(self.id, watch=watch, result=result, interest=self.interest)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
+        run_id = ""
+        while run_id != self.id:  # a lost run may go on under another id
+            run_id = self.id
+            yield from self._follow_here(deadline)
+
+    def _follow_here(self, deadline: float | None) -> Iterator[Snapshot]:
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline), self.kit.store()
         answer: Any = None
@@ -181,7 +198,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = feed.next(seconds)
@@ -190,8 +207,18 @@ class Run(Generic[R]):
                             answer = store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
 
     async def _afollow(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
+        run_id = ""
+        while run_id != self.id:
+            run_id = self.id
+            async with aclosing(self._afollow_here(deadline)) as snapshots:
+                async for snapshot in snapshots:
+                    yield snapshot
+
+    async def _afollow_here(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
         steps, store = self._steps(deadline), self.kit.async_store()
         answer: Any = None
         async with store.subscriptions.feed(self._channel) as feed:
@@ -199,7 +226,7 @@ class Run(Generic[R]):
                 answer = None
                 match step:
                     case Snapshot():
-                        yield step
+                        yield self._seen(step)
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = await feed.next(seconds)
@@ -208,6 +235,20 @@ class Run(Generic[R]):
                             answer = await store.execute(step)
                         except RunNotFound as error:
                             answer = error
+                    case Moved(admitted):
+                        self._move_to(admitted)
+
+    def _seen(self, snapshot: Snapshot) -> Snapshot:
+        """What has ended is not submitted again."""
+        if snapshot.state.terminal:
+            self._origin = None
+        return snapshot
+
+    def _move_to(self, admitted: Admitted) -> None:
+        """The store has lost the run, and this one answers in its place."""
+        self.id, self.admission, self._origin = admitted.id, admitted.admission, None
+        if admitted.admission is not Admission.JOINED:
+            self.interest = ""
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
@@ -252,7 +293,7 @@ class Run(Generic[R]):
         kind = WorkerLost if loaded.lost_worker else RunFailed
         message = error.message if error else "It failed."
         if error and not error.public and loaded.traceback:
-            message = loaded.traceback.strip().rpartition("\n")[2]
+            message = one_line(summary_of(loaded.traceback)) or message
         failure = kind(
             f"Run {self.id} ({loaded.snapshot.job}) failed: {message}",
             run_id=self.id,
@@ -263,15 +304,25 @@ class Run(Generic[R]):
             failure.add_note(f"In the worker:\n{loaded.traceback}")
         return failure
 
-    def _timeout(self, timeout: float | None) -> RunTimeout:
-        return RunTimeout(
-            f"Run {self.id} has not ended within {timeout:g} s. It goes on: wait again, or cancel it.", run_id=self.id
-        )
+    def _timeout(self, seconds: float | None, last: Snapshot) -> RunTimeout:
+        return RunTimeout(f"Run {self.id} has not ended within {seconds:g} s. {_why_not_yet(last)}", run_id=self.id)
 
 
-def _deadline(timeout: float | None) -> float | None:
+def _why_not_yet(last: Snapshot) -> str:
+    if last.state is not State.QUEUED or last.queue.workers != 0:
+        return "It goes on: wait again, or cancel it."
+    queue = last.queue.name
+    option = "" if queue == "default" else f" --queues {queue}"
+    return f"It waits, and no worker served the queue {queue!r}: start one with `jobkit worker MODULE:KIT{option}`."
+
+
+def _seconds(timeout: timedelta | float | None) -> float | None:
+    return None if timeout is None else asking.seconds("timeout", timeout)
+
+
+def _deadline(seconds: float | None) -> float | None:
     """By the monotonic clock."""
-    return None if timeout is None else time.monotonic() + timeout
+    return None if seconds is None else time.monotonic() + seconds
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
+from jobkit import asking
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
 from jobkit.limits import share_of
-from jobkit.options import MAX_PRIORITY, word
+from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
     reuse: str = "any"
     owner: str | None = None
     tags: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.tags != ():  # once for all classes of a batch: it may be a generator
+            msgspec.structs.force_setattr(self, "tags", asking.tags(self.tags))
 
     @property
     def are_usual(self) -> bool:
@@ -112,7 +117,7 @@ class Batch(Generic[R]):
     """
 
     def __init__(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1) -> None:
-        self.jobs = tuple(jobs)
+        self.jobs = _several(jobs)
         conditions: dict[type, Conditions] = {}
         self.submissions: list[Submission] = []
         for job in self.jobs:
@@ -133,6 +138,12 @@ class Batch(Generic[R]):
         for chunk, reply in zip(self.chunks, replies, strict=True):
             answers.update(zip(chunk, reply, strict=True))
         return [answers[place] for place in range(len(self.jobs))]
+
+
+def _several(jobs: Iterable[ProgressJob[R]]) -> tuple[ProgressJob[R], ...]:
+    if isinstance(jobs, ProgressJob | type):
+        raise BadArguments("submit_many takes a list of jobs; for a single one there is submit(job).")
+    return tuple(jobs)
 
 
 def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
@@ -159,7 +170,9 @@ def invalidated(what: ProgressJob[Any] | type[ProgressJob[Any]] | None, tag: str
     if (what is None) == (tag is None):
         raise BadArguments("Name what to invalidate: a job, a job class, or tag=...; one of them.")
     if tag is not None:
-        return "", tag_label(_word("tag", tag))
+        return "", tag_label(asking.named("tag", tag))
+    if isinstance(what, str):
+        raise BadArguments(f"invalidate takes a job or a job class; a tag is given by name: tag={what[:80]!r}.")
     spec = spec_of(what)  # type: ignore[arg-type]
     if isinstance(what, type):
         return "", job_label(spec.name)
@@ -186,7 +199,7 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
         job=msgspec.json.encode(spec.name).decode(),
         queue=options.queue,
         terms=msgspec.json.encode(_terms(options, 1 if spec.limits else partitions)),
-        labels=_labels(spec.name, options.tags),
+        labels=" ".join([job_label(spec.name), *map(tag_label, options.tags)]),
         priority=options.priority,
         share=share_of(options.queue, "") if options.fair_share else "",
         work=work_of(spec.name, spec.cache_version, b""),
@@ -220,13 +233,15 @@ def _terms(options: Options, partitions: int) -> Terms:
 
 
 def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
-    options, owner = spec.options, "" if wishes.owner is None else _owner(wishes.owner)
-    queue = usual.queue if wishes.queue is None else _word("queue", wishes.queue)
+    options, owner = spec.options, "" if wishes.owner is None else asking.owner(wishes.owner)
+    tags = _wished_tags(wishes.tags, options.tags)
+    queue = usual.queue if wishes.queue is None else asking.named("queue", wishes.queue)
     return msgspec.structs.replace(
         usual,
         queue=queue,
         share=share_of(queue, owner) if options.fair_share else "",
-        labels=_labels(spec.name, options.tags, wishes.tags) if wishes.tags else usual.labels,
+        labels=f"{usual.labels} {tags}" if tags else usual.labels,
+        tags=tags,
         owner=owner,
         reuse=_reuse(wishes.reuse),
         priority=usual.priority if wishes.priority is None else _priority(wishes.priority),
@@ -282,13 +297,13 @@ def _reuse(reuse: str) -> Reuse:
         raise BadArguments(f'reuse={reuse!r}: choose "any", "fresh" or "none".') from None
 
 
-def _labels(name: str, own: Sequence[str], wished: Sequence[str] = ()) -> str:
-    if isinstance(wished, str):
-        raise BadArguments(f"tags={wished!r}: give a list of tags, e.g. tags=[{wished!r}].")
-    tags = (*own, *(_word("tag", tag) for tag in wished))
-    if len(tags) > MOST_TAGS:
-        raise BadArguments(f"{len(tags)} tags: give at most {MOST_TAGS}, those of the job's class included.")
-    return " ".join([job_label(name), *map(tag_label, tags)])
+def _wished_tags(wished: Sequence[str], own: Sequence[str]) -> str:
+    """The labels of a submission's tags, beside its class's own."""
+    if len(own) + len(wished) > MOST_TAGS:
+        raise BadArguments(
+            f"{len(own) + len(wished)} tags: give at most {MOST_TAGS}, those of the job's class included."
+        )
+    return " ".join(map(tag_label, wished))
 
 
 def job_label(name: str) -> str:
@@ -299,19 +314,6 @@ def job_label(name: str) -> str:
 def tag_label(tag: str) -> str:
     """The label of all runs with a tag."""
     return f"tag:{tag}"
-
-
-def _word(kind: str, text: str) -> str:
-    try:
-        return word(text)
-    except ValueError as error:
-        raise BadArguments(f"{kind}={str(text)[:80]!r} {error}.") from None
-
-
-def _owner(name: str) -> str:
-    if not isinstance(name, str) or not 0 < len(name) <= 200 or not name.isprintable():
-        raise BadArguments(f"owner={str(name)[:80]!r}: give 1 to 200 printable characters.")
-    return name
 
 
 def _milliseconds(seconds: float | None) -> int | None:

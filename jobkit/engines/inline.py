@@ -11,6 +11,8 @@ import asyncio
 import inspect
 import os
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -54,6 +56,7 @@ class Inline:
         self._free_slots: list[str] = []
         self._numbers = count(1)
         self._nonces = count()
+        self._interrupt: KeyboardInterrupt | None = None
 
     def ring(self, queue: str) -> None:
         self.perform_due([queue])
@@ -76,19 +79,34 @@ class Inline:
                 settling = self._execution.execute(taken)
                 if settling is not None:
                     store.execute(settling)
+                self._raise_interrupt()
                 performed += 1
             elif taken.next_due != 0.0:  # (at 0 there may be more to take at once)
                 return performed
 
     def perform(self, _lease: Lease, _spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
-        """As the `Performer` of its runs."""
-        return performed_here(job, progress)
+        """As the `Performer` of its runs. (Ctrl-C ends the job, and then the caller's program too.)"""
+        try:
+            return performed_here(job, progress)
+        except KeyboardInterrupt as interrupt:
+            self._interrupt = interrupt
+            raise
+
+    def _raise_interrupt(self) -> None:
+        interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
 
 
 def performed_here(job: ProgressJob[Any], progress: Progress) -> object:
-    """What the job comes to, in this thread, whether it awaits or blocks."""
+    """What the job comes to, whether it awaits or blocks: in this thread, or beside it where this one has a loop."""
     value = job.perform(progress)
-    return asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value
+    if not inspect.isawaitable(value):
+        return value
+    if asyncio.events._get_running_loop() is None:
+        return asyncio.run(_awaited(value))
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(copy_context().run, asyncio.run, _awaited(value)).result()
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:

@@ -39,6 +39,10 @@ _FORMS = {
 }
 _ANY_FORM = ", ".join(list(_FORMS.values())[:-1]) + f" or {_FORMS['embedded']}"
 _ENCODE = "A password's special characters are percent-encoded: '/' is %2F, '@' %40, '#' %23, '?' %3F, ':' %3A."
+_HOST_AND_PORT = re.compile(
+    r"(localhost|\d+(\.\d+){3}|[a-z][a-z0-9-]*(\.[a-z0-9-]+)+):\d{1,5}(/\d+)?|[a-z-]+:6379(/\d+)?"
+)
+"""What is clearly no user with a password."""
 _PORT = 6379
 _SENTINELS_PORT = 26379
 _TLS_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -169,9 +173,15 @@ def locate(url: str | None = None, *, environment: Mapping[str, str] = os.enviro
     Raises:
         StoreMisconfigured: the URL names no store; the text says what to write instead.
     """
-    if url is None:
-        url = environment.get(URL_VARIABLE) or None
-    return EmbeddedLocation(directory=default_directory(Path.cwd())) if url is None else parse(url)
+    if url is not None:
+        return parse(url)
+    named = environment.get(URL_VARIABLE)
+    if not named:
+        return EmbeddedLocation(directory=default_directory(Path.cwd()))
+    try:
+        return parse(named)
+    except StoreMisconfigured as error:
+        raise StoreMisconfigured(f"{URL_VARIABLE}: {error}") from None
 
 
 def default_directory(start: Path) -> Path:
@@ -187,6 +197,8 @@ def parse(url: str) -> Location:
     Raises:
         StoreMisconfigured: it names none.
     """
+    if not isinstance(url, str):
+        raise StoreMisconfigured(f"The store's URL is text, not {type(url).__name__}: write {_ANY_FORM}.")
     scheme, colon, rest = url.strip().partition(":")
     match scheme.lower() if colon else "":
         case "embedded":
@@ -199,15 +211,25 @@ def parse(url: str) -> Location:
             return _parse_sentinel(_split_many(url), encrypted=kind == "rediss+sentinel")
         case "redis+cluster" | "rediss+cluster" as kind:
             return _parse_cluster(_split_many(url), encrypted=kind == "rediss+cluster")
-        case other:
-            raise StoreMisconfigured(f"The store's URL has an unknown scheme: write {_ANY_FORM}.{_scheme_hint(other)}")
+        case _:
+            raise StoreMisconfigured(f"{_what_is_wrong(url.strip())}: write {_ANY_FORM}.{_hint(url.strip())}")
 
 
-def _scheme_hint(scheme: str) -> str:
-    """Quotes a scheme of ours, never the text itself: what is no URL could be a password."""
+def _what_is_wrong(url: str) -> str:
+    """Quotes a scheme that is followed by `://`, never more: what is no URL could be a password."""
+    scheme, separator, _ = url.partition("://")
+    if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]{0,30}", scheme):
+        return f"The store's URL has an unknown scheme, {scheme}://"
+    return "The store's URL has no known scheme"
+
+
+def _hint(url: str) -> str:
+    """What was probably meant, where that gives nothing away."""
+    if _HOST_AND_PORT.fullmatch(url):
+        return f" Did you mean redis://{url}?"
     known = {name: name for name in _FORMS} | {"valkey": "redis", "valkeys": "rediss"}
-    close = difflib.get_close_matches(scheme, known, n=1)
-    return f" Did you mean {known[close[0]]}:?" if close else ""
+    close = difflib.get_close_matches(url.partition(":")[0].lower(), known, n=1)
+    return f" Did you mean {_FORMS[known[close[0]]]}?" if close else ""
 
 
 def _parse_embedded(path: str) -> EmbeddedLocation:

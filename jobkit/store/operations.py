@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
-from jobkit.errors import RunNotFound, StoreMisconfigured
+from jobkit.errors import BadArguments, RunNotFound, StoreMisconfigured
 from jobkit.store import replies
 from jobkit.store.location import MOST_PARTITIONS
 from jobkit.store.replies import FORMAT, FORMAT_BEFORE
@@ -118,19 +118,22 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     """What submissions of one class under the same wishes have in common.
 
-    `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between; `start` is '' for now,
-    `+ms` from now, or epoch milliseconds; `interest` names the stake, '' for a ticket of each submission's own; `share`
-    is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
+    `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between, and `tags` those of them
+    that hold for an older run that answers, too; `start` is '' for now, `+ms` from now, or epoch milliseconds; `starts`
+    is how many a run had that its store has lost; `interest` names the stake, '' for a ticket of each submission's own;
+    `share` is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
     queue: str
     terms: bytes
     labels: str
+    tags: str = ""
     owner: str = ""
     reuse: Reuse = Reuse.ANY
     priority: int = 0
     start: str = ""
+    starts: int = 0
     interest: str = ""
     share: str = ""
     work: bytes = b""
@@ -337,20 +340,20 @@ class Operations:
         """Snapshots of a partition, newest first, of one state or one owner, after the `cursor` of an earlier page.
 
         Raises:
-            ValueError: no page gave this cursor, or both a state and an owner were named.
+            BadArguments: no page gave this cursor, or both a state and an owner were named.
         """
-        if cursor and not _CURSOR.fullmatch(cursor):
-            raise ValueError(f"cursor={cursor[:80]!r}: give the cursor of an earlier page, or none for the first.")
+        if cursor != "" and not (isinstance(cursor, str) and _CURSOR.fullmatch(cursor)):
+            raise BadArguments(f"cursor={cursor!r:.80}: give the cursor of an earlier page, or none for the first.")
         if state is not None and owner is not None:
-            raise ValueError("Give a state or an owner, not both.")
-        index = f"state:{state}" if state else f"owner:{owner}" if owner else "runs"
+            raise BadArguments("Give a state or an owner, not both.")
+        index = f"state:{state}" if state is not None else f"owner:{owner}" if owner is not None else "runs"
         return self._operation("list", partition, index, limit, cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common = submissions[0].conditions
         words: list[Value] = [
-            common.job, common.queue, common.terms, common.labels, common.owner, common.reuse.value, common.priority,
-            common.start, common.interest,
+            common.job, common.queue, common.terms, common.labels, common.tags, common.owner, common.reuse.value,
+            common.priority, common.start, common.starts, common.interest,
         ]  # fmt: skip
         for each in submissions:
             words += (each.id, each.key, each.limits, each.work)
@@ -405,6 +408,8 @@ def checked_run_id(text: str) -> str:
     Raises:
         RunNotFound: this cannot be the id of a run.
     """
+    if not isinstance(text, str):
+        raise RunNotFound(f"{text!r:.80} is not the id of a run: give it as text, as `run.id` tells it.")
     match = _RUN_ID.fullmatch(text)
     if match is None or int(match[1]) >= MOST_PARTITIONS:
         raise RunNotFound(f"{text[:80]!r} is not the id of a run.", run_id=text[:80])

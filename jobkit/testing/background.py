@@ -33,12 +33,12 @@ LOOK = 0.1
 
 
 @contextmanager
-def worker(kit: JobKit, *, queues: Sequence[str] = (), concurrency: int = 1) -> Iterator[None]:
+def worker(kit: JobKit, *, queues: Sequence[str] | str = (), concurrency: int = 1) -> Iterator[None]:
     """A worker of the kit's jobs within the block; `queues` are those its jobs name, unless you do.
 
     At the end of the block it finishes what it performs.
     """
-    serves = tuple(queues) or kit.queues
+    serves = ((queues,) if isinstance(queues, str) else tuple(queues)) or kit.queues
     threads = _Threads(kit, serves, concurrency)
     threads.start()
     try:

@@ -51,3 +51,4 @@ class Clock:
             skew = Command("HSET", f"{place}partition", "skew", str(round(ahead.total_seconds() * 1000)))
             bells = [Command("RPUSH", kit.operations.bell(queue, partition), "1") for queue in queues]
             store.execute_all([each.in_partition(partition) for each in (skew, *bells)])
+        kit.forget()  # this process remembers by its own clock

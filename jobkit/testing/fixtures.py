@@ -99,7 +99,7 @@ def jobkit_worker() -> Iterator[Callable[..., None]]:
     """`jobkit_worker(kit, concurrency=2)`: from now on a worker performs, until the test ends."""
     with ExitStack() as workers:
 
-        def start(kit: JobKit, *, queues: Sequence[str] = (), concurrency: int = 1) -> None:
+        def start(kit: JobKit, *, queues: Sequence[str] | str = (), concurrency: int = 1) -> None:
             workers.enter_context(worker(kit, queues=queues, concurrency=concurrency))
 
         yield start

@@ -252,8 +252,10 @@ def _imported(target: str, link: Link) -> JobKit | None:
         kit = load_kit(target)
         _refuse_files_without_a_place(kit)
         return kit
-    except (BadTarget, StoreMisconfigured) as error:
+    except BadTarget as error:
         link.say(Unfit(message=str(error)))
+    except StoreMisconfigured as error:
+        link.say(Unfit(message=str(error), exit_code=4))
     except BaseException as error:  # noqa: BLE001  the user's module, so anything
         _log.exception("%s could not be imported.", target)
         link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))

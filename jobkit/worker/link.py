@@ -58,9 +58,13 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """The kit cannot be imported; trying again is no use until somebody changes it."""
+    """The kit cannot be imported, or its store not be used; trying again is no use until somebody changes that.
+
+    The worker ends with `exit_code`, as docs/cli.md tells it.
+    """
 
     message: str
+    exit_code: int = 1
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):

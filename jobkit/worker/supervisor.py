@@ -135,10 +135,10 @@ class Supervisor:
                 self._begin_once(message)
                 self._promote()
                 self._fill()
-            case Unfit(message=text):
+            case Unfit(message=text, exit_code=code):
                 _log.error("%s", text)
                 if self._store is None:
-                    self._end_with(1)
+                    self._end_with(code)
             case Terms():
                 child.terms = message
                 if self._heartbeat is not None:

@@ -44,6 +44,10 @@ def test_cancel_withdraws_what_this_user_submitted(cli: Cli, queued: str) -> Non
     assert "cancelled" in watched.stderr
 
 
+def test_cancelling_again_answers_as_the_first_time(cli: Cli, queued: str) -> None:
+    assert [cli("cancel", queued).returncode for _ in range(2)] == [0, 0]
+
+
 def test_run_that_others_wait_for_is_stopped_by_force_only(cli: Cli, queued: str) -> None:
     joined = cli("submit", "counting:kit", "Count", "to=5", "--no-wait", LOGNAME="somebody-else")
     assert joined.stdout.strip() == queued

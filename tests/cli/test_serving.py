@@ -24,6 +24,12 @@ def test_worker_ends_in_order_on_a_signal(env: dict[str, str], tmp_path: Path, n
         assert "Traceback" not in worker.output
 
 
+def test_worker_of_a_store_that_cannot_be_used_exits_4(cli: Cli) -> None:
+    refused = cli("worker", "counting:kit", JOBKIT_URL="localhost")
+    assert refused.returncode == 4
+    assert "JOBKIT_URL: The store's URL has no known scheme" in refused.stderr
+
+
 def test_worker_without_a_kit_says_so_and_fails(cli: Cli) -> None:
     refused = cli("worker", "counting:kot")
     assert refused.returncode == 1

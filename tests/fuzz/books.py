@@ -84,7 +84,7 @@ def _said(run: Run) -> dict[str, Any]:
         "score": run.score, "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling,
         "result": run.result, "interests": run.interests, "owners": set(run.owners), "done": run.done,
         "lost": run.lost, "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
-        "parked": run.parked, "priority": run.priority, "stale_until": run.stale_until,
+        "parked": run.parked, "labels": " ".join(run.labels), "priority": run.priority, "stale_until": run.stale_until,
         "refresh_at": run.refresh_at, "refuse_until": run.refuse_until,
     }  # fmt: skip
     if run.state == "running":

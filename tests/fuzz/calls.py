@@ -57,6 +57,10 @@ class Submit:
     work: str = "{}"
 
     @property
+    def tag_labels(self) -> tuple[str, ...]:
+        return tuple(f"tag:{tag}" for tag in self.tags)
+
+    @property
     def limits(self) -> tuple[tuple[str, int], ...]:
         return (
             (*self.kind.limits, (f"s:{self.kind.queue}.{self.owner}", 1)) if self.kind.fair_share else self.kind.limits

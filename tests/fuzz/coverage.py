@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.fuzz.calls import Answer
 
-FLOOR = 0.01
+FLOOR = 0.005
 """The least share of each answer among the calls of its kind."""
 
 ANSWERS = {

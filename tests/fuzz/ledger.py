@@ -41,6 +41,7 @@ class Ledger:
         self._tokens: dict[int, str] = {}
         self._newest = 0
         self._began: dict[str, int] = {}
+        self._tags: dict[str, set[str]] = {}
         self._accepted: set[str] = set()
         self._invalidated: dict[str, int] = {}
 
@@ -91,7 +92,9 @@ class Ledger:
             self._open.add(asked.id)
             self._accepted.discard(asked.id)
             self._began.pop(asked.id, None)
+            self._tags[asked.id] = set(asked.tag_labels)
         if answer.admission in {"joined", "cached", "stale"}:
+            self._tags.setdefault(answer.id, set()).update(asked.tag_labels)
             self._is_not_from_before(answer)
 
     def _is_not_from_before(self, answer: Admitted) -> None:
@@ -100,7 +103,7 @@ class Ledger:
         began = self._began.get(answer.id)
         if first is None or began is None:
             return
-        names = (first.key, f"job:{first.kind.name}", *(f"tag:{tag}" for tag in first.tags))
+        names = (first.key, f"job:{first.kind.name}", *self._tags[answer.id])
         stamps = [self._invalidated[name] for name in names if name in self._invalidated]
         assert all(began > stamp for stamp in stamps), f"I3: {answer} began before it was invalidated"
 

@@ -1,31 +1,9 @@
 """What the store means: every call's answer and effect, as a small program without I/O, in which time is a value.
 
-Written from the texts (docs/store-protocol.md and the design), not from the scripts: where the two disagree, one of
-them is wrong. `Model.apply(now_us, event)` answers what the store must answer, and leaves in `runs`, `pointers`,
+Written from docs/store-protocol.md, its small print included, not from the scripts: where the two disagree, one of them
+is wrong. `Model.apply(now_us, event)` answers what the store must answer, and leaves in `runs`, `pointers`,
 `slots` and `places` what the store must hold. What it leaves open, and compares only by its rules: versions (they rise
 with every change), the estimate of a full queue, when exactly a TTL ends a key whose time is over.
-
-Where the texts are silent, this is what was decided:
-
-* The position of a parked run is its place among those parked with it.
-* Two runs of one score: the one with the lower id; in two queues: the queue that the take names first.
-* A class whose rate and number both block a run: it is parked under the one it names first.
-* A limit that is offered passes over parked runs that another limit blocks, and parks them there: they use no room.
-* `throttle` holds for whoever joins: no run is pulled forward, nor pushed, before its throttle lets it start; and a
-  start that was asked for in the past counts from now.
-* At most one refresh: a memo is not refreshed while a valid `live` is there, also one that has begun and that nobody
-  may join because its class debounces. The submitter's owner may read that run, begun by whomever.
-* A refresh starts when its submission would have started: `at`, `after`, throttle and debounce are heeded.
-* A submission of no key, or one that reuses nothing, is bounded by `max_queued` as any other.
-* The key of a run that is cancelled keeps `began`: what was admitted counts for the throttle, whatever became of it.
-* An abandoned run is stopped as by a forced cancel. `abandon_after` holds for every run of its class, refreshes too,
-  and is counted anew by who joins it, not by a resend.
-* Of those who own a run, the last to submit has the stake in it that is made anew after a loss.
-* A run that is made anew after a loss is joined only if no key was invalidated since it began: it may have been its
-  own.
-* A submission that began a refresh and is sent again decides anew, but makes no second run.
-* A report brings a lapsed run back only while its slot still holds it: else nobody would renew its lease. A settlement
-  always does.
 """
 
 from __future__ import annotations
@@ -155,7 +133,7 @@ class Model:
     def _remembered(self, asked: Submit, pointer: Pointer, made: Run | None) -> Admitted | None:
         """Fresh, or stale; stale, or near the end of its best time, it is also made anew."""
         memo = self._memo(asked, pointer)
-        if not memo or memo.stale_until is None or memo.fresh_until is None or memo.stale_until <= self.now:
+        if not memo or memo.fresh_until is None:
             return None
         self._own(memo, asked)
         best_until = memo.fresh_until if memo.refresh_at is None else memo.refresh_at
@@ -165,7 +143,7 @@ class Model:
         return _admitted("stale", memo, refresh)
 
     def _joined(self, asked: Submit, pointer: Pointer) -> Admitted | None:
-        live = self._live(pointer)
+        live = self._live(asked, pointer)
         begun_is_joinable = asked.reuse == "any" and not asked.kind.debounce
         if not live or (live.start > 0 and not begun_is_joinable):
             return None
@@ -185,7 +163,7 @@ class Model:
 
     def _refresh(self, asked: Submit, pointer: Pointer, made: Run | None) -> str:
         """The run that will bring a newer value: one at a time, and none that a failure or the queue forbids."""
-        live = self._live(pointer)
+        live = self._live(asked, pointer)
         if live:
             self._own(live, asked)
             return live.id
@@ -195,16 +173,28 @@ class Model:
 
     def _memo(self, asked: Submit, pointer: Pointer) -> Run | None:
         memo = self.kept(pointer.memo) if asked.reuse == "any" else None
-        return memo if memo and memo.state == "succeeded" and self._valid(memo) else None
+        if not memo or memo.state != "succeeded" or (memo.stale_until or 0) <= self.now:
+            return None
+        return memo if self._may_answer(asked, memo) else None
 
-    def _live(self, pointer: Pointer) -> Run | None:
+    def _live(self, asked: Submit, pointer: Pointer) -> Run | None:
         live = self.kept(pointer.live)
-        return live if live and not live.ended and not live.cancelling and self._valid(live) else None
+        if not live or live.ended or live.cancelling:
+            return None
+        return live if self._may_answer(asked, live) else None
 
     def _closed(self, asked: Submit, pointer: Pointer) -> Run | None:
         """The run whose failure lets nobody try again yet."""
         failed = self.kept(pointer.failed) if asked.reuse == "any" else None
-        return failed if failed and self._valid(failed) and (failed.refuse_until or 0) > self.now else None
+        if not failed or (failed.refuse_until or 0) <= self.now:
+            return None
+        return failed if self._may_answer(asked, failed) else None
+
+    def _may_answer(self, asked: Submit, run: Run) -> bool:
+        """What a submission says of itself holds for the run that would answer it, too."""
+        tags = [label for label in asked.tag_labels if label not in run.labels]
+        run.labels = (*run.labels, *tags)
+        return self._valid(run)
 
     def _is_full(self, asked: Submit) -> bool:
         most = asked.kind.max_queued
@@ -215,7 +205,7 @@ class Model:
         shared = asked.key != "" and asked.reuse != "none"
         if shared:
             self._supersede(asked.key)
-        labels = (f"job:{asked.kind.name}", *(f"tag:{tag}" for tag in asked.tags))
+        labels = (f"job:{asked.kind.name}", *asked.tag_labels)
         run = Run(
             asked.id, asked.kind, asked.key, labels, asked.priority, asked.work, self.now, asked.owner, shared,
             dict(asked.limits),

@@ -21,7 +21,7 @@ class Record(Pairs):
             "score": round(float(self["score"]) * 1000), "token": self._number("token"),
             "crashes": int(self.get("crashes", "0")), "cancelling": self.get("cancelling") == "1",
             "result": self.get("result"), "interests": self.interests, "owners": set(self._named("owner:")),
-            "parked": self.get("parked") or None, "priority": int(self.get("priority", "0")),
+            "parked": self.get("parked") or None, "labels": self["labels"], "priority": int(self.get("priority", "0")),
             **{name: self._number(name) for name in ("stale_until", "refresh_at", "refuse_until")},
             "done": self._done(), "lost": self.get("lost") == "1", "finished": self._number("finished"),
             "fresh_until": self._number("fresh_until"), "watched": self._number("watched"),

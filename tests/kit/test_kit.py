@@ -10,11 +10,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from jobkit import BadJob, EngineUnavailable, JobKit, Progress, ProgressJob, State, UnknownJob
+from jobkit import (
+    BadArguments,
+    BadJob,
+    EngineUnavailable,
+    JobKit,
+    Progress,
+    ProgressJob,
+    RunNotFound,
+    State,
+    StoreMisconfigured,
+    UnknownJob,
+)
+from jobkit.store.operations import new_run_id
 from jobkit.store.replies import Admission
 from tests.kit.conftest import Add, AddLater, Hands
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -167,3 +180,50 @@ def test_the_secret_is_the_stores_unless_it_is_named(
 def test_the_url_of_an_embedded_store_is_good_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert JobKit("embedded:here").url == f"embedded:{tmp_path / 'here'}"
+
+
+def test_nobody_is_no_owner_who_might_list_the_runs_of_everybody(kit: JobKit) -> None:
+    kit.submit(Add(a=1), owner="ann")
+    with pytest.raises(BadArguments, match="owner=''"):
+        kit.runs(owner="")
+    listed = kit.store().execute(kit.operations.list(owner=""))
+    assert listed.rows == ()
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "advice"),
+    [
+        (lambda kit: kit.runs("succeded"), BadArguments, "choose one of"),
+        (lambda kit: kit.runs(limit="abc"), BadArguments, "whole number"),
+        (lambda kit: kit.runs(cursor=5), BadArguments, "cursor=5: give the cursor of an earlier page"),
+        (lambda kit: kit.runs(cursor=None), BadArguments, "cursor=None"),
+        (lambda kit: kit.runs(owner=5), BadArguments, "owner=5: give text"),
+        (lambda kit: kit.run(5), RunNotFound, "5 is not the id of a run: give it as text"),
+        (lambda kit: kit.run(None), RunNotFound, "None is not the id"),
+        (lambda kit: kit.run(new_run_id(), owner=5), BadArguments, "owner=5"),
+        (lambda kit: kit.run(new_run_id()).owned_by(None), BadArguments, "owner=None"),
+        (lambda kit: kit.run(new_run_id()).result(timeout="1"), BadArguments, "timeout='1'"),
+        (lambda kit: kit.submit_many(Add(a=1)), BadArguments, r"submit\(job\)"),
+        (lambda kit: kit.submit_many(Add), BadArguments, r"submit\(job\)"),
+        (lambda kit: kit.submit(Add(a=1), tags=5), BadArguments, "list of tags"),
+        (lambda kit: kit.invalidate("orders"), BadArguments, "a tag is given by name: tag='orders'"),
+        (lambda _: JobKit(5), StoreMisconfigured, "is text, not int"),  # type: ignore[arg-type]
+        (lambda _: JobKit(patience="1"), BadArguments, "patience='1'"),  # type: ignore[arg-type]
+        (lambda _: JobKit(jobs=Add), BadJob, r"jobs=Add is no list: write JobKit\(jobs=\[\.\.\.\]\)"),  # type: ignore[arg-type]
+        (lambda _: JobKit(jobs=[Add(a=1)]), BadJob, "not its class: register Add"),  # type: ignore[list-item]
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_advice(
+    kit: JobKit, use: Callable[[Any], object], error: type[Exception], advice: str
+) -> None:
+    with pytest.raises(error, match=advice):
+        use(kit)
+
+
+def test_tags_from_a_generator_are_those_of_every_class_in_a_batch(kit: JobKit, hands: Hands) -> None:
+    submitted = kit.submit_many([Add(a=1), AddLater(a=1)], tags=(tag for tag in ("eu", "nightly")))
+    for _ in submitted:
+        hands.take()  # what has not begun answers all the same
+    kit.invalidate(tag="eu")
+    again = kit.submit_many([Add(a=1), AddLater(a=1)])
+    assert not {run.id for run in submitted} & {run.id for run in again}

@@ -284,6 +284,21 @@ def test_invalidating_here_counts_at_once(inline: JobKit, remembering: Callable[
         assert inline.submit(Square(n=3)).id != before
 
 
+def test_a_tag_that_only_a_submission_names_is_forgotten_too(inline: JobKit, remembering: Callable[[int], str]) -> None:
+    inline.submit(Square(n=3), tags=["orders"])
+    before = remembering(3)
+    inline.invalidate(tag="orders")
+    assert inline.submit(Square(n=3)).id != before
+
+
+def test_what_is_forgotten_here_is_asked_for_again(inline: JobKit, remembering: Callable[[int], str]) -> None:
+    run_id = remembering(3)
+    here = inline.submit(Square(n=3))
+    inline.forget()
+    assert inline.submit(Square(n=3)) is not here
+    assert inline.submit(Square(n=3)).id == run_id
+
+
 def test_invalidating_elsewhere_is_heard(inline: JobKit, other: JobKit, remembering: Callable[[int], str]) -> None:
     before = remembering(3)
     other.invalidate(Square(n=3))

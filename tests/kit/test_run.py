@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -54,12 +55,21 @@ def test_a_cancelled_run_has_no_result(kit: JobKit) -> None:
         run.result(timeout=SECONDS)
 
 
-def test_waiting_too_long_leaves_the_run_alone(kit: JobKit) -> None:
+def test_waiting_too_long_leaves_the_run_alone(kit: JobKit, hands: Hands) -> None:
     run = kit.submit(Add(a=1))
-    with pytest.raises(RunTimeout, match="goes on") as caught:
-        run.result(timeout=0.05)
+    hands.take()
+    with pytest.raises(RunTimeout, match=r"within 0\.05 s\. It goes on: wait again, or cancel it\.") as caught:
+        run.result(timeout=timedelta(seconds=0.05))
     assert isinstance(caught.value, TimeoutError)
-    assert run.snapshot().state is State.QUEUED
+    assert run.snapshot().state is State.RUNNING
+
+
+@pytest.mark.parametrize(("queue", "option"), [("default", ""), ("slow", " --queues slow")])
+def test_waiting_for_a_run_that_no_worker_serves_says_how_to_start_one(kit: JobKit, queue: str, option: str) -> None:
+    run = kit.submit(Add(a=1), queue=queue)
+    advice = f"no worker served the queue '{queue}': start one with `jobkit worker MODULE:KIT{option}`"
+    with pytest.raises(RunTimeout, match=advice):
+        run.result(timeout=0.05)
 
 
 def test_a_run_that_nobody_keeps_is_not_found(kit: JobKit) -> None:
@@ -107,7 +117,7 @@ def test_every_async_twin_answers_as_the_blocking_method(kit: JobKit, hands: Han
         assert (await run.asnapshot()).state is State.QUEUED
         assert await run.aowned_by("ann")
         assert not await run.aowned_by("bob")
-        with pytest.raises(RunTimeout, match="goes on"):
+        with pytest.raises(RunTimeout, match="no worker served"):
             await run.aresult(timeout=0.05)
         assert (await kit.aruns(State.QUEUED)).snapshots[0].id == run.id
         assert await run.acancel()

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobkit import File, JobKit, Progress, ProgressJob, PublicError
+from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:
@@ -48,6 +48,24 @@ class Add(ProgressJob[int]):
 
     def perform(self, progress: Progress) -> int:
         return self.a + self.b
+
+
+class Shared(ProgressJob[int]):
+    a: int
+    cache_key = ALL
+
+    def perform(self, progress: Progress) -> int:
+        progress.advance()
+        return self.a
+
+
+class Refusing(ProgressJob[None]):
+    cache_key = ALL
+    failure_ttl = 3600
+
+    def perform(self, progress: Progress) -> None:
+        progress.advance()
+        raise PublicError("not today")
 
 
 class CountUntilGo(ProgressJob[int]):
@@ -296,6 +314,13 @@ class NotRegistered(ProgressJob[int]):
         return 1
 
 
+class Grown(ProgressJob[str]):
+    region: str = "EU"
+
+    def perform(self, progress: Progress) -> str:
+        return self.region
+
+
 class Versioned(ProgressJob[int]):
     cache_version = 2
 
@@ -306,6 +331,8 @@ class Versioned(ProgressJob[int]):
 kit = JobKit(
     jobs=[
         Add,
+        Shared,
+        Refusing,
         AddsOnALoop,
         CountUntilGo,
         HoldUntilGo,
@@ -320,6 +347,7 @@ kit = JobKit(
         Sleeps,
         SleepsOnALoop,
         Versioned,
+        Grown,
         WillNotStop,
         WritesAFile,
     ]

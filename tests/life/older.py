@@ -14,4 +14,13 @@ class Versioned(ProgressJob[int]):
         return 1
 
 
-kit = JobKit(jobs=[Versioned])
+class Grown(ProgressJob[str]):
+    """Without the argument that the newer one has."""
+
+    job_name = "tests.life.jobs.Grown"
+
+    def perform(self, progress: Progress) -> str:
+        return "old"
+
+
+kit = JobKit(jobs=[Versioned, Grown])

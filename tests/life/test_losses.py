@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import redis
 
-from jobkit import RunNotFound, State
-from tests.life.jobs import Add, CountUntilGo, HoldUntilGo
+from jobkit import RunNotFound, State, following
+from jobkit.store.operations import failure_head
+from jobkit.store.replies import Admission
+from tests.life.jobs import Add, CountUntilGo, HoldUntilGo, Refusing, Shared
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ def server(request: pytest.FixtureRequest) -> Server:
 @pytest.fixture
 def life_url(server: Server) -> str:
     return server.url
+
+
+@pytest.fixture
+def no_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody performs it, so its holder's turn need not be long."""
+    monkeypatch.setattr(following, "HOLDERS_TURN", 1.0)
 
 
 class Waiting:
@@ -83,6 +91,7 @@ def test_a_job_that_ends_just_after_the_loss_is_settled(
     assert len(folder.starts()) == 1
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_waits_for_a_lost_queued_run_submits_it_again(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -95,6 +104,7 @@ def test_who_waits_for_a_lost_queued_run_submits_it_again(
     assert kit.run(run.id).snapshot().state is State.SUCCEEDED
 
 
+@pytest.mark.usefixtures("no_holder")
 def test_who_waits_on_an_event_loop_does_so_too(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
 ) -> None:
@@ -110,6 +120,63 @@ def test_who_waits_on_an_event_loop_does_so_too(
         return value
 
     assert asyncio.run(wait()) == 4
+
+
+@pytest.mark.usefixtures("no_holder")
+def test_who_sees_a_second_start_lost_sees_the_third(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
+) -> None:
+    take, release = kit.operations.take, kit.operations.release
+    run = kit.submit(Add(a=1, b=4))
+    kit.store().execute(take("w/1", "1", ["default"]))
+    kit.store().execute(release("w/1", crashed=True, failure=failure_head("lost")))
+    kit.store().execute(take("w/2", "1", ["default"]))  # and is not heard of again
+    waiting = Waiting(run)
+    wait_until(lambda: listeners(server, kit, run), "they listen")
+    server.come_back_empty()
+    start_worker("--concurrency", "1")
+    assert waiting.result() == 5
+    assert run.snapshot().start == 3
+
+
+@pytest.mark.usefixtures("no_holder")
+def test_who_was_not_the_first_to_submit_it_again_gets_the_result_of_who_was(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
+) -> None:
+    run = kit.submit(Shared(a=1))
+    waiting = Waiting(run)
+    wait_until(lambda: listeners(server, kit, run), "they listen")
+    server.come_back_empty()
+    other = kit.submit(Shared(a=1))
+    wait_until(lambda: run.id == other.id, "the handle moves to the run that answers", timeout=30)
+    assert not other.cancel()  # the other one has a stake in it, and can withdraw it
+    start_worker("--concurrency", "1")
+    assert waiting.result() == 1
+    assert other.result(timeout=10) == 1
+
+
+@pytest.mark.usefixtures("no_holder")
+@pytest.mark.parametrize("left", ["cancelled", "seen to its end", "refused"])
+def test_what_nobody_waits_for_is_not_submitted_again(
+    left: str, kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
+) -> None:
+    worker = start_worker("--concurrency", "1")
+    match left:
+        case "cancelled":
+            run: Run[Any] = kit.submit(Add(a=1, b=1), after=60)
+            assert run.cancel()
+        case "seen to its end":
+            run = kit.submit(Add(a=1, b=1))
+            assert run.result(timeout=10) == 2
+        case _:
+            kit.submit(Refusing()).snapshot()
+            wait_until(lambda: kit.submit(Refusing()).admission is Admission.REFUSED, "its failure refuses")
+            run = kit.submit(Refusing())
+    performed = worker.text.count(" starts.")
+    server.come_back_empty()
+    with pytest.raises(RunNotFound):
+        run.result(timeout=20)
+    assert worker.text.count(" starts.") == performed
 
 
 def test_a_handle_that_knows_no_more_than_an_id_gets_a_clear_error(kit: JobKit, server: Server) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobkit import JobKit, RunFailed, State, WorkerLost
+from jobkit import JobKit, ProgressJob, RunFailed, State, WorkerLost
 from tests.life.jobs import (
     Add,
     AddsOnALoop,
     CountsFast,
+    Grown,
     LeavesAProgramBehind,
     Misbehaves,
     NotRegistered,
@@ -22,7 +23,6 @@ from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
     from jobkit import Run
     from tests.life.workers import Folder, WorkerProcess
@@ -148,15 +148,18 @@ def test_a_run_of_an_unknown_job_goes_back_until_its_time_is_up(
     assert [line.split()[2] for line in said] == ["INFO", *["DEBUG"] * (len(said) - 1)]
 
 
-def test_a_run_of_another_version_waits_for_a_worker_that_knows_it(
-    kit: JobKit, start_worker: Callable[..., WorkerProcess]
+@pytest.mark.parametrize(
+    ("job", "result"), [(Versioned(), 2), (Grown(region="US"), "US")], ids=["version", "arguments"]
+)
+def test_a_run_of_a_newer_class_waits_for_a_worker_that_knows_it(
+    job: ProgressJob[Any], result: object, kit: JobKit, start_worker: Callable[..., WorkerProcess]
 ) -> None:
     worker = start_worker("--concurrency", "1", target="tests.life.older:kit")
-    run = kit.submit(Versioned())
+    run = kit.submit(job)
     wait_until(lambda: run.snapshot().state is State.SCHEDULED, "the older worker has handed it back")
     worker.stop()
     start_worker("--concurrency", "1")
-    assert run.result(timeout=WAIT) == 2
+    assert run.result(timeout=WAIT) == result
     assert run.snapshot().attempt == 1
 
 

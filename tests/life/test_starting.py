@@ -44,7 +44,7 @@ def test_a_kit_whose_import_kills_the_process_is_given_up(start_worker: Callable
 
 def test_a_kit_whose_files_have_no_place_is_told_at_the_start(start_worker: Callable[..., WorkerProcess]) -> None:
     worker = start_worker(target="tests.life.filing:kit")
-    assert worker.exit_code() == 1
+    assert worker.exit_code() == 4
     assert "set JOBKIT_FILES" in worker.text
 
 

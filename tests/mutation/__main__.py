@@ -23,7 +23,7 @@ from tests.mutation.forks import Forks
 from tests.mutation.mutants import Mutant, mutants, sources
 
 RESULTS = Path(__file__).parent / "results"
-TESTS = ("tests/store",)
+TESTS = ("tests/store", "tests/fuzz/test_walks.py")
 FLAGS = ("-q", "-x", "--capture=no", "--tb=line", "-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 """(At the end of a session hypothesis' plugin imports all of hypothesis: seconds of every trial.)"""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jobkit.store.script import Library, compose, read
+from jobkit.store.script import LIBRARY, Library, compose, read
 from tests.mutation.lua import Chunk
 from tests.mutation.mutators import Change, changes
 
@@ -73,8 +73,9 @@ def mutants(source: Source) -> list[Mutant]:
 
 
 def composed(sources: Iterable[Source], texts: Mapping[str, str]) -> Library:
-    """The library as it is, with other texts of some files."""
-    return compose({**{source.file: source.text for source in sources}, **texts}.__getitem__)
+    """The library as it is, with other texts of some files, but under its own name: that is what is called."""
+    library = compose({**{source.file: source.text for source in sources}, **texts}.__getitem__)
+    return Library(LIBRARY.name, library.source.replace(library.name, LIBRARY.name))
 
 
 def _mutant(source: Source, chunk: Chunk, change: Change) -> Mutant:

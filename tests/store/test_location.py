@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,10 +100,14 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
 @pytest.mark.parametrize(
     ("url", "advice"),
     [
-        ("", "unknown scheme: write redis://HOST:PORT/DB"),
-        ("localhost:6379", "unknown scheme"),
-        ("http://localhost", "unknown scheme"),
-        ("rediss+unix", "unknown scheme"),
+        ("", "no known scheme: write redis://HOST:PORT/DB"),
+        ("localhost:6379", "no known scheme: write redis://HOST:PORT/DB"),
+        ("localhost:6379", "Did you mean redis://localhost:6379?"),
+        ("cache.example.org:7000/2", "Did you mean redis://cache.example.org:7000/2?"),
+        ("http://localhost", "unknown scheme, http://: write redis://HOST:PORT/DB"),
+        ("embedded", "Did you mean embedded:PATH?"),
+        ("rediss+unix", "no known scheme"),
+        (6379, "is text, not int"),
         ("reddis://localhost", "Did you mean redis:"),
         ("valkey://localhost", "Did you mean redis:"),
         ("valkeys://localhost", "Did you mean rediss:"),
@@ -148,7 +153,7 @@ def test_url_becomes_a_location(url: str, location: object) -> None:
         ("redis+cluster://a?partitions=0", "1 to 1024"),
     ],
 )
-def test_bad_url_is_refused_with_advice(url: str, advice: str) -> None:
+def test_bad_url_is_refused_with_advice(url: Any, advice: str) -> None:
     with pytest.raises(StoreMisconfigured) as refused:
         parse(url)
     assert advice in str(refused.value)
@@ -174,6 +179,10 @@ def test_password_is_in_no_text_of_a_location(url: str) -> None:
     "url",
     [
         "s3cret",
+        "s3cret:12345",
+        "ann:s3cret",
+        "http://ann:s3cret@h",
+        "ann:s3cret@localhost:6379",
         "redis://ann:s3cret",
         "redis://ann:s3cret/x@h",
         "redis://ann:1/s3cret@h",
@@ -222,6 +231,11 @@ def test_given_url_goes_before_the_environment() -> None:
     environment = {"JOBKIT_URL": "redis://environment"}
     assert locate("redis://given", environment=environment) == TcpLocation(host="given")
     assert locate(environment=environment) == TcpLocation(host="environment")
+
+
+def test_a_wrong_url_of_the_environment_says_where_it_is_from() -> None:
+    with pytest.raises(StoreMisconfigured, match=r"^JOBKIT_URL: The store's URL has no known scheme"):
+        locate(environment={"JOBKIT_URL": "localhost"})
 
 
 def test_store_lies_beside_the_nearest_project_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -323,6 +323,14 @@ def own_server_id(world: World) -> str:
     return str(world.raw.info("server")["run_id"])
 
 
+def test_what_is_submitted_again_begins_above_the_starts_that_were_seen(world: World) -> None:
+    run = world.submit("k", starts=2)
+    assert world.load(run.id).snapshot.order[0] == 2
+    lease = world.take()
+    assert (lease.run_id, lease.start) == (run.id, 3)
+    assert world.settle(lease) is Verdict.OK
+
+
 # The format -----------------------------------------------------------------------------------------------------------
 
 

@@ -299,6 +299,36 @@ def _hear(message: dict[str, bytes] | None, heard: list[bytes]) -> int:
     return len(heard)
 
 
+@pytest.mark.parametrize("answered", ["joined", "cached", "refused"])
+def test_the_tags_of_a_submission_hold_for_the_run_that_answers_it(world: World, answered: str) -> None:
+    match answered:
+        case "joined":
+            world.started("k")
+        case "cached":
+            world.succeeded("k", **MEMO)
+        case _:
+            failed(world)
+    assert world.submit("k", tags=("eu",), **MEMO).admission.value == answered
+    invalidate(world, "tag")
+    assert world.submit("k", **MEMO).admission is Admission.NEW
+
+
+def test_nothing_from_before_an_invalidation_answers_who_names_its_tag_first_after_it(world: World) -> None:
+    world.succeeded("k", **MEMO)
+    invalidate(world, "tag")
+    assert world.submit("k", **MEMO).admission is Admission.CACHED
+    assert world.submit("k", tags=("eu",), **MEMO).admission is Admission.NEW
+
+
+def test_a_run_takes_a_hundred_labels_and_answers_no_submission_that_brings_more(world: World) -> None:
+    memo = world.succeeded("k", **MEMO)
+    for tens in range(10):
+        assert world.submit("k", tags=[f"t{tens}{n}" for n in range(10 - (tens == 9))], **MEMO).id == memo.run_id
+    assert len(world.record(memo.run_id)["labels"].split()) == 100
+    assert world.submit("k", tags=("t11", "t55"), **MEMO).id == memo.run_id
+    assert world.submit("k", tags=("more",), **MEMO).admission is Admission.NEW
+
+
 def test_another_tag_or_class_leaves_everything_as_it_is(world: World) -> None:
     world.succeeded("k", tags=("eu",), **MEMO)
     world.execute(world.operations.invalidate(label="tag:us"))

@@ -66,6 +66,7 @@ def submission(key: str = "", **changes: Any) -> Submission:
                 "queue": "default",
                 "terms": msgspec.json.encode(Terms(**terms)),
                 "labels": " ".join([f"job:{job}", *(f"tag:{tag}" for tag in tags)]),
+                "tags": " ".join(f"tag:{tag}" for tag in tags),
                 **conditions,
             }
         ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -41,6 +43,32 @@ class CountOnALoop(Count):
         return super().perform(progress)  # type: ignore[return-value]
 
 
+class Remembered(Count):
+    job_name = "testing.Remembered"
+    l1_ttl = timedelta(minutes=30)
+
+
+class Interrupted(ProgressJob[None]):
+    job_name = "testing.Interrupted"
+
+    def perform(self, progress: Progress) -> None:
+        progress.advance()
+        signal.raise_signal(signal.SIGINT)
+
+
+class Waits(ProgressJob[int]):
+    """For another run, which no job may."""
+
+    job_name = "testing.Waits"
+    url: str
+    namespace: str
+
+    def perform(self, progress: Progress) -> int:
+        progress.advance()
+        with JobKit(self.url, jobs=[Count], namespace=self.namespace) as kit, inline(kit):
+            return kit.submit(Count(n=1)).result()
+
+
 class Fails(ProgressJob[None]):
     job_name = "testing.Fails"
 
@@ -51,7 +79,7 @@ class Fails(ProgressJob[None]):
 
 @pytest.fixture(params=["", "?partitions=3"], ids=["one partition", "three"])
 def kit(request: pytest.FixtureRequest, store_url: str, namespace: str) -> Iterator[JobKit]:
-    jobs = [Count, CountOnALoop, Fails]
+    jobs = [Count, CountOnALoop, Fails, Remembered, Interrupted, Waits]
     with JobKit(store_url + request.param, jobs=jobs, namespace=namespace) as kit:
         yield kit
 
@@ -60,6 +88,11 @@ def test_a_background_worker_performs_blocking_and_async_jobs_of_all_queues(kit:
     with worker(kit, concurrency=2):
         runs = [kit.submit(job(n=n)) for job in (Count, CountOnALoop) for n in range(5)]
         assert [run.result(timeout=20) for run in runs] == [0, 1, 2, 3, 4] * 2
+
+
+def test_a_background_worker_serves_one_queue_that_is_named_as_text(kit: JobKit) -> None:
+    with worker(kit, queues="slow"):
+        assert kit.submit(Count(n=1), queue="slow").result(timeout=20) == 1
 
 
 def test_a_background_worker_tells_failures_and_goes_on(kit: JobKit) -> None:
@@ -120,6 +153,42 @@ def test_what_has_come_due_is_performed_inline_when_asked_for(kit: JobKit) -> No
         assert run.result(timeout=0) == 3
         clock.reset()
     assert kit.submit(Count(n=4)).snapshot().state is State.QUEUED  # the kit is as it was
+
+
+def test_what_a_process_remembers_ends_with_the_time_too(kit: JobKit) -> None:
+    with inline(kit):
+        first = kit.submit(Remembered(n=2))
+        wait_until(lambda: kit.submit(Remembered(n=2)) is kit.submit(Remembered(n=2)), "this process remembers it")
+        clock = Clock(kit)
+        clock.advance(hours=2)
+        assert kit.submit(Remembered(n=2)).id != first.id
+        clock.reset()
+
+
+def test_ctrl_c_in_an_inline_job_ends_the_job_and_reaches_its_caller(kit: JobKit) -> None:
+    with inline(kit), pytest.raises(KeyboardInterrupt):
+        kit.submit(Interrupted())
+    assert [snapshot.state for snapshot in kit.runs().snapshots] == [State.FAILED]
+    with inline(kit):
+        assert kit.submit(Count(n=1)).result() == 1
+
+
+def test_a_job_that_waits_for_another_fails_inline_as_it_does_with_a_worker(kit: JobKit, namespace: str) -> None:
+    with inline(kit):
+        run = kit.submit(Waits(url=kit.url, namespace=namespace))
+    with pytest.raises(RunFailed, match="submit it and return"):
+        run.result(timeout=0)
+
+
+def test_an_async_job_is_performed_inline_where_a_loop_is_running(kit: JobKit) -> None:
+    async def submit() -> int:
+        run = await kit.asubmit(CountOnALoop(n=3))
+        value = await kit.aperform(CountOnALoop(n=3)) + await run.aresult(timeout=0)
+        await kit.aclose()
+        return value
+
+    with inline(kit):
+        assert asyncio.run(submit()) == 6
 
 
 def test_an_emptied_store_knows_nothing(kit: JobKit, store_url: str, namespace: str) -> None:

@@ -201,7 +201,7 @@ def test_an_error_message_does_not_repeat_the_values() -> None:
     [
         (b'{"point": {}}', r"missing required field `x` - at `\$\.point`"),
         (b'{"number": "1"}', r"got `str` - at `\$\.number`"),
-        (b'{"number": 1, "admin": true}', "unknown field `admin`"),
+        (b'{"number": 1, "admin": true}', r"\$\.admin is unknown"),
         (b'{"ratio": NaN}', "malformed"),
         (b'{"number": 1', "truncated"),
         (b'{"names": ["\xff"]}', "invalid"),

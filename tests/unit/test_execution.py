@@ -7,7 +7,6 @@ import pytest
 from jobkit import PublicError
 from jobkit.execution import (
     FAILED,
-    LONGEST_TRACEBACK,
     UNKNOWN_JOB_DELAY,
     Decision,
     Raised,
@@ -19,6 +18,7 @@ from jobkit.execution import (
 )
 from jobkit.lifecycle import Outcome
 from jobkit.text import one_line
+from jobkit.tracebacks import LONGEST_TRACEBACK
 
 
 def decided(ended: Returned | Raised | Stopped | Unknown) -> Decision:

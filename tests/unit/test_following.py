@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from jobkit.errors import RunNotFound
-from jobkit.following import Listen, Origin, following
+from jobkit.following import Following, Listen, Moved, Origin, Step, following
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Conditions, Operation, Operations, Submission, Terms
-from jobkit.store.replies import Loaded, Opened
+from jobkit.store.replies import Admission, Admitted, Loaded, Opened
 
 RUN = "0-" + "0" * 26
 OPERATIONS = Operations("test")
@@ -93,30 +93,63 @@ def test_a_run_that_was_seen_a_moment_ago_is_lost_and_its_worker_has_its_turn() 
     assert steps.send(loaded(version=9)) == snapshot(version=9)
 
 
-def test_nobody_asserts_it_so_it_is_submitted_again_under_its_id_with_the_same_stake(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def submitted_again(monkeypatch: pytest.MonkeyPatch, steps: Following, step: Step) -> Operation[Any]:
+    """Let its worker's turn pass."""
     now = time.monotonic()
-    made = origin()
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    steps = following(OPERATIONS, RUN, origin=made)
-    next(steps)
-    step = steps.send(MISSING)
     while name(step) != "submit":
         assert isinstance(step, Listen), "in between it only looks"
         now += step.seconds
         assert name(steps.send(None)) == "load"
         step = steps.send(MISSING)
     assert isinstance(step, Operation)
+    return step
+
+
+def test_nobody_asserts_it_so_it_is_submitted_again_under_its_id_with_the_same_stake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = origin()
+    steps = following(OPERATIONS, RUN, origin=made)
+    next(steps)
+    step = submitted_again(monkeypatch, steps, steps.send(MISSING))
     assert RUN in step.arguments
     assert made.submission.interest in step.arguments
-    assert name(steps.send(None)) == "load"
+    assert name(steps.send(Admitted(Admission.NEW, RUN, None))) == "load"
     assert steps.send(loaded(state="queued", start=0)) == snapshot("queued", start=0)
     next(steps)
     next_load = steps.send(None)
     assert name(next_load) == "load"
     with pytest.raises(RunNotFound):  # once
         steps.send(MISSING)
+
+
+def test_its_starts_are_counted_on_so_that_those_who_have_seen_them_hear_of_the_next() -> None:
+    again = origin().again(RUN, starts=2)
+    assert (again.id, again.conditions.starts) == (RUN, 2)
+
+
+@pytest.mark.parametrize(
+    ("start", "ago", "left"), [("", 5.0, ""), ("+6000", 2.0, "+4000"), ("+6000", 7.0, ""), ("17", 1.0, "17")]
+)
+def test_only_what_is_left_of_a_delay_is_waited_again(
+    start: str, ago: float, left: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    made = origin(ago=ago)
+    conditions = msgspec.structs.replace(made.submission.conditions, start=start)
+    made = msgspec.structs.replace(made, submission=msgspec.structs.replace(made.submission, conditions=conditions))
+    assert made.again(RUN, 0).conditions.start == left
+
+
+def test_a_run_that_somebody_else_submitted_meanwhile_is_moved_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = following(OPERATIONS, RUN, origin=origin())
+    next(steps)
+    submitted_again(monkeypatch, steps, steps.send(MISSING))
+    other = Admitted(Admission.JOINED, "0-" + "9" * 26, None)
+    assert steps.send(other) == Moved(other)
+    with pytest.raises(StopIteration):
+        next(steps)
 
 
 @pytest.mark.parametrize(("incarnation", "lost"), [("before", False), ("another", True)])

@@ -70,8 +70,13 @@ def test_jobs_are_equal_by_class_and_arguments() -> None:
 
 def test_a_job_cannot_be_changed() -> None:
     job = SalesReport(month="2026-01")
-    with pytest.raises(AttributeError):
+    with pytest.raises(
+        AttributeError, match=r"frozen\. Make another one, anew or by msgspec\.structs\.replace\(job, month="
+    ):
         job.month = "2026-02"
+    with pytest.raises(AttributeError, match="frozen"):
+        del job.month
+    assert job.month == "2026-01"
 
 
 def test_a_job_does_not_share_its_values_with_the_caller() -> None:
@@ -385,6 +390,8 @@ def mutable_default() -> None:
         (two_jobs, r"one job class as its base"),
         (mixin_with_option, r"Shared is no job class, so its 'cache_ttl' is not read"),
         (mixin_with_argument, r"Shared is no job class, so its 'month' is not read"),
+        (own_init, r"has no __init__ of its own\. Make its arguments annotated attributes .* in __post_init__"),
+        (mutable_default, r"`names: \.\.\. = msgspec\.field\(default_factory=lambda: \['a'\]\)`"),
         (class_keyword, r"class keywords \(frozen\) do nothing here"),
         (perform_without_progress, r"perform takes the progress and nothing else"),
         (perform_with_arguments, r"perform takes the progress and nothing else"),
@@ -393,8 +400,6 @@ def mutable_default() -> None:
         (unbuilt_hook, r"'on_success' is not available yet: hooks"),
         (retries, r"max_attempts = 3 must be 1: retries are not available yet"),
         (strict_lease, r"'strict_lease' is not available yet"),
-        (own_init, r"cannot define __init__"),
-        (mutable_default, r"default_factory"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -552,6 +557,24 @@ def test_a_started_module_names_its_jobs_as_an_imported_one(tmp_path: Path, star
     (tmp_path / "shop" / "reports.py").write_text(PROGRAM)
     answer = subprocess.run([sys.executable, *start], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == name
+
+
+def test_a_mistake_in_a_started_module_names_its_job_as_an_imported_one(tmp_path: Path) -> None:
+    (tmp_path / "reports.py").write_text(PROGRAM.replace("    def perform", "    ttl = 3\n    def perform"))
+    answer = subprocess.run([sys.executable, "reports.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "BadJob: reports.Job: there is no option 'ttl'" in answer.stderr
+
+
+def test_an_argument_that_is_none_is_refused_in_json_as_in_python() -> None:
+    refusals = []
+    for make in (
+        lambda: SalesReport(month="1", regoin="EU"),  # type: ignore[call-arg]
+        lambda: spec_of(SalesReport).decode_arguments(b'{"month":"1","regoin":"EU"}'),
+    ):
+        with pytest.raises(BadArguments) as refused:
+            make()
+        refusals.append(str(refused.value))
+    assert refusals[0] == refusals[1]
 
 
 # Cache keys

@@ -4,13 +4,15 @@ import base64
 import hashlib
 import re
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
+from typing import Any
 
 import httpx
 import pytest
-from jobkit_web import accepted, access_token, widget
+from jobkit_web import accepted, access_token, create_app, widget
 from jobkit_web.access import URL_TTL, Signer
 
 from jobkit.kit import JobKit
@@ -149,6 +151,25 @@ def test_token_lives_as_long_as_it_is_told(run: Performer, kit: JobKit) -> None:
     signer = Signer(kit.secret(), kit.operations.namespace)
     for ttl in (90, timedelta(seconds=90)):
         assert signer.read(access_token(run.run, ["read"], ttl=ttl), now=0).ttl == 90
+
+
+@pytest.mark.parametrize("use", [widget, accepted, access_token])
+def test_what_is_no_run_is_refused_with_advice(use: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"'0-01J' is no run: give what kit\.submit\(job\) answers, or kit\.run\(id\)"):
+        use("0-01J")
+
+
+def test_what_is_no_endpoint_is_refused_and_any_label_is_shown(run: Performer) -> None:
+    with pytest.raises(ValueError, match="endpoint=5"):
+        widget(run.run, 5)  # type: ignore[arg-type]
+    (element,) = Tags(widget(run.run, label=3)).named("job-progress")  # type: ignore[arg-type]
+    assert element["label"] == "3"
+
+
+@pytest.mark.parametrize(("kit", "what"), [(JobKit, "the class JobKit"), ("app:kit", "str")])
+def test_an_app_is_made_of_a_kit(kit: Any, what: str) -> None:
+    with pytest.raises(TypeError, match=f"create_app takes a kit, not {what}"):
+        create_app(kit)
 
 
 def test_link_of_the_widget_lives_shortly(run: Performer, kit: JobKit) -> None:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from jobkit.errors import StoreUnavailable
+from jobkit.kit import JobKit
 from jobkit_web.acting import Acting
 from jobkit_web.assets import assets
 from jobkit_web.guard import TOKEN_IN_SCOPE, Guard
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Message, Receive, Scope, Send
 
-    from jobkit.kit import JobKit
     from jobkit_web.guard import Authorize, Identify
 
 STORE_ANSWERS_WITHIN = 2.0
@@ -61,6 +61,9 @@ def create_app(
     `stepped=False` awaits each send in a task, for middleware that opens a cancel scope around `send`; streams then
     cost twice as much.
     """
+    if not isinstance(kit, JobKit):
+        what = f"the class {kit.__name__}" if isinstance(kit, type) else type(kit).__name__
+        raise TypeError(f"create_app takes a kit, not {what}: create_app(kit), with kit = JobKit(jobs=[...]).")
     return JobsApp(Site(kit, Guard(kit, identify, authorize), stepped=stepped))
 
 

@@ -12,6 +12,7 @@ import msgspec
 from starlette.datastructures import Headers
 from starlette.responses import Response
 
+from jobkit.run import Run
 from jobkit_web.access import TTL, URL_TTL, USUAL, Action, Signer
 from jobkit_web.assets import ENTRY, assets
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from jobkit.run import Run
 
 _ENDPOINT = re.compile(r"(https?://[^\s<>\"'\\]+|/(?![/\\])[^\s<>\"'\\]*|)")
 
@@ -34,6 +34,7 @@ def access_token(run: Run[Any], actions: Iterable[str] = USUAL, ttl: timedelta |
     Raises:
         ValueError: no such action, or a time that is not above 0.
     """
+    _refuse_no_run(run)
     return _sign(run, actions, ttl.total_seconds() if isinstance(ttl, timedelta) else ttl)
 
 
@@ -52,6 +53,7 @@ def widget(
     page's own, where its Content-Security-Policy wants one; `label` says what is being done; `download` is the text of
     a link to the result, which appears when it is there.
     """
+    _refuse_no_run(run)
     endpoint = checked_endpoint(endpoint)
     actions = [action for action in USUAL if cancellable or action is not Action.CANCEL]
     attributes = {
@@ -71,7 +73,7 @@ def widget(
 
 def _download(text: str | None) -> str:
     """The element gives it its address; until then, and without JavaScript, it is no link."""
-    return "" if text is None else f'<a slot="success" download>{escape(text)}</a>'
+    return "" if text is None else f'<a slot="success" download>{escape(str(text))}</a>'
 
 
 def accepted(run: Run[Any], endpoint: str = "/jobs") -> Response:
@@ -80,6 +82,7 @@ def accepted(run: Run[Any], endpoint: str = "/jobs") -> Response:
     A script gets 202 with `Location`, `Job-Access-Token` and a small JSON body; a browser that sent a plain form gets
     303 to the run's own page.
     """
+    _refuse_no_run(run)
     return _Accepted(run, checked_endpoint(endpoint))
 
 
@@ -102,9 +105,14 @@ def checked_endpoint(endpoint: str) -> str:
     Raises:
         ValueError: this is no path or http URL.
     """
-    if not _ENDPOINT.fullmatch(endpoint):
+    if not isinstance(endpoint, str) or not _ENDPOINT.fullmatch(endpoint):
         raise ValueError(f"endpoint={endpoint!r:.80}: give the path the app is mounted at, as '/jobs'.")
     return endpoint.rstrip("/")
+
+
+def _refuse_no_run(run: object) -> None:
+    if not isinstance(run, Run):
+        raise TypeError(f"{run!r:.80} is no run: give what kit.submit(job) answers, or kit.run(id).")
 
 
 class _Accepted(Response):
@@ -153,4 +161,4 @@ def _sign(run: Run[Any], actions: Iterable[str], ttl: float, *, in_url: bool = F
 
 
 def _attributes(values: dict[str, str | None]) -> str:
-    return "".join(f' {name}="{escape(value)}"' for name, value in values.items() if value is not None)
+    return "".join(f' {name}="{escape(str(value))}"' for name, value in values.items() if value is not None)

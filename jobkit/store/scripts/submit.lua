@@ -4,9 +4,11 @@
 -- how long a memo is still fresh, until when a failure refuses (epoch), or after how long a full queue may have room.
 -- Admissions: new, joined, cached, stale, refused, full. A resend (same id) answers the run it made.
 -- ARGV: what all of them share, in the order of SHARED; then four values each: id, key, limits, work.
--- `start` is '' for now, '+ms' from now, or epoch ms; `interest` is '' for one by each id. `work` is for the worker.
+-- `labels` are all of a new run's, `tags` those that a run which answers gets too; `start` is '' for now, '+ms' from now, or
+-- epoch ms; `starts` is how many a run had that its store has lost; `interest` is '' for one by each id; `work` is for the
+-- worker.
 
-local SHARED = {'job', 'queue', 'terms', 'labels', 'owner', 'reuse', 'priority', 'start', 'interest'}
+local SHARED = {'job', 'queue', 'terms', 'labels', 'tags', 'owner', 'reuse', 'priority', 'start', 'starts', 'interest'}
 local EACH = 4
 
 local function read_conditions(ARGV)
@@ -28,6 +30,11 @@ end
 
 -- Who may answer ---------------------------------------------------------------------------------------------------------
 
+-- Whether what this run was made of is still valid, by its own labels and by what this submission says of itself.
+local function may_answer(id, start, token, conditions)
+  return add_tags(id, conditions.tags) and valid(id, start, token)
+end
+
 -- The ended run whose value may answer, or nil.
 local function memo_of(asked, conditions)
   local id = asked.pointer.memo
@@ -36,7 +43,7 @@ local function memo_of(asked, conditions)
   end
   local state, result, token, fresh_until, stale_until, refresh_at = unpack(redis.call('HMGET', record_key(id),
     'state', 'result', 'token', 'fresh_until', 'stale_until', 'refresh_at'))
-  if state == 'succeeded' and tonumber(stale_until or fresh_until or '0') > now and valid(id, '1', token) then
+  if state == 'succeeded' and tonumber(stale_until or fresh_until or '0') > now and may_answer(id, '1', token, conditions) then
     return {
       id = id, result = result, fresh_for = fresh_until - now,
       wants_refresh = tonumber(refresh_at or fresh_until) <= now,
@@ -45,9 +52,9 @@ local function memo_of(asked, conditions)
 end
 
 -- The live run, unless it began before an invalidation, or nil.
-local function live_of(asked)
+local function live_of(asked, conditions)
   local run = asked.pointer.live and read_run(asked.pointer.live)
-  if run and not ended(run.state) and valid(run.id, run.start, run.token) then
+  if run and not ended(run.state) and may_answer(run.id, run.start, run.token, conditions) then
     return run
   end
 end
@@ -64,7 +71,7 @@ local function refusal_until(asked, conditions)
     return nil
   end
   local refuse_until, token = unpack(redis.call('HMGET', record_key(id), 'refuse_until', 'token'))
-  if refuse_until and tonumber(refuse_until) > now and valid(id, '1', token or '0') then
+  if refuse_until and tonumber(refuse_until) > now and may_answer(id, '1', token or '0', conditions) then
     return tonumber(refuse_until)
   end
 end
@@ -123,6 +130,10 @@ local function create(asked, conditions, interest)
   end
   if conditions.priority ~= 0 then
     put(run, 'priority', integer(conditions.priority))
+  end
+  if conditions.starts ~= '0' then  -- a lost run's next start is above those that its watchers have seen
+    put(run, 'start', conditions.starts)
+    put(run, 'token', tick())
   end
   local start_at = asked.pointer and take_over(run, asked, conditions) or conditions.start_at
   put(run, 'score', score_of(start_at, conditions.priority))
@@ -197,7 +208,7 @@ end
 local function answer_from_memory(memo, asked, conditions, made)
   local refresh_id = ''
   if memo.wants_refresh then
-    local live = live_of(asked)
+    local live = live_of(asked, conditions)
     if live then
       own(live.id, conditions.owner, now)
       refresh_id = live.id
@@ -230,7 +241,7 @@ local function admit(asked, conditions, may_be_resent)
     if memo then
       return answer_from_memory(memo, asked, conditions, made)
     end
-    local live = live_of(asked)
+    local live = live_of(asked, conditions)
     if joinable(live, conditions) then
       return join(live, interest, asked.work, conditions)
     end
