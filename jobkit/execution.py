@@ -94,7 +94,7 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No job of this name and version is known here."""
+    """No job of this name and version is known here, or none that takes these arguments."""
 
     reason: str
 
@@ -142,9 +142,10 @@ class Execution:
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        decision = decide(self._perform(start))
-        if start.spec is None:
-            self._tell_unknown(lease)
+        ended = self._perform(start)
+        decision = decide(ended)
+        if isinstance(ended, Unknown):
+            self._tell_unknown(lease, ended.reason)
         else:
             _tell(start, decision)
         return self._settle(start, decision)
@@ -154,9 +155,6 @@ class Execution:
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
-        _log.info(
-            "Run %s, attempt %d of %d: %s starts.", lease.run_id, lease.failures + 1, lease.max_attempts, lease.job
-        )
         return _Start(lease, spec, Progress(lease.token, spec.options.stages))
 
     def _perform(self, start: _Start) -> Ended:
@@ -170,6 +168,8 @@ class Execution:
             return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
         except BaseException as error:  # noqa: BLE001
             return Raised(error)
+        attempt = lease.failures + 1
+        _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, attempt, lease.max_attempts, lease.job)
         try:
             with performing(lease.run_id, lease.key):
                 value = self._performer.perform(lease, spec, job, start.progress)
@@ -179,15 +179,15 @@ class Execution:
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
-    def _tell_unknown(self, lease: Lease) -> None:
+    def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
         level = logging.DEBUG if lease.job in self._unknown else logging.INFO
         self._unknown.add(lease.job)
         _log.log(
             level,
-            "Run %s is handed back for another worker, as are all of its kind: the kit of this one has no %s of "
-            "cache_version %s. If it should, name the class in JobKit(jobs=[...]).",
-            lease.run_id, lease.job, lease.cache_version,
+            "Run %s is handed back, as are all of its kind: there is %s. If this one should take it, name the class in "
+            "JobKit(jobs=[...]), of that version.",
+            lease.run_id, reason,
         )  # fmt: skip
 
     def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from jobkit.job import spec_of
 from jobkit.testing.commands import Command
 
 if TYPE_CHECKING:
@@ -44,11 +43,10 @@ class Clock:
     def _set(self, ahead: timedelta) -> None:
         self.ahead = ahead
         kit, store = self._kit, self._kit.store()
-        queues = {"default", *(spec_of(job).options.queue for job in kit.jobs.values())}
         for partition in range(store.partitions()):
             store.open(partition)
             place = kit.operations.prefix(f"{partition}-")
             skew = Command("HSET", f"{place}partition", "skew", str(round(ahead.total_seconds() * 1000)))
-            bells = [Command("RPUSH", kit.operations.bell(queue, partition), "1") for queue in queues]
+            bells = [Command("RPUSH", kit.operations.bell(queue, partition), "1") for queue in kit.queues]
             store.execute_all([each.in_partition(partition) for each in (skew, *bells)])
         kit.forget()  # this process remembers by its own clock
