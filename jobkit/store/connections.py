@@ -43,7 +43,7 @@ class Purpose(Enum):
 def options(server: TcpLocation | UnixLocation, purpose: Purpose) -> dict[str, Any]:
     """The keyword arguments of a redis-py connection, sync or async, but for its class and retry."""
     common: dict[str, Any] = {
-        "db": server.db,
+        "db": server.db and str(server.db),  # as it is sent, by `SELECT`: see `operations.Word`
         "socket_timeout": purpose.value,
         "socket_connect_timeout": 5.0,
         "protocol": 2,

@@ -141,6 +141,43 @@ def test_a_signal_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operati
     store.close()
 
 
+STORM_OF_SIGNALS = """
+import random, signal, sys
+from jobkit import JobKit
+from tests.store.storm_job import Report
+
+class Interrupted(BaseException):
+    pass
+
+def interrupt(_number, _frame):
+    raise Interrupted
+
+kit = JobKit(sys.argv[1], namespace=sys.argv[2])
+runs = [kit.submit(Report(month=str(number))) for number in range(20)]
+dice = random.Random(1)
+signal.signal(signal.SIGALRM, interrupt)
+for number in range(3000):
+    run = runs[number % len(runs)]
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.00003, 0.0005), 0.05)
+            while True:
+                assert run.snapshot().id == run.id
+                assert kit.submit(Report(month=str(number % len(runs)))).id == run.id
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupted:
+        pass
+kit.close()
+"""
+
+
+def test_a_program_survives_signals_at_any_place(valkey: servers.Server, namespace: str) -> None:
+    """Three thousand, each after a random time: none crashes it, takes a connection away, or leaves a reply unread."""
+    command = [sys.executable, "-c", STORM_OF_SIGNALS, valkey.url, namespace]
+    subprocess.run(command, cwd=servers.ROOT, check=True, timeout=60)
+
+
 def test_a_cancelled_task_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operations: Operations) -> None:
     async def scenario() -> None:
         store = AsyncStore(locate(f"redis://127.0.0.1:{proxy.port}"), operations)
