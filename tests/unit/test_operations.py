@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Operation, Operations
+from jobkit.store.operations import Operations
 from jobkit.store.replies import Lease
 from tests.store.world import submission
 
