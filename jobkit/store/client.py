@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.backoff import NoBackoff
@@ -11,7 +12,7 @@ from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.bells import first_ring
-from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
+from jobkit.store.connections import CONNECTIONS, TURN, options, silence_within
 from jobkit.store.conversation import (
     Pause,
     Send,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_WAIT = 10.0
+"""Seconds that a thread may wait for a bell."""
+
 
 class Store:
     """A namespace of the store, for blocking callers.
@@ -52,7 +56,8 @@ class Store:
         self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self._patience = patience
-        self._routes = Routes(location, operations, self.known, _Connections)
+        connect = partial(_Connections, silence=silence_within(patience))
+        self._routes = Routes(location, operations, self.known, connect)
 
     def execute(self, operation: Operation[T]) -> T:
         """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured."""
@@ -72,7 +77,7 @@ class Store:
         return groups is not None and len(groups) == 1
 
     def wait(self, queues: Sequence[str], timeout: float) -> int | None:
-        """Block until there is work in one of the queues, for at most `timeout` seconds (less than 10).
+        """Block until there is work in one of the queues, for at most `timeout` seconds (less than `LONGEST_WAIT`).
 
         Returns the partition whose bell rang.
 
@@ -167,20 +172,20 @@ class Store:
 
 
 class _Connections:
-    """Those to one server."""
+    """Those to one server, which may be silent for so many seconds."""
 
-    def __init__(self, server: Server) -> None:
-        self.commands = _new_pool(server, Purpose.COMMANDS, CONNECTIONS)
-        self.bells = _new_pool(server, Purpose.BELLS, MOST_PARTITIONS)  # one thread waits on that many at once
+    def __init__(self, server: Server, silence: float) -> None:
+        self.commands = _new_pool(server, CONNECTIONS, silence, silence)
+        self.bells = _new_pool(server, MOST_PARTITIONS, LONGEST_WAIT, silence)  # one thread waits on that many at once
 
     def close(self) -> None:
-        self.commands.disconnect()
-        self.bells.disconnect()
+        self.commands.close()
+        self.bells.close()
 
 
-def _new_pool(server: Server, purpose: Purpose, size: int) -> Pool:
+def _new_pool(server: Server, size: int, silence: float, connecting: float) -> Pool:
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
-    settings = options(server, purpose)
+    settings = options(server, silence, connecting)
     return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), size, TURN)

@@ -90,7 +90,8 @@ class Subscriptions:
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_for_ever(), name="jobkit subscriptions")
         try:
-            await asyncio.wait_for(channel.acknowledged.wait(), ACKNOWLEDGEMENT)
+            async with asyncio.timeout(ACKNOWLEDGEMENT):
+                await channel.acknowledged.wait()
         except BaseException as error:
             self.unsubscribe(name, listener)
             if isinstance(error, TimeoutError):
