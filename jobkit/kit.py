@@ -445,11 +445,15 @@ class JobKit:
         )
 
     def close(self) -> None:
-        """Close this process's connections; the kit may be used again."""
+        """Close this process's connections. At any time, from any thread: the kit may be used again.
+
+        Who waits in another thread for a run gets StoreUnavailable; the run goes on. What another thread asks just now
+        is still answered.
+        """
         self._clients.close()
 
     async def aclose(self) -> None:
-        """Close the running loop's connections, and this process's."""
+        """Close the running loop's connections, and this process's; other loops close theirs when they end."""
         await self._clients.aclose()
 
     def __enter__(self) -> Self:

@@ -44,7 +44,7 @@ class AsyncStore:
         self.operations = operations
         self.known = Partitions(operations, location)
         """What this client has learned so far."""
-        self.subscriptions = Subscriptions(self._new_connection)
+        self.subscriptions = Subscriptions(self._new_connection, patience)
         self._patience = patience
         self._finding = asyncio.Lock()
         connect = partial(_Connections, silence=silence_within(patience))
