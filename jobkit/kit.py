@@ -62,7 +62,7 @@ class JobKit:
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
     performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how many seconds an operation tries to reach a store that is away, before it raises
-    StoreUnavailable.
+    StoreUnavailable; a reply is waited for at least one second, and at most five.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.

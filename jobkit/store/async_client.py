@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -47,19 +48,26 @@ class AsyncStore:
         self.subscriptions = Subscriptions(self._new_connection, patience)
         self._patience = patience
         self._finding = asyncio.Lock()
-        connect = partial(_Connections, silence=silence_within(patience))
+        self._silence = silence_within(patience)
+        connect = partial(_Connections, silence=self._silence)
         self._routes = Routes(location, operations, self.known, connect)
 
-    async def execute(self, operation: Operation[T]) -> T:
-        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured."""
-        value: T = (await self.execute_all((operation,)))[0]
+    async def execute(self, operation: Operation[T], patience: float | None = None) -> T:
+        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured.
+
+        `patience` (s) is that for this operation, if it is less than the client's own.
+        """
+        value: T = (await self.execute_all((operation,), patience))[0]
         return value
 
-    async def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    async def execute_all(self, operations: Sequence[Operation[Any]], patience: float | None = None) -> list[Any]:
         """Carry out several, those of one server in one round trip; those of one partition in this order."""
-        values = await self._at_once(operations)
+        give_up_at = time.monotonic() + (self._patience if patience is None else min(patience, self._patience))
+        silence = None if patience is None else min(self._silence, silence_within(patience))
+        values = await self._at_once(operations, silence)
         if values is None:
-            values = checked(await self._carry_out(conversation(operations, self.known, self._patience)))
+            talk = conversation(operations, self.known, give_up_at - time.monotonic())
+            values = checked(await self._carry_out(talk, silence))
         return values
 
     async def execute_each(self, operations: Sequence[Operation[T]], patience: float) -> list[T | StoreError]:
@@ -104,16 +112,16 @@ class AsyncStore:
         for server in self._routes.servers():
             await server.close()
 
-    async def _at_once(self, operations: Sequence[Operation[Any]]) -> list[Any] | None:
+    async def _at_once(self, operations: Sequence[Operation[Any]], silence: float | None) -> list[Any] | None:
         """What nearly always will do: of one partition, that is open, on a server that is known."""
         partition = sole_partition(operations)
         server = None if partition is None else self._routes.known_to(partition)
         if server is None:
             return None
-        answer = await server.exchange([operation.command() for operation in operations])
+        answer = await server.exchange([operation.command() for operation in operations], silence)
         return values_at_once(operations, answer, self.known)
 
-    async def _carry_out(self, talk: Conversation[T]) -> T:
+    async def _carry_out(self, talk: Conversation[T], silence: float | None = None) -> T:
         answers: Answers | None = None
         while True:
             try:
@@ -123,18 +131,20 @@ class AsyncStore:
                 return value
             match wish:
                 case Send():
-                    answers = await self._send(wish.commands)
+                    answers = await self._send(wish.commands, silence)
                 case Pause():
                     await asyncio.sleep(wish.seconds)
                     self._routes.forget(wish.troubled)
 
-    async def _send(self, commands: Mapping[int, list[Command]]) -> Answers:
+    async def _send(self, commands: Mapping[int, list[Command]], silence: float | None) -> Answers:
         """To all servers at once."""
         groups = await self._found(commands)
         if len(groups) == 1:
             ((server, partitions),) = groups.items()
-            return await _ask(server, partitions, commands)
-        parts = await asyncio.gather(*[_ask(server, partitions, commands) for server, partitions in groups.items()])
+            return await _ask(server, partitions, commands, silence)
+        parts = await asyncio.gather(
+            *[_ask(server, partitions, commands, silence) for server, partitions in groups.items()]
+        )
         return {partition: answer for answers in parts for partition, answer in answers.items()}
 
     async def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
@@ -235,10 +245,13 @@ async def _exchanged(connection: Any, commands: list[Command], silence: float) -
 
 
 async def _ask(
-    server: _Connections | Exception, partitions: list[int], commands: Mapping[int, list[Command]]
+    server: _Connections | Exception,
+    partitions: list[int],
+    commands: Mapping[int, list[Command]],
+    silence: float | None,
 ) -> Answers:
     together = joined(partitions, commands)
-    answer = server if isinstance(server, Exception) else await server.exchange(together)
+    answer = server if isinstance(server, Exception) else await server.exchange(together, silence)
     return shared_out(answer, partitions, commands)
 
 
