@@ -170,7 +170,7 @@ class Store:
             (server,) = self._found([bells[share[0]]])
             if isinstance(server, Exception):
                 return server
-            calls.append((server.bells, ("BLPOP", *share, timeout)))
+            calls.append((server.bells, server.commands, ("BLPOP", *share, timeout)))
         return first_ring(calls, float(timeout))
 
     def _found(self, partitions: Collection[int]) -> Groups[_Connections]:

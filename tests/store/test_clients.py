@@ -4,9 +4,11 @@ import asyncio
 import itertools
 import random
 import signal
+import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -337,6 +339,48 @@ def test_waiting_for_a_bell_of_a_server_that_dies_says_so(own_server: servers.Se
     own_server.kill()
     waiter.join()
     assert len(failures) == 1
+    store.close()
+
+
+# Bells ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["own_server", "own_redis_server"])
+def bell_server(request: pytest.FixtureRequest) -> servers.Server:
+    server: servers.Server = request.getfixturevalue(request.param)
+    return server
+
+
+def test_a_short_wait_for_a_bell_is_over_in_time(bell_server: servers.Server, operations: Operations) -> None:
+    """The server by itself would end it up to a tenth of a second later."""
+    store = Store(locate(bell_server.url), operations)
+    store.partitions()
+    seconds = []
+    for _ in range(25):
+        began = time.monotonic()
+        assert store.wait(["default"], timeout=0.02) is None
+        seconds.append(time.monotonic() - began)
+    assert 0.02 <= statistics.median(seconds) < 0.05
+    store.close()
+
+
+def test_a_bell_that_rings_in_a_short_wait_is_heard_and_after_it_is_kept(
+    bell_server: servers.Server, operations: Operations
+) -> None:
+    raw: Any = redis.Redis.from_url(bell_server.url)
+    store = Store(locate(bell_server.url), operations)
+    rang: list[int | None] = []
+    store.partitions()
+    for _ in range(20):
+        waiter = threading.Thread(target=lambda: rang.append(store.wait(["default"], timeout=0.2)))
+        waiter.start()
+        raw.rpush(operations.bell("default"), "")
+        waiter.join()
+    assert rang == [0] * 20
+    assert store.wait(["default"], timeout=0.01) is None
+    raw.rpush(operations.bell("default"), "")
+    assert raw.llen(operations.bell("default")) == 1, "nobody waits there any more, who would take it away"
+    raw.close()
     store.close()
 
 
