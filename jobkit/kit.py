@@ -74,7 +74,7 @@ class JobKit:
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
     performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
-    raises StoreUnavailable.
+    raises StoreUnavailable; a reply is waited for at least one second, and at most five.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
@@ -481,11 +481,15 @@ class JobKit:
         )
 
     def close(self) -> None:
-        """Close this process's connections; the kit may be used again."""
+        """Close this process's connections. At any time, from any thread: the kit may be used again.
+
+        Who waits in another thread for a run gets StoreUnavailable; the run goes on. What another thread asks just now
+        is still answered.
+        """
         self._clients.close()
 
     async def aclose(self) -> None:
-        """Close the running loop's connections, and this process's."""
+        """Close the running loop's connections, and this process's; other loops close theirs when they end."""
         await self._clients.aclose()
 
     def __enter__(self) -> Self:

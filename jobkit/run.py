@@ -113,11 +113,15 @@ class Run(Generic[R]):
     def result(self, timeout: timedelta | float | None = None) -> R:
         """What `perform` returned; waits for it, for at most `timeout` (a timedelta or seconds).
 
+        A store that does not answer is waited for until then, too, or for the kit's `patience` if that is less; but no
+        reply is given up before its second is over, and two may be waited for.
+
         Raises:
             RunFailed: it failed (WorkerLost when its workers died too often).
             RunCancelled: it was cancelled.
             RunTimeout: it has not ended yet; the run itself goes on.
             RunNotFound: no such run is kept.
+            StoreUnavailable: the store does not answer, or the kit was closed.
         """
         if self._answered is not None:
             return self._decoded(self._answered)
@@ -125,9 +129,10 @@ class Run(Generic[R]):
         seconds = _seconds(timeout)
         if seconds != 0:
             self._refuse_to_wait()
-        for last in self._follow(_deadline(seconds)):
+        deadline = _deadline(seconds)
+        for last in self._follow(deadline):
             if last.state.terminal:
-                return self._value(self._load(result=True))
+                return self._value(self._load(result=True, deadline=deadline))
         raise self._timeout(seconds, last)
 
     async def aresult(self, timeout: timedelta | float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
@@ -136,10 +141,11 @@ class Run(Generic[R]):
         seconds = _seconds(timeout)
         if seconds != 0:
             self._refuse_to_wait()
-        async with aclosing(self._afollow(_deadline(seconds))) as snapshots:
+        deadline = _deadline(seconds)
+        async with aclosing(self._afollow(deadline)) as snapshots:
             async for last in snapshots:
                 if last.state.terminal:
-                    return self._value(await self._aload(result=True))
+                    return self._value(await self._aload(result=True, deadline=deadline))
         raise self._timeout(seconds, last)
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
@@ -174,14 +180,14 @@ class Run(Generic[R]):
     def _channel(self) -> str:
         return self.kit.operations.snapshots_channel(self.id)
 
-    def _load(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        return self.kit.store().execute(self._loading(watch, result))
+    def _load(self, *, result: bool = False, deadline: float | None = None) -> Loaded:
+        return self.kit.store().execute(self._loading(result), _left(deadline))
 
-    async def _aload(self, *, watch: float = 0.0, result: bool = False) -> Loaded:
-        return await self.kit.async_store().execute(self._loading(watch, result))
+    async def _aload(self, *, result: bool = False, deadline: float | None = None) -> Loaded:
+        return await self.kit.async_store().execute(self._loading(result), _left(deadline))
 
-    def _loading(self, watch: float, result: bool) -> Operation[Loaded]:
-        return self.kit.operations.load(self.id, watch=watch, result=result, interest=self.interest)
+    def _loading(self, result: bool) -> Operation[Loaded]:
+        return self.kit.operations.load(self.id, result=result, interest=self.interest)
 
     def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
         run_id = ""
@@ -193,7 +199,7 @@ class Run(Generic[R]):
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline), self.kit.store()
         answer: Any = None
-        with self.kit.listening().feed(self._channel) as feed:
+        with self.kit.listening().feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
@@ -204,7 +210,7 @@ class Run(Generic[R]):
                         answer = feed.next(seconds)
                     case Operation():
                         try:
-                            answer = store.execute(step)
+                            answer = store.execute(step, _left(deadline))
                         except RunNotFound as error:
                             answer = error
                     case Moved(admitted):
@@ -221,7 +227,7 @@ class Run(Generic[R]):
     async def _afollow_here(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
         steps, store = self._steps(deadline), self.kit.async_store()
         answer: Any = None
-        async with store.subscriptions.feed(self._channel) as feed:
+        async with store.subscriptions.feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
@@ -232,7 +238,7 @@ class Run(Generic[R]):
                         answer = await feed.next(seconds)
                     case Operation():
                         try:
-                            answer = await store.execute(step)
+                            answer = await store.execute(step, _left(deadline))
                         except RunNotFound as error:
                             answer = error
                     case Moved(admitted):
@@ -323,6 +329,11 @@ def _seconds(timeout: timedelta | float | None) -> float | None:
 def _deadline(seconds: float | None) -> float | None:
     """By the monotonic clock."""
     return None if seconds is None else time.monotonic() + seconds
+
+
+def _left(deadline: float | None) -> float | None:
+    """Seconds until it."""
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import (
-    BlockingConnectionPool,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from jobkit.store.connections import CONNECTIONS, TURN, Purpose, as_redis_error, options, packed
+from jobkit.store.connections import CONNECTIONS, TURN, as_redis_error, options, packed, silence_within
 from jobkit.store.conversation import Pause, Send, checked, conversation, joined, opening, shared_out, values_at_once
 from jobkit.store.location import TcpLocation
 from jobkit.store.operations import sole_partition
@@ -47,21 +45,29 @@ class AsyncStore:
         self.operations = operations
         self.known = Partitions(operations, location)
         """What this client has learned so far."""
-        self.subscriptions = Subscriptions(self._new_connection)
+        self.subscriptions = Subscriptions(self._new_connection, patience)
         self._patience = patience
         self._finding = asyncio.Lock()
-        self._routes = Routes(location, operations, self.known, _Connections)
+        self._silence = silence_within(patience)
+        connect = partial(_Connections, silence=self._silence)
+        self._routes = Routes(location, operations, self.known, connect)
 
-    async def execute(self, operation: Operation[T]) -> T:
-        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured."""
-        value: T = (await self.execute_all((operation,)))[0]
+    async def execute(self, operation: Operation[T], patience: float | None = None) -> T:
+        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured.
+
+        `patience` (s) is that for this operation, if it is less than the client's own.
+        """
+        value: T = (await self.execute_all((operation,), patience))[0]
         return value
 
-    async def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    async def execute_all(self, operations: Sequence[Operation[Any]], patience: float | None = None) -> list[Any]:
         """Carry out several, those of one server in one round trip; those of one partition in this order."""
-        values = await self._at_once(operations)
+        give_up_at = time.monotonic() + (self._patience if patience is None else min(patience, self._patience))
+        silence = None if patience is None else min(self._silence, silence_within(patience))
+        values = await self._at_once(operations, silence)
         if values is None:
-            values = checked(await self._carry_out(conversation(operations, self.known, self._patience)))
+            talk = conversation(operations, self.known, give_up_at - time.monotonic())
+            values = checked(await self._carry_out(talk, silence))
         return values
 
     async def execute_each(self, operations: Sequence[Operation[T]], patience: float) -> list[T | StoreError]:
@@ -106,16 +112,16 @@ class AsyncStore:
         for server in self._routes.servers():
             await server.close()
 
-    async def _at_once(self, operations: Sequence[Operation[Any]]) -> list[Any] | None:
+    async def _at_once(self, operations: Sequence[Operation[Any]], silence: float | None) -> list[Any] | None:
         """What nearly always will do: of one partition, that is open, on a server that is known."""
         partition = sole_partition(operations)
         server = None if partition is None else self._routes.known_to(partition)
         if server is None:
             return None
-        answer = await server.exchange([operation.command() for operation in operations])
+        answer = await server.exchange([operation.command() for operation in operations], silence)
         return values_at_once(operations, answer, self.known)
 
-    async def _carry_out(self, talk: Conversation[T]) -> T:
+    async def _carry_out(self, talk: Conversation[T], silence: float | None = None) -> T:
         answers: Answers | None = None
         while True:
             try:
@@ -125,18 +131,20 @@ class AsyncStore:
                 return value
             match wish:
                 case Send():
-                    answers = await self._send(wish.commands)
+                    answers = await self._send(wish.commands, silence)
                 case Pause():
                     await asyncio.sleep(wish.seconds)
                     self._routes.forget(wish.troubled)
 
-    async def _send(self, commands: Mapping[int, list[Command]]) -> Answers:
+    async def _send(self, commands: Mapping[int, list[Command]], silence: float | None) -> Answers:
         """To all servers at once."""
         groups = await self._found(commands)
         if len(groups) == 1:
             ((server, partitions),) = groups.items()
-            return await _ask(server, partitions, commands)
-        parts = await asyncio.gather(*[_ask(server, partitions, commands) for server, partitions in groups.items()])
+            return await _ask(server, partitions, commands, silence)
+        parts = await asyncio.gather(
+            *[_ask(server, partitions, commands, silence) for server, partitions in groups.items()]
+        )
         return {partition: answer for answers in parts for partition, answer in answers.items()}
 
     async def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
@@ -157,63 +165,93 @@ class AsyncStore:
 
 
 class _Connections:
-    """Those to one server."""
+    """Those to one server, which may be silent for so many seconds; each is used by one task at a time.
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    The library's own timeouts and pool are not used: what they are made of (`asyncio.wait_for`, until Python 3.12) may
+    swallow the cancelling of a task. Nothing here waits while it gives a connection back, so none is lost either.
+    """
+
+    def __init__(self, server: Server, silence: float) -> None:
         self._kind: type[Any] = UnixDomainSocketConnection
         if isinstance(server, TcpLocation):
             self._kind = SSLConnection if server.tls else Connection
-        self._pool: Any = None  # redis-py's pools are partly untyped
+        self._options = options(server, None, silence)
+        self._silence = silence
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self._idle: list[Any] = []
+        self._closed = False
 
-    async def exchange(self, commands: list[Command]) -> Answer:
-        """The replies to these commands, in one round trip; or the error that broke it."""
-        pool = self._commands()
-        try:
-            connection = await pool.get_connection()
-        except (redis_errors.RedisError, OSError) as error:
-            return as_redis_error(error)
+    async def exchange(self, commands: list[Command], silence: float | None = None) -> Answer:
+        """The replies to these commands, in one round trip; or the error that broke it. `silence` as for `Pool`."""
+        if not await self._turn():
+            return redis_errors.ConnectionError(f"all {CONNECTIONS} connections of this event loop were busy")
+        connection = self._idle.pop() if self._idle else self._new()
         whole = False
         try:
-            await connection.send_packed_command([packed(commands)])
-            replies = [await _reply(connection) for _ in commands]
+            replies = await _exchanged(connection, commands, silence or self._silence)
             whole = True
         except (redis_errors.RedisError, OSError) as error:
             return as_redis_error(error)
         else:
             return replies
         finally:
-            if not whole:  # also when the caller was cancelled: nobody may read the rest of these replies
+            self._turns.release()
+            if whole and not self._closed:
+                self._idle.append(connection)
+            else:  # also when the caller was cancelled: nobody may read the rest of these replies
                 await connection.disconnect(nowait=True)
-            await pool.release(connection)
 
     async def new_connection(self) -> Any:
-        connection = self._kind(retry=Retry(NoBackoff(), 0), **options(self._server, Purpose.SUBSCRIPTIONS))
-        await connection.connect()
+        """One that is connected, for the caller alone, with no limit on how long a read may wait."""
+        connection = self._new()
+        try:
+            async with asyncio.timeout(self._silence):
+                await connection.connect()
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
         return connection
 
     async def close(self) -> None:
-        if self._pool is not None:
-            await self._pool.disconnect()
-            self._pool = None
+        """One that is in use is closed when it is given back."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().disconnect(nowait=True)
 
-    def _commands(self) -> Any:
-        if self._pool is None:
-            self._pool = BlockingConnectionPool(
-                max_connections=CONNECTIONS,
-                timeout=TURN,
-                connection_class=self._kind,
-                retry=Retry(NoBackoff(), 0),
-                **options(self._server, Purpose.COMMANDS),
-            )
-        return self._pool
+    async def _turn(self) -> bool:
+        if not self._turns.locked():
+            return await self._turns.acquire()  # at once
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURN):
+                return await self._turns.acquire()
+        return False
+
+    def _new(self) -> Any:
+        return self._kind(retry=Retry(NoBackoff(), 0), **self._options)
+
+
+async def _exchanged(connection: Any, commands: list[Command], silence: float) -> list[Any]:
+    """The connection is not fit for use when this raises."""
+    try:
+        async with asyncio.timeout(silence) as patience:
+            await connection.send_packed_command([packed(commands)])
+            replies = [await _reply(connection)]
+            while len(replies) < len(commands):
+                patience.reschedule(asyncio.get_running_loop().time() + silence)
+                replies.append(await _reply(connection))
+    except TimeoutError:
+        raise redis_errors.TimeoutError(f"no reply within {silence:g} s") from None
+    return replies
 
 
 async def _ask(
-    server: _Connections | Exception, partitions: list[int], commands: Mapping[int, list[Command]]
+    server: _Connections | Exception,
+    partitions: list[int],
+    commands: Mapping[int, list[Command]],
+    silence: float | None,
 ) -> Answers:
     together = joined(partitions, commands)
-    answer = server if isinstance(server, Exception) else await server.exchange(together)
+    answer = server if isinstance(server, Exception) else await server.exchange(together, silence)
     return shared_out(answer, partitions, commands)
 
 

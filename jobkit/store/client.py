@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from redis.backoff import NoBackoff
@@ -11,7 +12,7 @@ from redis.retry import Retry
 
 from jobkit.errors import StoreUnavailable
 from jobkit.store.bells import first_ring
-from jobkit.store.connections import CONNECTIONS, TURN, Purpose, options
+from jobkit.store.connections import CONNECTIONS, TURN, options, silence_within
 from jobkit.store.conversation import (
     Pause,
     Send,
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LONGEST_WAIT = 10.0
+"""Seconds that a thread may wait for a bell."""
+
 
 class Store:
     """A namespace of the store, for blocking callers.
@@ -52,18 +56,26 @@ class Store:
         self.known = Partitions(operations, location)
         """What this client has learned so far."""
         self._patience = patience
-        self._routes = Routes(location, operations, self.known, _Connections)
+        self._silence = silence_within(patience)
+        connect = partial(_Connections, silence=self._silence)
+        self._routes = Routes(location, operations, self.known, connect)
 
-    def execute(self, operation: Operation[T]) -> T:
-        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured."""
-        value: T = self.execute_all((operation,))[0]
+    def execute(self, operation: Operation[T], patience: float | None = None) -> T:
+        """Carry out one operation; its errors are those of the operation, StoreUnavailable and StoreMisconfigured.
+
+        `patience` (s) is that for this operation, if it is less than the client's own.
+        """
+        value: T = self.execute_all((operation,), patience)[0]
         return value
 
-    def execute_all(self, operations: Sequence[Operation[Any]]) -> list[Any]:
+    def execute_all(self, operations: Sequence[Operation[Any]], patience: float | None = None) -> list[Any]:
         """Carry out several, those of one server in one round trip; those of one partition in this order."""
-        values = self._at_once(operations)
+        give_up_at = time.monotonic() + (self._patience if patience is None else min(patience, self._patience))
+        silence = None if patience is None else min(self._silence, silence_within(patience))
+        values = self._at_once(operations, silence)
         if values is None:
-            values = checked(self._carry_out(conversation(operations, self.known, self._patience)))
+            talk = conversation(operations, self.known, give_up_at - time.monotonic())
+            values = checked(self._carry_out(talk, silence))
         return values
 
     def together(self, partitions: Collection[int]) -> bool:
@@ -72,7 +84,7 @@ class Store:
         return groups is not None and len(groups) == 1
 
     def wait(self, queues: Sequence[str], timeout: float) -> int | None:
-        """Block until there is work in one of the queues, for at most `timeout` seconds (less than 10).
+        """Block until there is work in one of the queues, for at most `timeout` seconds (less than `LONGEST_WAIT`).
 
         Returns the partition whose bell rang.
 
@@ -115,16 +127,16 @@ class Store:
         for server in self._routes.servers():
             server.close()
 
-    def _at_once(self, operations: Sequence[Operation[Any]]) -> list[Any] | None:
+    def _at_once(self, operations: Sequence[Operation[Any]], silence: float | None) -> list[Any] | None:
         """What nearly always will do: of one partition, that is open, on a server that is known."""
         partition = sole_partition(operations)
         server = None if partition is None else self._routes.known_to(partition)
         if server is None:
             return None
-        answer = server.commands.exchange([operation.command() for operation in operations])
+        answer = server.commands.exchange([operation.command() for operation in operations], silence)
         return values_at_once(operations, answer, self.known)
 
-    def _carry_out(self, talk: Conversation[T]) -> T:
+    def _carry_out(self, talk: Conversation[T], silence: float | None = None) -> T:
         answers: Answers | None = None
         while True:
             try:
@@ -134,17 +146,17 @@ class Store:
                 return value
             match wish:
                 case Send():
-                    answers = self._send(wish.commands)
+                    answers = self._send(wish.commands, silence)
                 case Pause():
                     time.sleep(wish.seconds)
                     self._routes.forget(wish.troubled)
 
-    def _send(self, commands: Mapping[int, list[Command]]) -> Answers:
+    def _send(self, commands: Mapping[int, list[Command]], silence: float | None) -> Answers:
         """To one server after the other: who has several and no time takes the async client."""
         answers: Answers = {}
         for server, partitions in self._found(commands).items():
             together = joined(partitions, commands)
-            answer = server if isinstance(server, Exception) else server.commands.exchange(together)
+            answer = server if isinstance(server, Exception) else server.commands.exchange(together, silence)
             answers |= shared_out(answer, partitions, commands)
         return answers
 
@@ -158,7 +170,7 @@ class Store:
             (server,) = self._found([bells[share[0]]])
             if isinstance(server, Exception):
                 return server
-            calls.append((server.bells, ("BLPOP", *share, timeout)))
+            calls.append((server.bells, server.commands, ("BLPOP", *share, timeout)))
         return first_ring(calls, float(timeout))
 
     def _found(self, partitions: Collection[int]) -> Groups[_Connections]:
@@ -167,20 +179,20 @@ class Store:
 
 
 class _Connections:
-    """Those to one server."""
+    """Those to one server, which may be silent for so many seconds."""
 
-    def __init__(self, server: Server) -> None:
-        self.commands = _new_pool(server, Purpose.COMMANDS, CONNECTIONS)
-        self.bells = _new_pool(server, Purpose.BELLS, MOST_PARTITIONS)  # one thread waits on that many at once
+    def __init__(self, server: Server, silence: float) -> None:
+        self.commands = _new_pool(server, CONNECTIONS, silence, silence)
+        self.bells = _new_pool(server, MOST_PARTITIONS, LONGEST_WAIT, silence)  # one thread waits on that many at once
 
     def close(self) -> None:
-        self.commands.disconnect()
-        self.bells.disconnect()
+        self.commands.close()
+        self.bells.close()
 
 
-def _new_pool(server: Server, purpose: Purpose, size: int) -> Pool:
+def _new_pool(server: Server, size: int, silence: float, connecting: float) -> Pool:
     kind: type[Any] = UnixDomainSocketConnection
     if isinstance(server, TcpLocation):
         kind = SSLConnection if server.tls else Connection
-    settings = options(server, purpose)
+    settings = options(server, silence, connecting)
     return Pool(lambda: kind(retry=Retry(NoBackoff(), 0), **settings), size, TURN)

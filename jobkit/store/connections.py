@@ -1,12 +1,11 @@
 """What redis-py is told about a server, for the sync and the async client alike.
 
-Every kind of connection names its own timeout, and none retries by itself (`conversation` says why). The wire speaks
-RESP2: replies are then the same on every server jobkit supports.
+Whoever makes a connection says for how long its server may be silent, and none retries by itself (`conversation` says
+why). The wire speaks RESP2: replies are then the same on every server jobkit supports.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING, Any, assert_never
 
 from hiredis import pack_command
@@ -32,20 +31,26 @@ ASKING = 2.0
 """Seconds that whoever is asked where the servers are may take to connect, and to answer; then another is asked."""
 
 
-class Purpose(Enum):
-    """What a connection is for; the value is its socket timeout in seconds (all differ, or they would be one)."""
-
-    COMMANDS = 5.0
-    BELLS = 10.0
-    SUBSCRIPTIONS = None
+LONGEST_SILENCE = 5.0
+"""Seconds that a server may take to accept a connection, and for each reply."""
+SHORTEST_SILENCE = 1.0
+"""Seconds that a server in good health may take: less would be no patience, but a way to lose connections."""
 
 
-def options(server: TcpLocation | UnixLocation, purpose: Purpose) -> dict[str, Any]:
-    """The keyword arguments of a redis-py connection, sync or async, but for its class and retry."""
+def silence_within(patience: float) -> float:
+    """For how many seconds a server may be silent when there is patience for so many: short enough to ask twice."""
+    return min(LONGEST_SILENCE, max(SHORTEST_SILENCE, patience / 2))
+
+
+def options(server: TcpLocation | UnixLocation, silence: float | None, connecting: float) -> dict[str, Any]:
+    """The keyword arguments of a redis-py connection, sync or async, but for its class and retry.
+
+    `silence` and `connecting` are for how many seconds a read, and the connecting, may take.
+    """
     common: dict[str, Any] = {
-        "db": server.db,
-        "socket_timeout": purpose.value,
-        "socket_connect_timeout": 5.0,
+        "db": server.db and str(server.db),  # as it is sent, by `SELECT`: see `operations.Word`
+        "socket_timeout": silence,
+        "socket_connect_timeout": connecting,
         "protocol": 2,
         **_login(server.credentials),
     }

@@ -46,7 +46,9 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
-Value = bytes | str | int
+Word = bytes | str
+"""What a command is made of, and nothing else: hiredis crashes the process when a signal breaks into what it has to
+write out itself, such as a number."""
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(0|[1-9]\d{0,3})-[0-9A-HJKMNP-TV-Z]{26}")
@@ -68,12 +70,12 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     While a cluster moves a slot, some of its keys are here and some there, and a script would take those that it misses
     for ones that are not. A server refuses a call that declares such a key, before the script begins.
     """
-    arguments: tuple[Value, ...]
+    arguments: tuple[Word, ...]
     read: Callable[[Any], T]
     """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
-    def command(self) -> tuple[Value, ...]:
-        return ("FCALL", self.function, 2, *self.keys, *self.arguments)
+    def command(self) -> tuple[Word, ...]:
+        return ("FCALL", self.function, "2", *self.keys, *self.arguments)
 
 
 class Reuse(StrEnum):
@@ -203,7 +205,7 @@ class Operations:
         incarnation, secret = os.urandom(8).hex(), os.urandom(32).hex()
         return self._operation(
             "open", partition, FORMAT, FORMAT_BEFORE, incarnation, secret, witnessed.server, witnessed.token,
-            founding, read=replies.opened,
+            str(founding), read=replies.opened,
         )  # fmt: skip
 
     def submit(self, submission: Submission) -> Operation[Admitted]:
@@ -228,13 +230,13 @@ class Operations:
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", partition, slot, nonce, int(lease * 1000), *queues, read=replies.taken)
+        return self._operation("take", partition, slot, nonce, _ms(lease), *queues, read=replies.taken)
 
     def renew(
         self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
     ) -> Operation[Renewals]:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
-        return self._operation("renew", partition, worker, len(queues), *queues, *slots, read=replies.renewed)
+        return self._operation("renew", partition, worker, str(len(queues)), *queues, *slots, read=replies.renewed)
 
     def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
         """Count a worker as serving these queues no more."""
@@ -246,8 +248,8 @@ class Operations:
         A `sequence` that is not above the last is passed over.
         """
         return self._operation(
-            "report", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, sequence, progress,
-            checkpoint, read=replies.reported,
+            "report", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, str(sequence),
+            progress, checkpoint, read=replies.reported,
         )  # fmt: skip
 
     def settle(
@@ -265,7 +267,7 @@ class Operations:
         """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, int(delay * 1000), reason, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -274,8 +276,8 @@ class Operations:
         `slot` is where; empty for a run that has come to its end there, and is only to be settled.
         """
         return self._operation(
-            "reassert", partition_of(lease.run_id), slot, lease.run_id, lease.token, lease.incarnation, lease.start,
-            lease.failures, int(lease.duration * 1000), *lease.kept, read=replies.verdict,
+            "reassert", partition_of(lease.run_id), slot, lease.run_id, lease.token, lease.incarnation,
+            str(lease.start), str(lease.failures), _ms(lease.duration), *lease.kept, read=replies.verdict,
         )  # fmt: skip
 
     def release(
@@ -292,7 +294,7 @@ class Operations:
             RunNotFound: no such run is kept.
         """
         read = partial(replies.cancelling, run_id=run_id)
-        return self._operation("cancel", partition_of(run_id), run_id, interest, int(force), read=read)
+        return self._operation("cancel", partition_of(run_id), run_id, interest, _flag(force), read=read)
 
     def invalidate(self, *, key: str = "", label: str = "", partition: int = 0) -> Operation[None]:
         """From now on neither join nor serve what began before, under this cache key or this label."""
@@ -303,7 +305,7 @@ class Operations:
 
         `failure` is the head of the failure of a run whose crash budget is spent.
         """
-        return self._operation("sweep", partition, int(interval * 1000), limit, failure, read=replies.swept)
+        return self._operation("sweep", partition, _ms(interval), str(limit), failure, read=replies.swept)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -347,29 +349,35 @@ class Operations:
         if state is not None and owner is not None:
             raise BadArguments("Give a state or an owner, not both.")
         index = f"state:{state}" if state is not None else f"owner:{owner}" if owner is not None else "runs"
-        return self._operation("list", partition, index, limit, cursor, read=replies.listed)
+        return self._operation("list", partition, index, str(limit), cursor, read=replies.listed)
 
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
         common = submissions[0].conditions
-        words: list[Value] = [
+        words: list[Word] = [
             common.job, common.queue, common.terms, common.labels, common.tags, common.owner, common.reuse.value,
-            common.priority, common.start, common.starts, common.interest,
+            str(common.priority), common.start, str(common.starts), common.interest,
         ]  # fmt: skip
         for each in submissions:
             words += (each.id, each.key, each.limits, each.work)
         return self._operation("submit", partition_of(submissions[0].id), *words, read=read)
 
     def _load(self, run_id: str, watch: float, result: bool, interest: str, read: Callable[[Any], T]) -> Operation[T]:
-        return self._operation(
-            "load", partition_of(run_id), run_id, int(watch * 1000), int(result), interest, read=read
-        )
+        return self._operation("load", partition_of(run_id), run_id, _ms(watch), _flag(result), interest, read=read)
 
-    def _operation(self, script: str, partition: int, *arguments: Value, read: Callable[[Any], T]) -> Operation[T]:
+    def _operation(self, script: str, partition: int, *arguments: Word, read: Callable[[Any], T]) -> Operation[T]:
         keys = self._keys.get(partition)
         if keys is None:
             key = f"{self.prefix(f'{partition}-')}partition"
             keys = self._keys[partition] = (key, f"{key}?")
         return Operation(_FUNCTIONS[script], partition, keys, arguments, read)
+
+
+def _ms(seconds: float) -> str:
+    return str(int(seconds * 1000))
+
+
+def _flag(whether: bool) -> str:
+    return "1" if whether else "0"
 
 
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:

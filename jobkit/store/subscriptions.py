@@ -3,7 +3,8 @@
 A listener is a callable. It gets the bytes of each publication, and None after a gap: the connection was lost and has
 come back, so what was published meanwhile is unknown and must be read anew.
 
-`subscribe` returns when the server has acknowledged it. Whoever reads the state after that misses nothing.
+`subscribe` returns when the server has acknowledged it. Whoever reads the state after that misses nothing. Who waits
+when it is closed is told so, by an error: nothing more will come.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from jobkit.errors import StoreUnavailable
+from jobkit.store.connections import SHORTEST_SILENCE
 from jobkit.store.conversation import backoff
 
 Listener = Callable[[bytes | None], None]
@@ -24,7 +26,7 @@ Listener = Callable[[bytes | None], None]
 LINGER = 10.0
 """Seconds a channel stays subscribed after its last listener: pages are reloaded."""
 ACKNOWLEDGEMENT = 10.0
-"""Seconds a subscription may take."""
+"""Seconds a subscription may take, at the most."""
 SILENCE = 15.0
 """Seconds without a word after which the server is asked whether it is there."""
 
@@ -36,6 +38,7 @@ class _Channel:
         self.listeners: list[Listener] = []
         self.acknowledged = asyncio.Event()
         self.had_gap = False
+        self.closed = False
 
     def tell(self, payload: bytes | None) -> None:
         for listener in tuple(self.listeners):
@@ -51,52 +54,62 @@ class Feed:
     def __init__(self) -> None:
         self._newest: bytes | None = None
         self._news = asyncio.Event()
+        self._closed = False
 
     def put(self, payload: bytes | None) -> None:
         self._newest = payload
         self._news.set()
 
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._closed = True
+        self._news.set()
+
     async def next(self, patience: float) -> bytes | None:
-        """The newest publication not yet read; None after a gap, or when none came for `patience` seconds."""
+        """The newest publication not yet read; None after a gap, or when none came for `patience` seconds.
+
+        Raises:
+            StoreUnavailable: it was closed.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(patience):
                 await self._news.wait()
+        if self._closed:
+            raise closed()
         self._news.clear()
         newest, self._newest = self._newest, None
         return newest
 
 
 class Subscriptions:
-    """Reference-counted channels of one connection, which is made at the first and closed after the last."""
+    """Reference-counted channels of one connection, which is made at the first and closed after the last.
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]]) -> None:
+    `patience` is for how many seconds a subscription is waited for.
+    """
+
+    def __init__(self, connect: Callable[[], Awaitable[Any]], patience: float = ACKNOWLEDGEMENT) -> None:
         self._connect = connect
+        self._patience = min(ACKNOWLEDGEMENT, max(SHORTEST_SILENCE, patience))
+        self._feeds: set[Feed] = set()
         self._channels: dict[str, _Channel] = {}
         self._connection: Any = None
         self._reader: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
 
-    async def subscribe(self, name: str, listener: Listener) -> None:
+    async def subscribe(self, name: str, listener: Listener, patience: float | None = None) -> None:
         """Hear a channel, from the moment this returns.
 
         Raises:
-            StoreUnavailable: the server did not acknowledge within 10 seconds.
+            StoreUnavailable: the server did not acknowledge it in time, or all was closed.
         """
-        channel = self._channels.get(name)
-        if channel is None:
-            channel = self._channels[name] = _Channel()
-            await self._say("SUBSCRIBE", name)
-        channel.listeners.append(listener)
-        if self._reader is None:
-            self._reader = asyncio.create_task(self._read_for_ever(), name="jobkit subscriptions")
+        seconds = self._patience if patience is None else min(self._patience, max(SHORTEST_SILENCE, patience))
         try:
-            await asyncio.wait_for(channel.acknowledged.wait(), ACKNOWLEDGEMENT)
+            async with asyncio.timeout(seconds):
+                await self._acknowledged(name, listener)
         except BaseException as error:
             self.unsubscribe(name, listener)
             if isinstance(error, TimeoutError):
-                raise StoreUnavailable(
-                    f"The store did not acknowledge a subscription within {ACKNOWLEDGEMENT:g} s."
-                ) from None
+                raise StoreUnavailable(f"The store did not acknowledge a subscription within {seconds:g} s.") from None
             raise
 
     def hears(self, name: str) -> bool:
@@ -105,13 +118,19 @@ class Subscriptions:
         return channel is not None and channel.acknowledged.is_set()
 
     @asynccontextmanager
-    async def feed(self, name: str) -> AsyncIterator[Feed]:
-        """The newest publication of a channel, whenever the reader comes to look."""
+    async def feed(self, name: str, patience: float | None = None) -> AsyncIterator[Feed]:
+        """The newest publication of a channel, whenever the reader comes to look.
+
+        Raises:
+            StoreUnavailable: as `subscribe`.
+        """
         feed = Feed()
-        await self.subscribe(name, feed.put)
+        await self.subscribe(name, feed.put, patience)
+        self._feeds.add(feed)
         try:
             yield feed
         finally:
+            self._feeds.discard(feed)
             self.unsubscribe(name, feed.put)
 
     def unsubscribe(self, name: str, listener: Listener) -> None:
@@ -124,10 +143,29 @@ class Subscriptions:
 
     async def close(self) -> None:
         reader, self._reader = self._reader, None
-        self._channels = {}
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            channel.closed = True
+            channel.acknowledged.set()
+        for feed in self._feeds:
+            feed.close()
         if reader is not None:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+
+    async def _acknowledged(self, name: str, listener: Listener) -> None:
+        channel = self._channels.get(name)
+        is_new = channel is None
+        if channel is None:
+            channel = self._channels[name] = _Channel()
+        channel.listeners.append(listener)
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read_for_ever(), name="jobkit subscriptions")
+        if is_new:
+            await self._say("SUBSCRIBE", name)
+        await channel.acknowledged.wait()
+        if channel.closed:
+            raise closed()
 
     def _drop_if_unused(self, name: str, channel: _Channel) -> None:
         if channel.listeners or self._channels.get(name) is not channel:
@@ -198,3 +236,8 @@ class Subscriptions:
         if channel.had_gap:
             channel.had_gap = False
             channel.tell(None)
+
+
+def closed() -> StoreUnavailable:
+    """What is told to those who wait."""
+    return StoreUnavailable("The kit was closed meanwhile. What runs goes on: ask again, and it connects again.")

@@ -30,6 +30,7 @@ LEASE = 15.0
 BEAT = 0.5
 LOOK = 0.1
 """Seconds between looks whether it should end."""
+SHORTEST_WAIT = 0.005
 
 
 @contextmanager
@@ -107,8 +108,9 @@ class _Child:
         store = self._kit.store()
         self._reporter.start()
         while not self._over.is_set():
-            if not any(self._perform_next(partition) for partition in range(store.partitions())):
-                store.wait(self._queues, LOOK)
+            dues = [self._perform_next(partition) for partition in range(store.partitions())]
+            if min(dues) > 0.0:
+                store.wait(self._queues, max(min(dues), SHORTEST_WAIT))
         self._reporter.end()
 
     def stop(self, token: str, reason: StopReason) -> None:
@@ -125,12 +127,13 @@ class _Child:
             self._reporter.leave()
             self._progress = None
 
-    def _perform_next(self, partition: int) -> bool:
+    def _perform_next(self, partition: int) -> float:
+        """After so many seconds there may be more to do, and at the next bell."""
         store, nonce = self._kit.store(), str(next(self._nonces))
         taken = store.execute(self._kit.operations.take(self.slot, nonce, self._queues, LEASE, partition))
         if not isinstance(taken, Lease):
-            return taken.next_due == 0.0
+            return LOOK if taken.next_due is None else min(taken.next_due, LOOK)
         settling = self._execution.execute(taken)
         if settling is not None:
             store.execute(settling)
-        return True
+        return 0.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jobkit.store.operations import Operation
 
 if TYPE_CHECKING:
-    from jobkit.store.operations import Value
+    from jobkit.store.operations import Word
 
 
 class Command:
@@ -24,5 +24,5 @@ class Command:
 class _Bare(Operation[Any], frozen=True, gc=False):
     """An operation that is no script."""
 
-    def command(self) -> tuple[Value, ...]:
+    def command(self) -> tuple[Word, ...]:
         return self.arguments

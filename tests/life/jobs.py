@@ -68,6 +68,18 @@ class Refusing(ProgressJob[None]):
         raise PublicError("not today")
 
 
+class Often(ProgressJob[int]):
+    number: int
+    rate = "50/s"
+
+    def perform(self, progress: Progress) -> int:
+        return self.number
+
+
+class LessOften(Often):
+    rate = "20/s"
+
+
 class CountUntilGo(ProgressJob[int]):
     """Advances and says its start; ends with the number of its starts."""
 
@@ -341,8 +353,10 @@ kit = JobKit(
         HoldsTheInterpreter,
         KillsItsProcess,
         LeavesAProgramBehind,
+        LessOften,
         Misbehaves,
         Notes,
+        Often,
         OnlyAdvances,
         Sleeps,
         SleepsOnALoop,

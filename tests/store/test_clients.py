@@ -1,10 +1,14 @@
 """The clients: many threads, forks, interrupted callers, and what one process hears over one connection."""
 
 import asyncio
+import itertools
+import random
 import signal
+import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -17,7 +21,7 @@ from jobkit.store.async_client import AsyncStore
 from jobkit.store.client import Store
 from jobkit.store.listening import Listening
 from jobkit.store.location import locate
-from jobkit.store.operations import Operations
+from jobkit.store.operations import Operations, new_run_id
 from jobkit.store.pool import Pool
 from tests import servers
 from tests.store.proxy import Proxy
@@ -104,12 +108,39 @@ def test_a_kit_may_be_used_again_after_it_was_closed(valkey: servers.Server, nam
 
 
 def test_a_thread_that_gets_no_connection_in_time_is_told_so() -> None:
-    pool = Pool(object, size=1, patience=0.01)
+    pool = Pool(_Connection, size=1, patience=0.01)
     taken = pool.acquire()
     with pytest.raises(redis.ConnectionError, match="all 1 connections"):
         pool.acquire()
     pool.release(taken)
     assert pool.acquire() is taken
+
+
+def test_a_thread_that_waits_gets_the_connection_that_another_releases() -> None:
+    pool = Pool(_Connection, size=1, patience=10.0)
+    taken, got = pool.acquire(), []
+    waiting = threading.Thread(target=lambda: got.append(pool.acquire()))
+    waiting.start()
+    wait_until(lambda: pool._waiting, "the other thread waits")
+    pool.release(taken)
+    waiting.join()
+    assert got == [taken]
+
+
+def test_a_connection_whose_thread_was_interrupted_before_it_had_it_is_made_anew() -> None:
+    """As by a signal between the end of `acquire` and the next step: nobody releases it, and nobody can."""
+    pool = Pool(_Connection, size=2, patience=10.0)
+    kept, lost, got = pool.acquire(), pool.acquire(), []
+    waiting = threading.Thread(target=lambda: got.append(pool.acquire()))
+    waiting.start()
+    wait_until(lambda: pool._waiting, "the other thread waits")
+    del lost
+    waiting.join()
+    assert got != [kept]
+
+
+class _Connection:
+    """Something to be lent."""
 
 
 # Interrupted callers --------------------------------------------------------------------------------------------------
@@ -141,6 +172,77 @@ def test_a_signal_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operati
     store.close()
 
 
+STORM_OF_SIGNALS = """
+import random, signal, sys
+from jobkit import JobKit
+from tests.store.storm_job import Report
+
+class Interrupted(BaseException):
+    pass
+
+def interrupt(_number, _frame):
+    raise Interrupted
+
+kit = JobKit(sys.argv[1], namespace=sys.argv[2])
+runs = [kit.submit(Report(month=str(number))) for number in range(20)]
+dice = random.Random(1)
+signal.signal(signal.SIGALRM, interrupt)
+for number in range(3000):
+    run = runs[number % len(runs)]
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, dice.uniform(0.00003, 0.0005), 0.05)
+            while True:
+                assert run.snapshot().id == run.id
+                assert kit.submit(Report(month=str(number % len(runs)))).id == run.id
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except Interrupted:
+        pass
+kit.close()
+"""
+
+
+def test_a_program_survives_signals_at_any_place(valkey: servers.Server, namespace: str) -> None:
+    """Three thousand, each after a random time: none crashes it, takes a connection away, or leaves a reply unread."""
+    command = [sys.executable, "-c", STORM_OF_SIGNALS, valkey.url, namespace]
+    subprocess.run(command, cwd=servers.ROOT, check=True, timeout=60)
+
+
+def test_signals_between_any_two_steps_take_no_connection_away(valkey: servers.Server, operations: Operations) -> None:
+    """At every line of an exchange in turn, many times each."""
+    store = Store(locate(valkey.url), operations)
+    run = store.execute(operations.submit(submission("k")))
+    steps = itertools.count()
+
+    def interrupt_at(step: int) -> Any:
+        def trace(frame: Any, event: str, _argument: Any) -> Any:
+            if not frame.f_code.co_filename.endswith("pool.py"):
+                return None
+            if event == "line" and next(steps) == step:
+                raise Interrupted
+            return trace
+
+        return trace
+
+    interrupted = 0
+    for step in [*range(25)] * 70:
+        steps = itertools.count()
+        sys.settrace(interrupt_at(step))
+        try:
+            assert store.execute(operations.load(run.id)).snapshot.id == run.id
+        except Interrupted:
+            interrupted += 1
+        finally:
+            sys.settrace(None)
+    assert interrupted > 64
+    answers: list[object] = []
+    asking = threading.Thread(target=lambda: answers.append(store.execute(operations.load(run.id))), daemon=True)
+    asking.start()
+    wait_until(lambda: answers, "there is a connection left")
+    store.close()
+
+
 def test_a_cancelled_task_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy, operations: Operations) -> None:
     async def scenario() -> None:
         store = AsyncStore(locate(f"redis://127.0.0.1:{proxy.port}"), operations)
@@ -151,6 +253,55 @@ def test_a_cancelled_task_in_the_middle_of_a_reply_poisons_nothing(proxy: Proxy,
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asking
+        for _ in range(3):
+            assert (await store.execute(operations.load(run.id))).snapshot.id == run.id
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("what", ["execute", "feed"])
+def test_a_task_can_be_cancelled_at_any_moment(valkey: servers.Server, operations: Operations, what: str) -> None:
+    """Also just when what it waits for is there: `asyncio.wait_for` would swallow that."""
+    dice = random.Random(7)
+
+    async def scenario() -> None:
+        store = AsyncStore(locate(valkey.tcp_url), operations)
+        run = await store.execute(operations.submit(submission("k")))
+
+        async def work() -> None:
+            if what == "execute":
+                await store.execute(operations.load(run.id))
+            else:
+                async with store.subscriptions.feed(operations.snapshots_channel(new_run_id())) as feed:
+                    await feed.next(60.0)
+            await asyncio.sleep(60.0)
+
+        for _ in range(30):
+            tasks = [asyncio.create_task(work()) for _ in range(40)]
+            for _ in range(dice.randrange(1, 30)):
+                await asyncio.sleep(0)
+            await asyncio.sleep(dice.choice([0, 0.001, 0.002, 0.003]))
+            for task in tasks:
+                task.cancel()
+            _, stuck = await asyncio.wait(tasks, timeout=10.0)
+            assert not stuck
+        assert (await store.execute(operations.load(run.id))).snapshot.id == run.id
+        await store.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_reply_that_does_not_come_is_given_up_and_its_connection_closed(
+    proxy: Proxy, operations: Operations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobkit.store.connections.SHORTEST_SILENCE", 0.1)
+
+    async def scenario() -> None:
+        store = AsyncStore(locate(f"redis://127.0.0.1:{proxy.port}"), operations, patience=0.1)
+        run = await store.execute(operations.submit(submission("k")))
+        with proxy.holding(), pytest.raises(StoreUnavailable, match=r"no reply within 0\.1 s"):
+            await store.execute(operations.owned(run.id, "ann"))
         for _ in range(3):
             assert (await store.execute(operations.load(run.id))).snapshot.id == run.id
         await store.close()
@@ -188,6 +339,48 @@ def test_waiting_for_a_bell_of_a_server_that_dies_says_so(own_server: servers.Se
     own_server.kill()
     waiter.join()
     assert len(failures) == 1
+    store.close()
+
+
+# Bells ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["own_server", "own_redis_server"])
+def bell_server(request: pytest.FixtureRequest) -> servers.Server:
+    server: servers.Server = request.getfixturevalue(request.param)
+    return server
+
+
+def test_a_short_wait_for_a_bell_is_over_in_time(bell_server: servers.Server, operations: Operations) -> None:
+    """The server by itself would end it up to a tenth of a second later."""
+    store = Store(locate(bell_server.url), operations)
+    store.partitions()
+    seconds = []
+    for _ in range(25):
+        began = time.monotonic()
+        assert store.wait(["default"], timeout=0.02) is None
+        seconds.append(time.monotonic() - began)
+    assert 0.02 <= statistics.median(seconds) < 0.05
+    store.close()
+
+
+def test_a_bell_that_rings_in_a_short_wait_is_heard_and_after_it_is_kept(
+    bell_server: servers.Server, operations: Operations
+) -> None:
+    raw: Any = redis.Redis.from_url(bell_server.url)
+    store = Store(locate(bell_server.url), operations)
+    rang: list[int | None] = []
+    store.partitions()
+    for _ in range(20):
+        waiter = threading.Thread(target=lambda: rang.append(store.wait(["default"], timeout=0.2)))
+        waiter.start()
+        raw.rpush(operations.bell("default"), "")
+        waiter.join()
+    assert rang == [0] * 20
+    assert store.wait(["default"], timeout=0.01) is None
+    raw.rpush(operations.bell("default"), "")
+    assert raw.llen(operations.bell("default")) == 1, "nobody waits there any more, who would take it away"
+    raw.close()
     store.close()
 
 
