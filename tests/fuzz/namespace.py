@@ -86,7 +86,7 @@ class Namespace:
         return read(replies[1:-1])
 
     def close(self) -> None:
-        self._wire.send([("DEL", *self._keys()), ("FUNCTION", "DELETE", self._library.name)])
+        self._wire.send([("DEL", *self._keys())])
         self._wire.close()
 
     def _command(self, operation: Operation[Any]) -> Command:

@@ -489,3 +489,14 @@ def test_a_lease_without_a_record_is_dropped(world: World) -> None:
     world.raw.delete(world.record_key(lease.run_id), f"{world.prefix}slot:w/1")
     assert world.lapse(lease.run_id).expired == 0
     assert world.members("leases") + world.members("runs") == []
+
+
+def test_a_report_of_a_run_that_its_slot_has_left_brings_nothing_back(world: World) -> None:
+    """Nobody would renew its lease: a supervisor renews what the slot holds."""
+    left = world.started(slot="w/1")
+    world.lapse(left.run_id)
+    other = world.submit(queue="other")
+    assert world.take("w/1", ("other",)).run_id == other.id
+    assert world.report(left).verdict is Verdict.LOST
+    assert world.load(left.run_id).snapshot.state is State.QUEUED
+    assert world.settle(left) is Verdict.OK  # what was performed is not thrown away

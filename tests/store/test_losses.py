@@ -9,7 +9,7 @@ from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import Witness
 from jobkit.store.replies import Admission, Cancelling, Lease, NoWork, Verdict
 from tests import servers
-from tests.store.world import World, open_world, submission
+from tests.store.world import LOST, World, open_world, submission
 
 
 class Copy:
@@ -329,6 +329,45 @@ def test_what_is_submitted_again_begins_above_the_starts_that_were_seen(world: W
     lease = world.take()
     assert (lease.run_id, lease.start) == (run.id, 3)
     assert world.settle(lease) is Verdict.OK
+
+
+def test_starts_rise_and_progress_begins_anew_where_an_older_start_is_known(world: World) -> None:
+    first = world.started(slot="w/1")
+    world.report(first, done=7)
+    copy = Copy(world)
+    world.execute(world.operations.release("w/1", crashed=True, failure=LOST))
+    second = world.take("w/2", (world.record(first.run_id)["queue"],))
+    copy.restore()
+    world.store.open()
+    assert reassert(world, second, "w/2") is Verdict.OK
+    snapshot = world.load(first.run_id).snapshot
+    assert (snapshot.start, snapshot.done) == (2, 0)
+
+
+def test_what_was_started_as_often_since_has_one_start_more(world: World) -> None:
+    first = world.started(slot="w/1")
+    queue = world.record(first.run_id)["queue"]
+    copy = Copy(world)
+    world.execute(world.operations.release("w/1", crashed=True, failure=LOST))
+    second = world.take("w/2", (queue,))
+    copy.restore()
+    world.raw.hset(world.record_key(first.run_id), "start", 5)
+    assert reassert(world, second, "w/2") is Verdict.OK
+    assert world.load(first.run_id).snapshot.start == 6
+
+
+def test_what_is_asserted_anew_is_not_joined_if_a_key_was_invalidated_since(world: World) -> None:
+    lease = world.started("k", slot="w/1")
+    lose_all(world)
+    world.execute(world.operations.invalidate(key="k"))
+    assert reassert(world, lease) is Verdict.OK
+    assert world.submit("k").admission is Admission.NEW
+
+
+def test_what_is_submitted_again_may_be_joined_whatever_was_invalidated_before(world: World) -> None:
+    world.execute(world.operations.invalidate(label="job:reports.Sales"))
+    run = world.submit("k", starts=2)
+    assert world.submit("k").id == run.id
 
 
 # The format -----------------------------------------------------------------------------------------------------------

@@ -425,3 +425,11 @@ def test_what_stands_to_be_abandoned_without_a_reason_is_dropped(world: World) -
     assert world.members("abandon") == []
     assert world.record(flagged.run_id)["version"] == version
     assert world.state(ended.run_id) is State.SUCCEEDED
+
+
+def test_who_is_told_of_a_refresh_under_way_may_read_it(world: World) -> None:
+    stale_memo(world)
+    refresh = world.submit("k", owner="ann", **MEMO).refresh_id
+    told = world.submit("k", owner="bob", **MEMO)
+    assert told.refresh_id == refresh
+    assert world.execute(world.operations.owned(refresh, "bob"))

@@ -4,5 +4,4 @@ function scripts.retire(ARGV)
   for i = 2, #ARGV do
     redis.call('ZREM', P .. 'workers:' .. ARGV[i], ARGV[1])
   end
-  return #ARGV - 1
 end
