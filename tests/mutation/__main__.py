@@ -100,6 +100,7 @@ def _asked(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of the sample and the random walks")
     parser.add_argument("--sample", type=int, help="try only so many mutants, chosen by the seed")
     parser.add_argument("--script", action="append", default=[], help="only mutants of this file (submit, clock, …)")
+    parser.add_argument("--again", type=Path, help="only mutants that survived in these verdicts")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="trials at once")
     parser.add_argument("--json", type=Path, default=RESULTS / "mutants.json", help="where all verdicts go")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="what is to kill them, as pytest is told")
@@ -110,6 +111,8 @@ def _chosen(every: list[Mutant], asked: argparse.Namespace) -> list[Mutant]:
     wanted = [each for each in every if not asked.script or Path(each.file).stem in asked.script]
     if not wanted:
         sys.exit(f"There is no script {' or '.join(asked.script)}.")
+    if asked.again:
+        wanted = [each for each in wanted if each.name in books.survived(asked.again)]
     return wanted if asked.sample is None else random.sample(wanted, min(asked.sample, len(wanted)))
 
 

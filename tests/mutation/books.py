@@ -51,6 +51,11 @@ def survivors(tried: Sequence[Tried]) -> str:
     )
 
 
+def survived(path: Path) -> set[str]:
+    """The names of the survivors of a campaign whose verdicts were saved."""
+    return {each["name"] for each in json.loads(path.read_text())["mutants"] if each["verdict"] in _AGAINST}
+
+
 def stale(entries: Iterable[Equivalent], mutants: Sequence[Mutant], tried: Sequence[Tried]) -> list[Equivalent]:
     """Those that mean no mutant any more, or one that a test has killed."""
     wrong = [each.mutant for each in tried if each.verdict is not Verdict.EQUIVALENT]
