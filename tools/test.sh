@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every test: Python on the oldest and the newest supported version installed, then the JavaScript client.
 #
-# What spends its time in Chromium or in the server's Lua is the same under any Python, and runs once.
+# What spends its time in Chromium, in the server's Lua or in killed processes is the same under any Python, and runs once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,14 +19,14 @@ install_into() { # VENV VERSION, again only when the dependencies changed
     touch "$1/.dev"
 }
 
-elsewhere=(browser store fuzz mutation chaos)
-without=()
+again=(tests/{unit,kit,testing,docs,examples,web} tests/life/test_{performing,stopping}.py)
+tests=()
 for version in $versions; do
     venv=$(venv_of "$version")
     install_into "$venv" "$version"
     echo "== Python $version"
-    "$venv/bin/python" -m pytest "${without[@]}" "$@"
-    without=("${elsewhere[@]/#/--ignore=tests/}")
+    "$venv/bin/python" -m pytest "${tests[@]}" "$@"
+    tests=("${again[@]}")
 done
 
 echo "== JavaScript"
