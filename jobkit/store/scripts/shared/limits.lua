@@ -212,15 +212,12 @@ local function offer_room_of(run)
   end
 end
 
--- A start: the rates of this run allow the next one only later.
+-- A start: the rates of this run allow the next one only later. (When it leaves the queue they are offered, and wait.)
 local function pace(run)
   for limit, apart in limits_of(run) do
     if is_rate(limit) then
       local wait = rest(limit, apart) + apart
       redis.call('SET', P .. 'tat:' .. limit, integer(now_us + wait), 'PX', integer(wait / 1000 + RATE_MEMORY))
-      if redis.call('EXISTS', P .. 'parking:' .. limit) == 1 then
-        wait_for_pace(limit, apart)
-      end
     end
   end
 end
