@@ -5,7 +5,7 @@ sent the answer. A publication is news at once; every `AUDIT` seconds, and after
 
 When a run is not there any more, its store may have lost it. That is proven when it was seen less than `keep_for` ago,
 for so long it would be kept, or by another incarnation. Then the run's worker has its turn to assert it, and after that
-whoever submitted it does so again, once, under the same id. Where another run answers that submission, as somebody else
+whoever submitted it does so again, under the same id. Where another run answers that submission, as somebody else
 was faster, it is followed instead (`Moved`).
 """
 
@@ -102,7 +102,7 @@ def following(
                 if origin is None or not (yield from _is_lost(operations, run_id, origin, seen_at)):
                     raise loaded
                 again = origin.again(run_id, last.start if last else 0)
-                loaded, origin = (yield from _recovered(operations, load, again)), None
+                loaded = yield from _recovered(operations, load, again)
                 if loaded is None:
                     return
             newest, read_at = loaded.snapshot, time.monotonic() + AUDIT

@@ -252,9 +252,9 @@ class Run(Generic[R]):
 
     def _move_to(self, admitted: Admitted) -> None:
         """The store has lost the run, and this one answers in its place."""
-        self.id, self.admission, self._origin = admitted.id, admitted.admission, None
+        self.id, self.admission = admitted.id, admitted.admission
         if admitted.admission is not Admission.JOINED:
-            self.interest = ""
+            self.interest, self._origin = "", None
 
     def _steps(self, deadline: float | None) -> Following:
         return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
