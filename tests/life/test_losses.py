@@ -132,7 +132,7 @@ def test_who_sees_a_second_start_lost_sees_the_third(
     kit.store().execute(release("w/1", crashed=True, failure=failure_head("lost")))
     kit.store().execute(take("w/2", "1", ["default"]))  # and is not heard of again
     waiting = Waiting(run)
-    wait_until(lambda: listeners(server, kit, run), "they listen")
+    wait_until(lambda: has_read(server, kit, run), "they have seen the second start")
     server.come_back_empty()
     start_worker("--concurrency", "1")
     assert waiting.result() == 5
@@ -192,6 +192,12 @@ def test_a_handle_that_knows_no_more_than_an_id_gets_a_clear_error(kit: JobKit, 
 def listeners(server: Server, kit: JobKit, run: Run[int]) -> int:
     with redis.Redis.from_url(server.url) as raw:
         return int(raw.pubsub_numsub(kit.operations.snapshots_channel(run.id))[0][1])
+
+
+def has_read(server: Server, kit: JobKit, run: Run[int]) -> bool:
+    """Whether somebody who listens to it has read it."""
+    with redis.Redis.from_url(server.url) as raw:
+        return bool(raw.hexists(f"{kit.operations.prefix(run.id)}run:{run.id}", "watched"))
 
 
 def _state(run: Run[int]) -> State | None:
