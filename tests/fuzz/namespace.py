@@ -54,7 +54,8 @@ class Namespace:
         self._wire.listen(f"{self._prefix}*")
         self._wire.listen(self._operations.invalidations_channel())
         self._incarnations: list[str] = []
-        self._leases: dict[tuple[str, int], answered.Lease] = {}
+        self._leases: dict[tuple[str, ...], answered.Lease] = {}
+        """By id, token, and what may have changed of the run when its take is answered again."""
         self._copy: list[tuple[bytes, bytes, int]] = []
         self._server = ""
         self.stored = Stored()
@@ -122,7 +123,8 @@ class Namespace:
     def _taken(self, taken: Any) -> Answer:
         if not isinstance(taken, answered.Lease):
             return calls.NoWork(_milliseconds(taken.next_due))
-        self._leases[taken.run_id, int(taken.token)] = taken
+        labels, priority, owner = (taken.kept[place].decode() for place in (4, 8, 10))
+        self._leases[taken.run_id, taken.token, labels, priority or "0", owner] = taken
         return calls.Leased(
             id=taken.run_id,
             token=int(taken.token),
@@ -152,7 +154,10 @@ class Namespace:
         return operation, str
 
     def _reassert(self, call: calls.Reassert) -> Any:
-        lease = self._leases[call.lease.id, call.lease.token]
+        kept = call.lease.kept
+        assert kept is not None, "the model says what a lease keeps"
+        of_then = (" ".join(kept.labels), str(kept.priority), kept.owner)
+        lease = self._leases[call.lease.id, str(call.lease.token), *of_then]
         return self._operations.reassert(lease, call.slot), str
 
     def _open(self, call: calls.Open) -> Any:
