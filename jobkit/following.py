@@ -20,10 +20,11 @@ import msgspec
 from jobkit.errors import RunNotFound
 from jobkit.snapshot import Snapshot
 from jobkit.store.operations import Operation, Submission, partition_of
+from jobkit.store.replies import Admitted, Loaded
 
 if TYPE_CHECKING:
     from jobkit.store.operations import Operations
-    from jobkit.store.replies import Admitted, Loaded, Opened
+    from jobkit.store.replies import Opened
 
 AUDIT = 15.0
 """Seconds after which a follower reads the run itself, and so says that it still watches."""
@@ -73,30 +74,36 @@ class Origin(msgspec.Struct, frozen=True):
         return f"+{left}" if left > 0 else ""
 
 
-Step = Snapshot | Operation[Any] | Listen | Moved
+Step = Snapshot | Loaded | Operation[Any] | Listen | Moved
 Following = Generator[Step, Any, None]
 """Each operation is answered with its value, or with the RunNotFound that it raises."""
 
 
 def following(
-    operations: Operations, run_id: str, interest: str = "", origin: Origin | None = None, deadline: float | None = None
+    operations: Operations,
+    run_id: str,
+    interest: str = "",
+    origin: Origin | None = None,
+    deadline: float | None = None,
+    *,
+    whole: bool = False,
 ) -> Following:
     """Snapshots, each newer than the one before, and the steps between them.
 
     Ends with the last one, at the deadline, or when the run has `Moved`. It reads in the name of `interest`. Without an
-    `origin` a lost run cannot be submitted again.
+    `origin` a lost run cannot be submitted again. With `whole` the last step is what was `Loaded` at the end, result
+    included: an end that was only heard of may be lost before anybody has its result.
 
     Raises:
         RunNotFound: no such run is kept.
     """
-    load = operations.load(run_id, watch=2 * AUDIT, interest=interest)
+    load = operations.load(run_id, watch=2 * AUDIT, result=whole, interest=interest)
     last: Snapshot | None = None
     heard: bytes | None = None
     read_at, seen_at = 0.0, origin.submitted_at if origin else 0.0
     while True:
-        if heard is not None and time.monotonic() < read_at:
-            newest = Snapshot.from_json(heard)
-        else:
+        newest, loaded = Snapshot.from_json(heard) if heard is not None and time.monotonic() < read_at else None, None
+        if newest is None or (whole and newest.state.terminal):
             loaded = yield load
             if isinstance(loaded, RunNotFound):
                 if origin is None or not (yield from _is_lost(operations, run_id, origin, seen_at)):
@@ -107,11 +114,15 @@ def following(
                     return
             newest, read_at = loaded.snapshot, time.monotonic() + AUDIT
         seen_at = time.monotonic()
-        if last is None or newest.order > last.order:
+        if last is None or newest.order > last.order or newest.state.terminal:
             last = newest
             yield newest
+        if newest.state.terminal:
+            if whole and loaded is not None:
+                yield loaded
+            return
         patience = AUDIT if deadline is None else min(AUDIT, deadline - time.monotonic())
-        if last.state.terminal or patience <= 0:
+        if patience <= 0:
             return
         heard = yield Listen(patience)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from msgspec import json
 
@@ -94,10 +94,10 @@ class Run(Generic[R]):
             RunNotFound: no such run is kept.
         """
         self.kit.warn_if_blocking("snapshot")
-        return self._seen(self._load().snapshot)
+        return self._seen(self.kit.store().execute(self._loading()).snapshot)
 
     async def asnapshot(self) -> Snapshot:
-        return self._seen((await self._aload()).snapshot)
+        return self._seen((await self.kit.async_store().execute(self._loading())).snapshot)
 
     def watch(self) -> Iterator[Snapshot]:
         """Snapshots, each newer than the one before; the first at once, the last terminal.
@@ -105,10 +105,10 @@ class Run(Generic[R]):
         A slow reader misses some in between, never the last.
         """
         self.kit.warn_if_blocking("watch")
-        return self._follow(deadline=None)
+        return cast("Iterator[Snapshot]", self._follow(deadline=None))
 
     def awatch(self) -> AsyncIterator[Snapshot]:
-        return self._afollow(deadline=None)
+        return cast("AsyncIterator[Snapshot]", self._afollow(deadline=None))
 
     def result(self, timeout: timedelta | float | None = None) -> R:
         """What `perform` returned; waits for it, for at most `timeout` (a timedelta or seconds).
@@ -129,10 +129,11 @@ class Run(Generic[R]):
         seconds = _seconds(timeout)
         if seconds != 0:
             self._refuse_to_wait()
-        deadline = _deadline(seconds)
-        for last in self._follow(deadline):
-            if last.state.terminal:
-                return self._value(self._load(result=True, deadline=deadline))
+        last: Snapshot | None = None
+        for seen in self._follow(_deadline(seconds), whole=True):
+            if isinstance(seen, Loaded):
+                return self._value(seen)
+            last = seen
         raise self._timeout(seconds, last)
 
     async def aresult(self, timeout: timedelta | float | None = None) -> R:  # noqa: ASYNC109  (the twin of `result`)
@@ -141,11 +142,12 @@ class Run(Generic[R]):
         seconds = _seconds(timeout)
         if seconds != 0:
             self._refuse_to_wait()
-        deadline = _deadline(seconds)
-        async with aclosing(self._afollow(deadline)) as snapshots:
-            async for last in snapshots:
-                if last.state.terminal:
-                    return self._value(await self._aload(result=True, deadline=deadline))
+        last: Snapshot | None = None
+        async with aclosing(self._afollow(_deadline(seconds), whole=True)) as steps:
+            async for seen in steps:
+                if isinstance(seen, Loaded):
+                    return self._value(seen)
+                last = seen
         raise self._timeout(seconds, last)
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
@@ -180,24 +182,19 @@ class Run(Generic[R]):
     def _channel(self) -> str:
         return self.kit.operations.snapshots_channel(self.id)
 
-    def _load(self, *, result: bool = False, deadline: float | None = None) -> Loaded:
-        return self.kit.store().execute(self._loading(result), _left(deadline))
+    def _loading(self) -> Operation[Loaded]:
+        return self.kit.operations.load(self.id, interest=self.interest)
 
-    async def _aload(self, *, result: bool = False, deadline: float | None = None) -> Loaded:
-        return await self.kit.async_store().execute(self._loading(result), _left(deadline))
-
-    def _loading(self, result: bool) -> Operation[Loaded]:
-        return self.kit.operations.load(self.id, result=result, interest=self.interest)
-
-    def _follow(self, deadline: float | None) -> Iterator[Snapshot]:
+    def _follow(self, deadline: float | None, *, whole: bool = False) -> Iterator[Snapshot | Loaded]:
+        """As `following`; only with `whole` what was loaded at the end is the last."""
         run_id = ""
         while run_id != self.id:  # a lost run may go on under another id
             run_id = self.id
-            yield from self._follow_here(deadline)
+            yield from self._follow_here(deadline, whole)
 
-    def _follow_here(self, deadline: float | None) -> Iterator[Snapshot]:
+    def _follow_here(self, deadline: float | None, whole: bool) -> Iterator[Snapshot | Loaded]:
         """First subscribed, then read: what is published in between is not missed."""
-        steps, store = self._steps(deadline), self.kit.store()
+        steps, store = self._steps(deadline, whole), self.kit.store()
         answer: Any = None
         with self.kit.listening().feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
@@ -205,6 +202,8 @@ class Run(Generic[R]):
                 match step:
                     case Snapshot():
                         yield self._seen(step)
+                    case Loaded():
+                        yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = feed.next(seconds)
@@ -216,16 +215,16 @@ class Run(Generic[R]):
                     case Moved(admitted):
                         self._move_to(admitted)
 
-    async def _afollow(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
+    async def _afollow(self, deadline: float | None, *, whole: bool = False) -> AsyncGenerator[Snapshot | Loaded, None]:
         run_id = ""
         while run_id != self.id:
             run_id = self.id
-            async with aclosing(self._afollow_here(deadline)) as snapshots:
-                async for snapshot in snapshots:
-                    yield snapshot
+            async with aclosing(self._afollow_here(deadline, whole)) as steps:
+                async for step in steps:
+                    yield step
 
-    async def _afollow_here(self, deadline: float | None) -> AsyncGenerator[Snapshot, None]:
-        steps, store = self._steps(deadline), self.kit.async_store()
+    async def _afollow_here(self, deadline: float | None, whole: bool) -> AsyncGenerator[Snapshot | Loaded, None]:
+        steps, store = self._steps(deadline, whole), self.kit.async_store()
         answer: Any = None
         async with store.subscriptions.feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
@@ -233,6 +232,8 @@ class Run(Generic[R]):
                 match step:
                     case Snapshot():
                         yield self._seen(step)
+                    case Loaded():
+                        yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
                         answer = await feed.next(seconds)
@@ -245,8 +246,8 @@ class Run(Generic[R]):
                         self._move_to(admitted)
 
     def _seen(self, snapshot: Snapshot) -> Snapshot:
-        """What has ended is not submitted again."""
-        if snapshot.state.terminal:
+        """What has ended is not submitted again, but for a result that nobody has yet."""
+        if snapshot.state.terminal and snapshot.state is not State.SUCCEEDED:
             self._origin = None
         return snapshot
 
@@ -256,8 +257,8 @@ class Run(Generic[R]):
         if admitted.admission is not Admission.JOINED:
             self.interest, self._origin = "", None
 
-    def _steps(self, deadline: float | None) -> Following:
-        return following(self.kit.operations, self.id, self.interest, self._origin, deadline)
+    def _steps(self, deadline: float | None, whole: bool) -> Following:
+        return following(self.kit.operations, self.id, self.interest, self._origin, deadline, whole=whole)
 
     def _refuse_to_wait(self) -> None:
         """A pool whose workers all wait for runs in its queue would wait for ever."""
@@ -270,6 +271,7 @@ class Run(Generic[R]):
             )
 
     def _value(self, loaded: Loaded) -> R:
+        self._origin = None
         match loaded.snapshot.state:
             case State.SUCCEEDED:
                 return self._decoded(loaded.result or b"null")
@@ -310,12 +312,12 @@ class Run(Generic[R]):
             failure.add_note(f"In the worker:\n{loaded.traceback}")
         return failure
 
-    def _timeout(self, seconds: float | None, last: Snapshot) -> RunTimeout:
+    def _timeout(self, seconds: float | None, last: Snapshot | None) -> RunTimeout:
         return RunTimeout(f"Run {self.id} has not ended within {seconds:g} s. {_why_not_yet(last)}", run_id=self.id)
 
 
-def _why_not_yet(last: Snapshot) -> str:
-    if last.state is not State.QUEUED or last.queue.workers != 0:
+def _why_not_yet(last: Snapshot | None) -> str:
+    if last is None or last.state is not State.QUEUED or last.queue.workers != 0:
         return "It goes on: wait again, or cancel it."
     queue = last.queue.name
     option = "" if queue == "default" else f" --queues {queue}"

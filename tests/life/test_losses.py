@@ -156,6 +156,18 @@ def test_who_was_not_the_first_to_submit_it_again_gets_the_result_of_who_was(
 
 
 @pytest.mark.usefixtures("no_holder")
+def test_a_result_that_was_lost_before_anybody_had_it_is_made_again(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server
+) -> None:
+    start_worker("--concurrency", "1")
+    run = kit.submit(Add(a=2, b=3))
+    assert [snapshot.state for snapshot in run.watch()][-1] is State.SUCCEEDED
+    server.come_back_empty()
+    assert run.result(timeout=20) == 5
+    assert kit.run(run.id, Add).result(timeout=0) == 5
+
+
+@pytest.mark.usefixtures("no_holder")
 @pytest.mark.parametrize("left", ["cancelled", "seen to its end", "refused"])
 def test_what_nobody_waits_for_is_not_submitted_again(
     left: str, kit: JobKit, start_worker: Callable[..., WorkerProcess], server: Server

@@ -49,6 +49,30 @@ def test_a_run_is_read_first_and_then_heard_until_it_ends() -> None:
         next(steps)
 
 
+def test_who_wants_the_result_reads_the_end_itself() -> None:
+    steps = following(OPERATIONS, RUN, whole=True)
+    next(steps)
+    steps.send(loaded(version=3))
+    next(steps)
+    assert name(steps.send(snapshot("succeeded", 4).to_json())) == "load"
+    end = loaded(state="succeeded", version=4)
+    assert steps.send(end) == end.snapshot
+    assert next(steps) is end
+    with pytest.raises(StopIteration):
+        next(steps)
+
+
+def test_an_end_that_was_heard_of_and_then_lost_is_waited_for_again() -> None:
+    steps = following(OPERATIONS, RUN, origin=origin(), whole=True)
+    next(steps)
+    steps.send(loaded(version=3))
+    next(steps)
+    assert name(steps.send(snapshot("succeeded", 4).to_json())) == "load"
+    assert isinstance(steps.send(loaded(version=2)), Listen), "the store is an older copy, in which it is running"
+    assert name(steps.send(snapshot("succeeded", 5).to_json())) == "load"
+    assert isinstance(steps.send(MISSING), Listen), "the store has lost it: its holder has its turn"
+
+
 def test_what_is_no_news_is_passed_over_and_a_gap_is_read_up() -> None:
     steps = following(OPERATIONS, RUN)
     next(steps)
