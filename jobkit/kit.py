@@ -241,7 +241,7 @@ class JobKit:
     ) -> None:
         """From now on answer no submission by what began before now: of this very job, of a job class, or of a tag.
 
-        Covers memos, failures, and runs in flight with their checkpoints; these go on for those who already hold them.
+        Covers memos, failures, and runs in flight; these go on for those who already hold them.
 
         Raises:
             BadArguments: neither or both were named, or the job has no cache key.

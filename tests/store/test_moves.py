@@ -3,28 +3,14 @@
 import pytest
 import redis
 
-from jobkit.lifecycle import MOVES, Move, Outcome, State
+from jobkit.lifecycle import MOVES, Move, State
 from jobkit.store.script import LIBRARY
 from tests.store.world import World
 
 
-def in_state(world: World, state: State) -> str:
-    match state:
-        case State.SCHEDULED:
-            return world.submit(start="+60000").id
-        case State.QUEUED:
-            return world.submit().id
-        case State.RUNNING:
-            return world.started().run_id
-        case _:
-            lease = world.started()
-            world.settle(lease, Outcome(state.value))
-            return lease.run_id
-
-
 @pytest.mark.parametrize("state", list(State))
 def test_a_move_that_is_not_drawn_is_refused_by_the_server(world: World, state: State) -> None:
-    run_id = in_state(world, state)
+    run_id = world.in_state(state)
     before = world.record(run_id)
     attempt = (
         "redis.register_function{function_name = 'attempt', callback = function(KEYS, ARGV) "

@@ -5,30 +5,16 @@ import json
 import pytest
 
 from jobkit.errors import RunNotFound
-from jobkit.lifecycle import Outcome, State
+from jobkit.lifecycle import State
 from jobkit.store.operations import checked_run_id, new_run_id
 from jobkit.store.replies import Page, page
 from tests.store.world import World
 from tests.waiting import wait_until
 
 
-def _in_state(world: World, state: State) -> str:
-    match state:
-        case State.SCHEDULED:
-            return world.submit(start="+60000").id
-        case State.QUEUED:
-            return world.submit().id
-        case State.RUNNING:
-            return world.started().run_id
-        case _:
-            lease = world.started()
-            world.settle(lease, Outcome(state.value))
-            return lease.run_id
-
-
 @pytest.mark.parametrize("state", list(State))
 def test_a_snapshot_has_every_field_in_its_order_in_every_state(world: World, state: State) -> None:
-    run_id = _in_state(world, state)
+    run_id = world.in_state(state)
     raw = world.raw.fcall(*_by_hand(world, run_id))[0]
     names = list(json.loads(raw))
     assert names == [
@@ -151,7 +137,7 @@ def test_runs_are_listed_newest_first(world: World) -> None:
 
 
 def test_a_list_of_one_state_holds_only_that_state(world: World) -> None:
-    expected = {state: _in_state(world, state) for state in State}
+    expected = {state: world.in_state(state) for state in State}
     for state, run_id in expected.items():
         assert [snapshot.id for snapshot in _page(world, state).snapshots] == [run_id]
 

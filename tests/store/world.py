@@ -115,6 +115,20 @@ class World:
         self.submit(key, queue=queue, **changes)
         return self.take(slot or f"w/{queue}", (queue,))
 
+    def in_state(self, state: State) -> str:
+        """The id of a new run in this state."""
+        match state:
+            case State.SCHEDULED:
+                return self.submit(start="+60000").id
+            case State.QUEUED:
+                return self.submit().id
+            case State.RUNNING:
+                return self.started().run_id
+            case _:
+                lease = self.started()
+                self.settle(lease, Outcome(state.value))
+                return lease.run_id
+
     def succeeded(self, key: str = "", result: bytes = b"42", **changes: Any) -> Lease:
         lease = self.started(key, **changes)
         assert self.settle(lease, Outcome.SUCCEEDED, result=result) is Verdict.OK

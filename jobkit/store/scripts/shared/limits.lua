@@ -3,7 +3,7 @@
 --
 -- A run that a limit blocks is parked: it is queued, but stands in the limit's line for its queue and not in the queue
 -- itself, so that a take need not look past it. When a limit has room again it is offered to the best that are parked.
--- What is offered has no claim on the room: whoever is taken first gets it, and the others are parked again.
+-- An offer promises nothing: whoever is taken first gets the room, and the others are parked again.
 
 local LOOKS = 32          -- parked runs that one offer looks at; `paced` brings the limit up again for the others
 local HEAD_START = 60000  -- ms that one step of priority is worth in a queue or a line
