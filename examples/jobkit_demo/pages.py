@@ -122,7 +122,7 @@ def _run(shown: Shown) -> str:
     admission = _ADMISSIONS.get(started.admission, started.admission)
     return f"""<article class="card run" id="run-{run_id}" aria-labelledby="title-{run_id}">
 <h3 id="title-{run_id}">{escape(started.title)}</h3>
-<p class="admission {escape(started.admission)}"><b>{escape(admission)}</b></p>
+<p class="admission {escape(started.admission)}">{escape(admission)}</p>
 {shown.widget}
 {_result(shown)}
 </article>
