@@ -46,7 +46,7 @@ from jobkit.submission import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
@@ -278,7 +278,7 @@ class JobKit:
         """As `perform`; a blocking job gets a thread of its own."""
         progress = Progress(stages=spec_of(job).options.stages)
         value = job.perform(progress) if spec_of(job).is_async else await asyncio.to_thread(job.perform, progress)
-        return await _awaited(value) if inspect.isawaitable(value) else value
+        return cast("R", await value if inspect.isawaitable(value) else value)
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
@@ -548,7 +548,3 @@ def _lasting(url: str | None, location: Location) -> str:
 
 def _in_event_loop() -> bool:
     return asyncio.events._get_running_loop() is not None  # asked at every call, so by what does not raise
-
-
-async def _awaited(value: Awaitable[R]) -> R:
-    return await value
