@@ -234,11 +234,14 @@ class Stored:
             for name in names:
                 pipe.type(prefix + name).pttl(prefix + name)
             kinds = pipe.execute()
-        self.ttls = dict(zip(names, kinds[1::2], strict=True))
+        there = [
+            each for each in zip(names, kinds[0::2], kinds[1::2], strict=True) if each[1] != b"none"
+        ]  # not ended since
+        self.ttls = {name: ttl for name, _, ttl in there}
         self.sets: dict[str, dict[str, float]] = {}
         self.hashes: dict[str, dict[str, str]] = {}
         self.members: dict[str, set[str]] = {}
-        for name, kind in zip(names, kinds[0::2], strict=True):
+        for name, kind, _ in there:
             if kind == b"zset":
                 self.sets[name] = {
                     member.decode(): score for member, score in raw.zrange(prefix + name, 0, -1, withscores=True)
@@ -378,7 +381,7 @@ class Stored:
             case "owner" | "abandon" | "parked" | "parking" | "holders" | "paced" | "stamps":
                 pass  # as good as its members, judged above and below
             case "bell" | "workers" | "tat":
-                assert self.ttls[name] > 0, f"{name} never ends"
+                assert self.ttls[name] != -1, f"{name} never ends"
             case _:
                 raise AssertionError(f"a key that nobody owns: {name}")
 
