@@ -48,6 +48,9 @@ UNKNOWN_JOB_DELAY = 1.0
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
 
+STALLS_UNTIL_STOPPED = 2
+"""Times its `stall_limit` that a start may go without progress; then it is stopped."""
+
 _log = logging.getLogger("jobkit.worker")
 
 
@@ -66,6 +69,15 @@ class StopReason(StrEnum):
     """It made no progress for twice as long as its class allows."""
     UNCONFIRMED = "lease unconfirmed"
     """Its lease may be over by now, and its class is strict about that: the store decides what becomes of the run."""
+
+
+class Limits(Protocol):
+    """How long an attempt may take, in seconds; `Options` fits."""
+
+    @property
+    def time_limit(self) -> float | None: ...
+    @property
+    def stall_limit(self) -> float | None: ...
 
 
 class Performer(Protocol):
@@ -265,12 +277,13 @@ def decide(ended: Ended) -> Decision | None:
             assert_never(ended)
 
 
-def over_limit(reason: str, options: Options) -> LimitReached | None:
+def over_limit(reason: str, limits: Limits) -> LimitReached | None:
     """What an attempt fails with that was stopped for this reason; None when that is no failure."""
-    if reason == StopReason.TIME_LIMIT and options.time_limit is not None:
-        return LimitReached(f"It took longer than its limit of {options.time_limit:g} s.")
-    if reason == StopReason.STALL_LIMIT and options.stall_limit is not None:
-        return LimitReached(f"It made no progress for {2 * options.stall_limit:g} s.", limit="stall_limit")
+    if reason == StopReason.TIME_LIMIT and limits.time_limit is not None:
+        return LimitReached(f"It took longer than its limit of {limits.time_limit:g} s.")
+    if reason == StopReason.STALL_LIMIT and limits.stall_limit is not None:
+        seconds = STALLS_UNTIL_STOPPED * limits.stall_limit
+        return LimitReached(f"It made no progress for {seconds:g} s.", limit="stall_limit")
     return None
 
 

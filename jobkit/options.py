@@ -105,7 +105,7 @@ def _seconds(value: object) -> float:
     return float(seconds)
 
 
-def memory(value: object) -> int:
+def memory_bytes(value: object) -> int:
     """Bytes, of a number of them or a text as "512 MB"; a KB is 1024 of them."""
     wrong = 'must be a whole number of bytes or a text as "512 MB" or "1.5 GB", of at least 1 MB'
     match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
@@ -217,8 +217,8 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "strict_lease": _flag,
     "time_limit": _or_none(_seconds),
     "stall_limit": _or_none(_seconds),
-    "memory_limit": _or_none(memory),
-    "leak_warning": _or_none(memory),
+    "memory_limit": _or_none(memory_bytes),
+    "leak_warning": _or_none(memory_bytes),
     "stages": _or_none(_stages),
     "submittable": _flag,
     "public_result": _flag,

@@ -7,7 +7,7 @@ import os
 import threading
 from dataclasses import KW_ONLY, dataclass
 
-from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, memory_bytes, word
 from jobkit.worker.supervisor import Supervisor
 
 __all__ = ["Worker"]
@@ -20,7 +20,8 @@ class Worker:
     `concurrency` (default: one per CPU) is how many at a time. `queues` are those it serves; None is all that the kit's
     jobs name, and `default`. `lease` (s) is for jobs whose class names none: how
     long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
-    go on after SIGTERM before they are handed back. `log_level` is that of the children.
+    go on after SIGTERM before they are handed back. `log_level` is that of the children. `memory_limit` (bytes, or a
+    text as "2 GB") is for each child and what it starts, while it performs a job whose class names none.
     """
 
     target: str
@@ -30,6 +31,7 @@ class Worker:
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
+    memory_limit: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.concurrency is not None and self.concurrency < 1:
@@ -38,6 +40,8 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
+        if self.memory_limit is not None:
+            _check_memory(self.memory_limit)
         if self.queues is not None:
             _check_queues(self.queues)
 
@@ -52,8 +56,16 @@ class Worker:
             lease=self.lease,
             grace=self.grace,
             level=self.log_level,
+            memory_limit=None if self.memory_limit is None else memory_bytes(self.memory_limit),
         )
         return asyncio.run(supervisor.run())
+
+
+def _check_memory(limit: int | str) -> None:
+    try:
+        memory_bytes(limit)
+    except ValueError as error:
+        raise ValueError(f"memory_limit {error}, not {limit!r}.") from None
 
 
 def _check_queues(names: tuple[str, ...]) -> None:

@@ -2,12 +2,11 @@
 
 It takes a run only when it is free, in the same round trip that settles the last one, and waits on the queues' bells
 while there is none. Whatever it is doing, its process may be killed: the supervisor renews its leases and gives them
-back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL
+back. Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import math
 import os
@@ -25,6 +24,9 @@ from jobkit.job import spec_of
 from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
+from jobkit.worker import stacks
+from jobkit.worker.guarded import Growth, Telling, guarded
+from jobkit.worker.guarding import boot_time
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
 from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
 from jobkit.worker.parentage import die_with_parent
@@ -73,6 +75,8 @@ class Child:
         self._partitions = 1
         self._turn = 0
         """The partition to be asked first."""
+        self._asked_at = 0.0
+        """When a run was asked for last: no lease begins before."""
 
     def serve(self) -> None:
         """Take and perform runs until there is nothing more to take."""
@@ -98,13 +102,20 @@ class Child:
         self._reporter.hurry()
 
     def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
+        start = guarded(self._begin.slot, lease, spec.options, self._asked_at)
+        telling = Telling(self._link, start) if start is not None else None
+        growth = Growth(spec.options.leak_warning) if spec.options.leak_warning is not None else None
         if spec.options.cancel_grace != USUAL_GRACE or lease.duration < self._begin.lease:
             self._link.say(Terms(token=lease.token, cancel_grace=spec.options.cancel_grace, lease=lease.duration))
-        self._reporter.follow(lease, progress)
+        self._reporter.follow(lease, progress, telling.look if telling is not None else None)
         try:
             return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
         finally:
             self._reporter.leave()
+            if telling is not None:
+                telling.over()
+            if growth is not None:
+                growth.over(lease)
 
     def _count_partitions(self) -> int:
         with self._interruption.waiting():
@@ -146,6 +157,7 @@ class Child:
     def _taking(self, partition: int) -> Operation[Lease | NoWork]:
         begin = self._begin
         nonce = str(next(self._nonces))
+        self._asked_at = boot_time()
         return self._kit.operations.take(begin.slot, nonce, begin.queues, begin.lease, partition)
 
     def _wait(self, idle: NoWork) -> None:
@@ -223,9 +235,9 @@ class _Listener:
                     self.child.recount()
 
 
-def main(target: str, descriptor: str, parent: str, level: str) -> int:
+def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str) -> int:
     die_with_parent(int(parent))
-    faulthandler.enable()
+    stacks.write_into(int(stacks_file))
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
     kit = _imported(target, link)

@@ -1,13 +1,16 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, and the terms of a run where they are not the usual ones. Messages are lines of JSON.
+never will be, the terms of a run where they are not the usual ones, and how a run with limits fares. Messages are lines
+of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -75,8 +78,36 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
+class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The start that begins now has limits, to be watched from outside: seconds, and bytes of its process' memory.
+
+    `strict_until` (boot time) is when its lease of so many seconds may be over, where it is to be stopped then.
+    """
+
+    slot: str
+    token: str
+    run_id: str
+    lease: float
+    strict_until: float | None = None
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    memory_limit: int | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start has made progress."""
+
+    token: str
+
+
+class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start is over."""
+
+    token: str
+
+
 ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)
@@ -84,10 +115,11 @@ TO_SUPERVISOR: msgspec.json.Decoder[ToSupervisor] = msgspec.json.Decoder(ToSuper
 
 
 class Link:
-    """One end of the socket pair."""
+    """One end of the socket pair. Any thread may say something; one hears."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._saying = threading.Lock()
         self._rest = b""
 
     def fileno(self) -> int:
@@ -95,10 +127,8 @@ class Link:
 
     def say(self, message: ToChild | ToSupervisor) -> None:
         """Tell the other end; whether it still lives is not this function's matter."""
-        try:
+        with self._saying, suppress(OSError):
             self._end.sendall(msgspec.json.encode(message) + b"\n")
-        except OSError:
-            return
 
     def hear(self, read: msgspec.json.Decoder[M]) -> list[M] | None:
         """The messages that have come; None when the other end is gone."""

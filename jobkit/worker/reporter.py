@@ -35,9 +35,10 @@ _log = logging.getLogger("jobkit.worker")
 class _Followed:
     """The run whose progress is being told."""
 
-    def __init__(self, lease: Lease, progress: Progress) -> None:
+    def __init__(self, lease: Lease, progress: Progress, look: Callable[[object], None] | None) -> None:
         self.lease = lease
         self.progress = progress
+        self.look = look
         self.told: object = _UNTOUCHED
         self.sequence = 0
         self.due = 0.0
@@ -58,8 +59,9 @@ class Reporter:
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
 
-    def follow(self, lease: Lease, progress: Progress) -> None:
-        self._followed = _Followed(lease, progress)
+    def follow(self, lease: Lease, progress: Progress, look: Callable[[object], None] | None = None) -> None:
+        """Report this start; `look` is called with each revision of its progress that was seen."""
+        self._followed = _Followed(lease, progress, look)
         if not self._awake.is_set():
             self._awake.set()
 
@@ -101,6 +103,8 @@ class Reporter:
 
     def _news(self, followed: _Followed) -> Operation[Reported] | None:
         revision = followed.progress.revision()
+        if followed.look is not None:
+            followed.look(revision)
         if time.monotonic() < followed.due or revision == followed.told:
             return None
         followed.told = revision

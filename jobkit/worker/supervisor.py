@@ -21,21 +21,41 @@ import re
 import secrets
 import signal
 import socket
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
+from jobkit.incident import size
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
-from jobkit.store.operations import Operations, failure_head, partition_of
+from jobkit.store.operations import Mark, Operations, partition_of
 from jobkit.store.replies import Verdict
+from jobkit.worker.autopsy import ending
+from jobkit.worker.guards import Guards
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
-from jobkit.worker.process import ChildProcess, Phase, ending
+from jobkit.worker.link import (
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    Guarded,
+    Moved,
+    Over,
+    Ready,
+    Recount,
+    Stop,
+    Terms,
+    ToSupervisor,
+    Unfit,
+)
+from jobkit.worker.memory import KernelCounts
+from jobkit.worker.output import Output
+from jobkit.worker.process import ChildProcess, Phase
+from jobkit.worker.release import HANDED_BACK, Release, crashed, out_of_memory, unstoppable
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -52,6 +72,8 @@ FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
 FILL_SECONDS = 0.02
 """Until a dead child is replaced: starting a process holds up the loop, and giving back what it held goes first."""
+MARK_PATIENCE = 1.0
+"""Seconds in which what is seen of a start is told, or not at all."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to start children that end before they are ready."""
 MOST_FAILED_STARTS = 5
@@ -64,7 +86,15 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, level: str
+        self,
+        target: str,
+        *,
+        concurrency: int,
+        queues: tuple[str, ...] | None,
+        lease: float,
+        grace: float,
+        level: str,
+        memory_limit: int | None = None,
     ) -> None:
         self._target = target
         self._concurrency = concurrency
@@ -81,6 +111,9 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
+        self._guards = Guards(self._stop, self._kill_for_memory, self._mark, memory_limit)
+        self._output = Output()
+        self._kernel = KernelCounts()
         self._failed_starts = 0
         self._resting = False
         self._leaving = False
@@ -95,6 +128,7 @@ class Supervisor:
             loop.add_signal_handler(number, self._leave)
         self._fill()
         self._spawn(self._tell_of_a_long_import())
+        self._spawn(self._guards.watch())
         try:
             await self._ended.wait()
         finally:
@@ -113,7 +147,7 @@ class Supervisor:
         """Start what is missing: a child for every slot, and once all of them serve, a spare one."""
         wanted = self._concurrency + (len(self._in(Phase.SERVING)) >= self._concurrency)
         while len(self._children) < wanted and not (self._leaving or self._resting):
-            child = ChildProcess(self._target, self._level, self._heed)
+            child = ChildProcess(self._target, self._level, self._output, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
@@ -125,6 +159,7 @@ class Supervisor:
             child.phase = Phase.SERVING
             child.slot = f"{self._worker}/{next(self._slots)}"
             child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease))
+            self._guards.serves(child)
 
     def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
         match message:
@@ -143,10 +178,13 @@ class Supervisor:
                 child.terms = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Guarded() | Moved() | Over():
+                self._guards.heed(child, message)
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
         self._children.discard(child)
+        self._guards.gone(child)
         if child.phase is Phase.SERVING:
             self._give_back(child, code)
         elif child.phase is Phase.STARTING and not self._leaving and not child.pardoned:
@@ -186,28 +224,34 @@ class Supervisor:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
             return
-        release = self._spawn(self._release(child.slot, crashed=not pardoned, code=code))
+        release = self._spawn(self._release(child, code, pardoned=pardoned))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
 
-    async def _release(self, slot: str, *, crashed: bool, code: int) -> None:
-        message = f"The process that performed this {ending(code)}."
-        why = f": its process {ending(code)}" if crashed else ", as the worker ends"
-        for verdict, run_id in await self._ask_release(slot, crashed=crashed, message=message):
+    async def _release(self, child: ChildProcess, code: int, *, pardoned: bool) -> None:
+        """What is held against one start is, and whatever else its process held is handed back."""
+        release = HANDED_BACK if pardoned else crashed(await child.death(code, self._kernel.risen()))
+        if child.doom is not None:
+            start, held_against = child.doom
+            release = held_against if start is None else HANDED_BACK
+            if start is not None:
+                await self._ask_release(child.slot, held_against, partition_of(start.run_id), start.token)
+        why = f": {release.account.message}" if release.account else ", as the worker ends."
+        for verdict, run_id in await self._ask_release(child.slot, release):
             if verdict is Verdict.OK:
-                _log.warning("Run %s was given back%s.", run_id, why)
+                _log.warning("Run %s was given back%s", run_id, why)
 
     async def _ask_release(
-        self, slot: str, *, crashed: bool, message: str, partition: int | None = None, token: str = ""
+        self, slot: str, release: Release, partition: int | None = None, token: str = ""
     ) -> list[tuple[Verdict, str]]:
         """Ask until there is an answer: in all partitions, for the slot must take nothing more from any; or in one."""
         store = self._store
         assert store is not None, "a slot is given after the store is known"
-        release = partial(store.operations.release, slot, crashed=crashed, failure=failure_head(message), token=token)
+        ask = partial(store.operations.release, slot, token=token, **release.words())
         for pause in backoff():
             try:
                 partitions = range(await store.partitions()) if partition is None else (partition,)
-                return await store.execute_all([release(partition=each) for each in partitions])
+                return await store.execute_all([ask(partition=each) for each in partitions])
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(pause)
@@ -221,24 +265,49 @@ class Supervisor:
         if child.stopping != token:
             child.stopping = token
             _log.info("Run %s is to stop (%s).", run_id, reason)
-            self._spawn(self._kill_unless_stopped(child, run_id, token))
+            self._spawn(self._kill_unless_stopped(child, run_id, token, reason))
 
     def _recount(self) -> None:
         for child in self._in(Phase.SERVING):
             child.say(Recount())
 
-    async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
-        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
-        await asyncio.sleep(child.cancel_grace(token, USUAL_GRACE))
-        if child.gone.done():
+    async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str, reason: StopReason) -> None:
+        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it.
+
+        Where the matter is that the store does not confirm the lease, nobody waits for what it says.
+        """
+        limits, grace = self._guards.limits_of(token), child.cancel_grace(token, USUAL_GRACE)
+        await asyncio.sleep(grace)
+        if child.gone.done() or (limits is not None and self._guards.limits_of(token) is None):
             return
-        ((verdict, _),) = await self._ask_release(
-            child.slot, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
-        )
+        release = unstoppable(reason, grace, limits, child.lines(), await child.where())
+        if reason is StopReason.UNCONFIRMED:
+            child.doom = (limits, replace(release, failed=False))
+            child.pardoned = True
+            child.kill()
+            return
+        await self._mark(run_id, token, Mark.KILLING, b"")
+        ((verdict, _),) = await self._ask_release(child.slot, release, partition_of(run_id), token)
         if verdict is not Verdict.IDLE:
             _log.warning("Run %s has not stopped in time: its process %d is killed.", run_id, child.pid)
             child.pardoned = True
             child.kill()
+
+    def _kill_for_memory(self, child: ChildProcess, start: Guarded | None, limit: int, used: int) -> None:
+        """At once: memory that one process takes is soon missing elsewhere."""
+        if child.doom is None:
+            child.doom = (start, out_of_memory(limit, used, child.lines()))
+            child.pardoned = True
+            _log.error(
+                "Child %d uses %s of memory, more than its %s: it is killed.", child.pid, size(used), size(limit)
+            )
+            child.kill()
+
+    async def _mark(self, run_id: str, token: str, what: Mark, incident: bytes) -> None:
+        """For people to see; so when the store is away, nobody waits for it."""
+        if self._store is not None:
+            operation = self._store.operations.mark(run_id, token, what, incident)
+            await self._store.execute_each([operation], MARK_PATIENCE)
 
     # The store --------------------------------------------------------------------------------------------------------
 
@@ -257,7 +326,13 @@ class Supervisor:
         )  # fmt: skip
         self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
-            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+            self._store,
+            self._worker,
+            self._queues,
+            self._serving_slots,
+            self._stop,
+            self._recount,
+            self._guards.confirmed,
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))

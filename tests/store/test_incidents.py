@@ -1,4 +1,4 @@
-"""Incidents: what befell the starts of a run is kept with it, the last ten, and what is seen of one start while it runs."""
+"""Incidents: what befell the starts of a run is kept with it, and what is seen of a start while it runs."""
 
 from typing import TYPE_CHECKING
 
@@ -95,7 +95,7 @@ def test_who_asks_for_the_result_of_a_failed_run_gets_the_last_one(world: World)
     assert (loaded.incident.message, loaded.lost_worker) == ("It broke.", True)
 
 
-# A start that has failed, though its process cannot say so -------------------------------------------------------------
+# A start that has failed, though its process cannot say so ------------------------------------------------------------
 
 
 def test_a_release_may_say_that_the_start_has_failed(world: World) -> None:
