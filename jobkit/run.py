@@ -321,10 +321,10 @@ class Run(Generic[R]):
             error=error,
             retry_at=loaded.retry_at,
         )
-        if loaded.traceback:
+        if loaded.traceback and not loaded.lost_worker:
             failure.add_note(f"In the worker:\n{loaded.traceback}")
         elif loaded.incident:
-            failure.add_note(f"In the worker:\n{loaded.incident.to_text()}")
+            failure.add_note(loaded.incident.to_text())
         return failure
 
     def _timeout(self, seconds: float | None, last: Snapshot | None) -> RunTimeout:

@@ -38,6 +38,11 @@ from jobkit.worker import Worker
     help="How long running jobs may go on after SIGTERM before they are handed back.",
 )
 @click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help='How much memory a child, and what it starts, may use, as "2 GB"; beyond it is killed. A job\'s own wins.',
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -55,6 +60,7 @@ def worker(
     all_queues: bool,
     lease: float,
     grace: float,
+    memory_limit: str | None,
     log_level: str,
 ) -> None:
     """Perform the jobs of a kit.
@@ -63,7 +69,15 @@ def worker(
     """
     names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
-        worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
+        worker = Worker(
+            target,
+            concurrency=concurrency,
+            queues=names,
+            lease=lease,
+            grace=grace,
+            log_level=log_level,
+            memory_limit=memory_limit,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
