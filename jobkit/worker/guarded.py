@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobkit.incident import size
@@ -42,45 +43,55 @@ def guarded(slot: str, lease: Lease, options: Options, asked_at: float) -> Guard
     )
 
 
-class Telling:
-    """Tells of one start, through the link of its process."""
+class Told:
+    """What is told of the starts that one process performs, through its link."""
 
-    def __init__(self, link: Link, start: Guarded) -> None:
+    def __init__(self, link: Link) -> None:
         self._link = link
-        self._start = start
+        self._ends: dict[str, list[Callable[[], None]]] = {}
+        """By token: what is to be done when it is over. Most starts are not in it."""
+
+    def begins(self, slot: str, lease: Lease, options: Options, asked_at: float) -> Callable[[object], None] | None:
+        """Answers what is to be called, often, with the revision of its progress; None where nobody asks for that."""
+        ends: list[Callable[[], None]] = []
+        if options.leak_warning is not None:
+            ends.append(partial(_warn_of_growth, lease, options.leak_warning, memory.used_here()))
+        start = guarded(slot, lease, options, asked_at)
+        if start is not None:
+            self._link.say(start)
+            ends.append(partial(self._link.say, Over(token=lease.token)))
+        if ends:
+            self._ends[lease.token] = ends
+        return (
+            None if start is None or start.stall_limit is None else _Moving(self._link, start.token, start.stall_limit)
+        )
+
+    def ends(self, lease: Lease) -> None:
+        for end in self._ends.pop(lease.token, ()):
+            end()
+
+
+class _Moving:
+    """Tells that a start moves."""
+
+    def __init__(self, link: Link, token: str, stall_limit: float) -> None:
+        self._say = partial(link.say, Moved(token=token))
+        self._pause = stall_limit / TELLS_A_STALL
         self._revision: object = None
         self._due = 0.0
-        link.say(start)
 
-    @property
-    def look(self) -> Callable[[object], None] | None:
-        """To be called, often, with the revision of its progress; None where nobody asks for it."""
-        return None if self._start.stall_limit is None else self._look
-
-    def over(self) -> None:
-        self._link.say(Over(token=self._start.token))
-
-    def _look(self, revision: object) -> None:
+    def __call__(self, revision: object) -> None:
         now = time.monotonic()
-        if now < self._due or revision == self._revision:
-            return
-        self._revision = revision
-        self._due = now + (self._start.stall_limit or 0.0) / TELLS_A_STALL
-        self._link.say(Moved(token=self._start.token))
+        if now >= self._due and revision != self._revision:
+            self._revision, self._due = revision, now + self._pause
+            self._say()
 
 
-class Growth:
-    """Warns of a job that leaves its process larger than it was, by more than so many bytes."""
-
-    def __init__(self, threshold: int) -> None:
-        self._threshold = threshold
-        self._before = memory.used_here()
-
-    def over(self, lease: Lease) -> None:
-        grown = memory.used_here() - self._before
-        if grown > self._threshold:
-            _log.warning(
-                "Run %s: performing %s has left its process %s larger (leak_warning is %s): from %s to %s.",
-                lease.run_id, lease.job, size(grown), size(self._threshold), size(self._before),
-                size(self._before + grown),
-            )  # fmt: skip
+def _warn_of_growth(lease: Lease, threshold: int, before: int) -> None:
+    grown = memory.used_here() - before
+    if grown > threshold:
+        _log.warning(
+            "Run %s: performing %s has left its process %s larger than it was, more than its leak_warning of %s: from %s "
+            "to %s.",
+            lease.run_id, lease.job, size(grown), size(threshold), size(before), size(before + grown),
+        )  # fmt: skip

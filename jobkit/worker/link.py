@@ -1,8 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
-The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, the terms of a run where they are not the usual ones, and how a run with limits fares. Messages are lines
-of JSON.
+The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
+that it is ready, or why it never will be, the terms of a run where they are not the usual ones, how one with limits
+fares, and that it leaves. Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -25,11 +25,16 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as this slot. `lease` (s) is for jobs that name none."""
+    """Take runs from now on, as these slots. `lease` (s) is for jobs that name none.
 
-    slot: str
+    Leave after `most_runs`, or when a run has left the process with more than `most_memory` bytes; None: never.
+    """
+
+    slots: tuple[str, ...]
     queues: tuple[str, ...]
     lease: float
+    most_runs: int | None = None
+    most_memory: int | None = None
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -37,6 +42,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     token: str
     reason: StopReason
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Wait no more for what this slot performs: it could not be stopped, and its run is given back."""
+
+    slot: str
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -71,11 +82,18 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How the run that the child performs now departs from the usual: `USUAL_GRACE`, and `Begin.lease` (seconds)."""
+    """How the run in this slot departs from the usual: `USUAL_GRACE`, and `Begin.lease` (seconds)."""
 
+    slot: str
     token: str
     cancel_grace: float
     lease: float
+
+
+class Leaving(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The child takes nothing more, and ends when it has settled what it performs: another one is wanted."""
+
+    why: str
 
 
 class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -106,8 +124,8 @@ class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     token: str
 
 
-ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over
+ToChild = Begin | Stop | GiveUp | Drain | Recount
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Leaving
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

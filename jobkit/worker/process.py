@@ -36,20 +36,25 @@ class Phase(Enum):
     STARTING = "starting"
     SPARE = "spare"
     SERVING = "serving"
+    LEAVING = "leaving"
+    """It finishes what it performs, and takes nothing more."""
 
 
 class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
     def __init__(
-        self, target: str, level: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
+        self, target: str, level: str, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
     ) -> None:
         self.phase = Phase.STARTING
-        self.slot = ""
+        self.slots: set[str] = set()
+        """The store takes these for alive."""
         self.pardoned = False
-        """Its end is our own doing: nothing is to be held against the run it performed."""
-        self.terms: Terms | None = None
-        self.stopping = ""
+        """Its end is our own doing: nothing is to be held against the runs it performed."""
+        self.terms: dict[str, Terms] = {}
+        """By slot: of the last unusual run in it."""
+        self.stopping: dict[str, str] = {}
+        """By slot: the token of what is to stop in it."""
         self.doom: tuple[Guarded | None, Release] | None = None
         """We killed it for what it did: which start that is held against (None: whatever it held), and how."""
         self._peak: int | None = None
@@ -59,7 +64,7 @@ class ChildProcess:
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs, output.opened() as (stderr, self._tail):
-            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, level)
+            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, level, pool)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -69,9 +74,10 @@ class ChildProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def cancel_grace(self, token: str, usual: float) -> float:
+    def cancel_grace(self, slot: str, token: str, usual: float) -> float:
         """Seconds that the start with this token has to stop."""
-        return self.terms.cancel_grace if self.terms is not None and self.terms.token == token else usual
+        terms = self.terms.get(slot)
+        return terms.cancel_grace if terms is not None and terms.token == token else usual
 
     def say(self, message: ToChild) -> None:
         self._link.say(message)
@@ -142,9 +148,9 @@ class ChildProcess:
         self.gone.set_result(code)
 
 
-def _started(target: str, link: int, stacks: int, stderr: int, level: str) -> subprocess.Popen[bytes]:
+def _started(target: str, link: int, stacks: int, stderr: int, level: str, pool: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), level],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), level, pool],
         stdin=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(link, stacks),
