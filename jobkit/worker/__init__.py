@@ -31,7 +31,7 @@ class Worker:
     anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
     handed back. `log_level` is that of the children. A child is replaced by a fresh one after `max_runs_per_child`, or
     when a run has left it with more than `max_memory_per_child` bytes (None: never). `memory_limit` (bytes, or a text
-    as "2 GB") is for each child and what it starts, while it performs a job whose class names none: beyond, it is killed.
+    as "2 GB") is for each child and what it starts while it performs a job whose class names none; beyond it is killed.
     """
 
     target: str

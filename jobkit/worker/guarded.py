@@ -62,9 +62,8 @@ class Told:
             ends.append(partial(self._link.say, Over(token=lease.token)))
         if ends:
             self._ends[lease.token] = ends
-        return (
-            None if start is None or start.stall_limit is None else _Moving(self._link, start.token, start.stall_limit)
-        )
+        stall_limit = options.stall_limit
+        return _Moving(self._link, lease.token, stall_limit) if stall_limit is not None else None
 
     def ends(self, lease: Lease) -> None:
         for end in self._ends.pop(lease.token, ()):
@@ -91,7 +90,6 @@ def _warn_of_growth(lease: Lease, threshold: int, before: int) -> None:
     grown = memory.used_here() - before
     if grown > threshold:
         _log.warning(
-            "Run %s: performing %s has left its process %s larger than it was, more than its leak_warning of %s: from %s "
-            "to %s.",
-            lease.run_id, lease.job, size(grown), size(threshold), size(before), size(before + grown),
+            "Run %s: performing %s has left its process %s larger than before, at %s (its leak_warning is %s).",
+            lease.run_id, lease.job, size(grown), size(before + grown), size(threshold),
         )  # fmt: skip
