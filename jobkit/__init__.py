@@ -6,6 +6,7 @@ from jobkit.errors import (
     BadResult,
     EngineUnavailable,
     JobKitError,
+    LimitReached,
     PublicError,
     QueueFull,
     RunCancelled,
@@ -21,6 +22,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
@@ -35,8 +37,11 @@ __all__ = [
     "BadResult",
     "EngineUnavailable",
     "File",
+    "Incident",
+    "IncidentKind",
     "JobKit",
     "JobKitError",
+    "LimitReached",
     "Progress",
     "ProgressJob",
     "PublicError",

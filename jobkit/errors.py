@@ -18,6 +18,7 @@
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
     └── PublicError              raised by jobs: its text may be shown to the end user
+        └── LimitReached         what a job fails with that took longer than its class allows
 
 Each is made from one message; what else it carries is a keyword with a default, so that every error
 survives `copy` and `pickle`, which rebuild an exception from its positional arguments alone.
@@ -140,3 +141,11 @@ class StoreMisconfigured(StoreError):
 
 class PublicError(JobKitError):
     """Raised by jobs: its text may be shown to the end user, any other error's text may not."""
+
+
+class LimitReached(PublicError):
+    """An attempt was stopped at the `limit` of its class: "time_limit" or "stall_limit"."""
+
+    def __init__(self, message: str = "", *, limit: str = "time_limit") -> None:
+        super().__init__(message)
+        self.limit = limit

@@ -21,20 +21,22 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import BadArguments, PublicError
+from jobkit.errors import BadArguments, LimitReached, PublicError
+from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
-from jobkit.tracebacks import traceback_of
+from jobkit.tracebacks import summary_of, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobkit.files import File
     from jobkit.job import JobSpec, ProgressJob
+    from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
 
@@ -45,6 +47,9 @@ UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
+
+STALLS_UNTIL_STOPPED = 2
+"""Times its `stall_limit` that a start may go without progress; then it is stopped."""
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -58,6 +63,21 @@ class StopReason(StrEnum):
     """Its worker shuts down; another one performs it anew."""
     LOST = "lost"
     """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
+    TIME_LIMIT = "time limit"
+    """It took longer than its class allows."""
+    STALL_LIMIT = "stall limit"
+    """It made no progress for twice as long as its class allows."""
+    UNCONFIRMED = "lease unconfirmed"
+    """Its lease may be over by now, and its class is strict about that: the store decides what becomes of the run."""
+
+
+class Limits(Protocol):
+    """How long an attempt may take, in seconds; `Options` fits."""
+
+    @property
+    def time_limit(self) -> float | None: ...
+    @property
+    def stall_limit(self) -> float | None: ...
 
 
 class Performer(Protocol):
@@ -114,6 +134,8 @@ class Decision:
     traceback: str = ""
     delay: float = 0.0
     reason: str = ""
+    account: Account | None = None
+    """What befell it, for the job's authors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +197,7 @@ class Execution:
                 value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
         except Cancelled as cancelled:
-            return Stopped(cancelled.reason)
+            return _stopped(cancelled, spec.options)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
@@ -203,6 +225,7 @@ class Execution:
             traceback=decision.traceback,
             delay=decision.delay,
             reason=decision.reason,
+            incident=decision.account.to_json() if decision.account else b"",
         )
 
 
@@ -230,12 +253,19 @@ def decide(ended: Ended) -> Decision | None:
         case Raised(error):
             public = isinstance(error, PublicError)
             message = one_line(_text(error).strip()) if public else ""
+            traceback = traceback_of(error)
             return Decision(
-                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=traceback_of(error)
+                outcome=Outcome.FAILED,
+                message=message or FAILED,
+                public=public,
+                traceback=traceback,
+                account=Account(
+                    kind=_kind(error), message=message or one_line(summary_of(traceback)) or FAILED, traceback=traceback
+                ),
             )
         case Stopped(StopReason.LOST):
             return None
-        case Stopped(StopReason.HANDED_BACK):
+        case Stopped(StopReason.HANDED_BACK | StopReason.UNCONFIRMED):
             return Decision(outcome=Outcome.RELEASED)
         case Stopped():
             return Decision(outcome=Outcome.CANCELLED)
@@ -245,6 +275,28 @@ def decide(ended: Ended) -> Decision | None:
             )
         case _:
             assert_never(ended)
+
+
+def over_limit(reason: str, limits: Limits) -> LimitReached | None:
+    """What an attempt fails with that was stopped for this reason; None when that is no failure."""
+    if reason == StopReason.TIME_LIMIT and limits.time_limit is not None:
+        return LimitReached(f"It took longer than its limit of {limits.time_limit:g} s.")
+    if reason == StopReason.STALL_LIMIT and limits.stall_limit is not None:
+        seconds = STALLS_UNTIL_STOPPED * limits.stall_limit
+        return LimitReached(f"It made no progress for {seconds:g} s.", limit="stall_limit")
+    return None
+
+
+def _stopped(cancelled: Cancelled, options: Options) -> Ended:
+    """With the traceback of where the job was when it was stopped."""
+    reached = over_limit(cancelled.reason, options)
+    return Stopped(cancelled.reason) if reached is None else Raised(reached.with_traceback(cancelled.__traceback__))
+
+
+def _kind(error: BaseException) -> IncidentKind:
+    if not isinstance(error, LimitReached):
+        return IncidentKind.FAILED
+    return IncidentKind.STALLED if error.limit == "stall_limit" else IncidentKind.TIMED_OUT
 
 
 def _text(error: BaseException) -> str:

@@ -24,6 +24,9 @@ MAX_LEASE_SECONDS: Final = 3600.0
 MIN_ABANDON_SECONDS: Final = 60.0
 MAX_PRIORITY: Final = 1000
 
+MIN_MEMORY: Final = 1024 * 1024
+
+_MEMORY: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*([KMGTkmgt])i?[Bb]?\s*")
 _WORD: Final = re.compile(r"[\w.:/-]{1,100}")
 
 
@@ -67,6 +70,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     abandon_after: float | None = None
     lease: float | None = None
     """None: the worker's own, 15 s unless it is told otherwise."""
+    strict_lease: bool = False
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    memory_limit: int | None = None
+    """Bytes. None: the worker's own, if it has one."""
+    leak_warning: int | None = None
+    """Bytes."""
     stages: dict[str, float] | None = None
     submittable: bool = False
     public_result: bool = False
@@ -93,6 +103,21 @@ def _seconds(value: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError("must be a timedelta or a number of seconds above 0")
     return float(seconds)
+
+
+def memory_bytes(value: object) -> int:
+    """Bytes, of a number of them or a text as "512 MB"; a KB is 1024 of them."""
+    wrong = 'must be a whole number of bytes or a text as "512 MB" or "1.5 GB", of at least 1 MB'
+    match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        amount = int(float(match[1]) * 1024 ** "KMGT".index(match[2].upper()) * 1024)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        amount = value
+    else:
+        raise ValueError(wrong)
+    if not MIN_MEMORY <= amount < 2**53:
+        raise ValueError(wrong)
+    return amount
 
 
 def _lease_seconds(value: object) -> float:
@@ -189,6 +214,11 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "cancel_grace": _seconds,
     "abandon_after": _or_none(_abandon_seconds),
     "lease": _or_none(_lease_seconds),
+    "strict_lease": _flag,
+    "time_limit": _or_none(_seconds),
+    "stall_limit": _or_none(_seconds),
+    "memory_limit": _or_none(memory_bytes),
+    "leak_warning": _or_none(memory_bytes),
     "stages": _or_none(_stages),
     "submittable": _flag,
     "public_result": _flag,
@@ -200,10 +230,6 @@ UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
     "backoff": "retrying failures",
     "retry_on": "retrying failures",
     "give_up_on": "retrying failures",
-    "time_limit": "stopping jobs that take too long",
-    "stall_limit": "stopping jobs that make no progress",
-    "memory_limit": "stopping jobs that take too much memory",
-    "strict_lease": "stopping a job at the end of an unconfirmed lease",
     "on_start": "hooks",
     "on_success": "hooks",
     "on_failure": "hooks",

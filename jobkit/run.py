@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobkit.files import FileStorage
     from jobkit.following import Following, Origin, Step
+    from jobkit.incident import Incident
     from jobkit.job import JobSpec
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
@@ -149,6 +150,18 @@ class Run(Generic[R]):
                     return self._value(seen)
                 last = seen
         raise self._timeout(seconds, last)
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """What befell its starts that did not succeed, oldest first; the last ten.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        self.kit.warn_if_blocking("incidents")
+        return self.kit.store().execute(self.kit.operations.incidents(self.id))
+
+    async def aincidents(self) -> tuple[Incident, ...]:
+        return await self.kit.async_store().execute(self.kit.operations.incidents(self.id))
 
     # Cancelling and owning --------------------------------------------------------------------------------------------
 
@@ -308,8 +321,10 @@ class Run(Generic[R]):
             error=error,
             retry_at=loaded.retry_at,
         )
-        if loaded.traceback:
+        if loaded.traceback and not loaded.lost_worker:
             failure.add_note(f"In the worker:\n{loaded.traceback}")
+        elif loaded.incident:
+            failure.add_note(loaded.incident.to_text())
         return failure
 
     def _timeout(self, seconds: float | None, last: Snapshot | None) -> RunTimeout:

@@ -7,7 +7,7 @@ reader understands a newer writer. A snapshot never holds the arguments, the own
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -113,7 +113,10 @@ class Snapshot(_Readable, frozen=True, kw_only=True):
     progress: ProgressView = ProgressView()
     queue: QueuePlace = QueuePlace()
     cancellable: bool = False
+    stopping: Literal["cancelling", "killing"] | None = None
+    """How far it has come with ending a run that still goes on: it was told, or its process is being killed."""
     stalled: bool = False
+    """Whether it has made no progress for its `stall_limit`."""
     created_at: float
     started_at: float | None = None
     updated_at: float

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "submit": ("jobkit.cli.submit", "Start a job and watch its run."),
     "watch": ("jobkit.cli.runs", "Watch a run to its end."),
     "runs": ("jobkit.cli.runs", "List runs, newest first."),
+    "incidents": ("jobkit.cli.runs", "Tell what befell a run."),
     "cancel": ("jobkit.cli.runs", "Stop a run."),
 }
 """Name: the module that has the function of that name, and what the command does."""

@@ -1,4 +1,4 @@
-"""`jobkit watch`, `runs` and `cancel`: what can be done about runs without the code of their jobs."""
+"""`jobkit watch`, `runs`, `incidents` and `cancel`: what can be done about runs without the code of their jobs."""
 
 from __future__ import annotations
 
@@ -51,6 +51,22 @@ def runs(kit: JobKit, *, state: str | None, limit: int, as_json: bool) -> None:
         click.echo(msgspec.json.encode({"runs": found}))
     else:
         _print_runs(found)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help='Print one JSON document, {"incidents": [incident, …]}.')
+@takes_store
+def incidents(kit: JobKit, run_id: str, *, as_json: bool) -> None:
+    """Tell what befell a run.
+
+    Of each start that went wrong, oldest first: why, how far it was, what it wrote last, and where it was.
+    """
+    told = kit.run(run_id).incidents()
+    if as_json:
+        click.echo(msgspec.json.encode({"incidents": told}))
+    else:
+        click.echo("\n\n".join(incident.to_text() for incident in told) or "Nothing befell it.")
 
 
 @click.command()

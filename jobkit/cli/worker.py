@@ -60,6 +60,11 @@ from jobkit.worker import POOLS, Worker
     type=click.IntRange(1),
     help="Replace a child by a fresh one when a run has left it with more memory than that.",
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help='How much memory a child, and what it starts, may use, as "2 GB"; beyond it is killed. A job\'s own wins.',
+)
 @click.option("--reload", is_flag=True, help="Replace the children whenever Python code in this folder changes.")
 @click.option(
     "--log-level",
@@ -82,6 +87,7 @@ def worker(
     grace: float,
     max_runs_per_child: int | None,
     max_memory_per_child: int | None,
+    memory_limit: str | None,
     reload: bool,
     log_level: str,
 ) -> None:
@@ -102,6 +108,7 @@ def worker(
             log_level=log_level,
             max_runs_per_child=max_runs_per_child,
             max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
+            memory_limit=memory_limit,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -28,6 +28,7 @@ from jobkit.store.script import LIBRARY, SCRIPTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobkit.incident import Incident
     from jobkit.lifecycle import Outcome, State
     from jobkit.store.replies import (
         Admitted,
@@ -84,6 +85,14 @@ class Reuse(StrEnum):
     ANY = "any"
     FRESH = "fresh"
     NONE = "none"
+
+
+class Mark(StrEnum):
+    """What a supervisor sees of a start."""
+
+    STALLED = "stalled"
+    MOVING = "moving"
+    KILLING = "killing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,11 +272,15 @@ class Operations:
         traceback: str = "",
         delay: float = 0.0,
         reason: str = "",
+        incident: bytes = b"",
     ) -> Operation[Verdict]:
-        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
+        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release.
+
+        `incident` is an `Account`'s JSON, of what befell it.
+        """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, "", "", incident, read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -281,11 +294,26 @@ class Operations:
         )  # fmt: skip
 
     def release(
-        self, slot: str, *, crashed: bool, failure: bytes, token: str = "", partition: int = 0
+        self,
+        slot: str,
+        *,
+        crashed: bool,
+        failure: bytes,
+        failed: bool = False,
+        incident: bytes = b"",
+        token: str = "",
+        partition: int = 0,
     ) -> Operation[tuple[Verdict, str]]:
-        """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
-        how = "crashed" if crashed else "handback"
-        return self._operation("release", partition, slot, how, failure, token, read=replies.released)
+        """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one.
+
+        `crashed` counts a crash, `failed` a failure of the job's own, neither nothing at all.
+        """
+        how = "crashed" if crashed else "failed" if failed else "handback"
+        return self._operation("release", partition, slot, how, failure, token, incident, read=replies.released)
+
+    def mark(self, run_id: str, token: str, what: Mark, incident: bytes = b"") -> Operation[Verdict]:
+        """Say what is seen of a start that is being performed; nothing of any other start."""
+        return self._operation("mark", partition_of(run_id), run_id, token, what.value, incident, read=replies.verdict)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         """Withdraw an interest, and stop the run when it was the last, or when forced.
@@ -300,12 +328,15 @@ class Operations:
         """From now on neither join nor serve what began before, under this cache key or this label."""
         return self._operation("invalidate", partition, key, label, read=replies.nothing)
 
-    def sweep(self, interval: float, failure: bytes, limit: int = 200, partition: int = 0) -> Operation[Swept]:
+    def sweep(
+        self, interval: float, failure: bytes, limit: int = 200, partition: int = 0, *, incident: bytes = b""
+    ) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
-        `failure` is the head of the failure of a run whose crash budget is spent.
+        `failure` is the head of the failure of a run whose crash budget is spent, `incident` what befell each whose
+        lease ran out.
         """
-        return self._operation("sweep", partition, _ms(interval), str(limit), failure, read=replies.swept)
+        return self._operation("sweep", partition, _ms(interval), str(limit), failure, incident, read=replies.swept)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -322,6 +353,15 @@ class Operations:
     ) -> Operation[Stored | None]:
         """As `load`, for who passes it on: in bytes, and None for an unknown run."""
         return self._load(run_id, watch, result, interest, replies.stored)
+
+    def incidents(self, run_id: str) -> Operation[tuple[Incident, ...]]:
+        """What befell the starts of a run, oldest first.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        read = partial(replies.incidents, run_id=run_id)
+        return self._operation("incidents", partition_of(run_id), run_id, read=read)
 
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
         """Whether this owner submitted the run, joins and memo hits included.

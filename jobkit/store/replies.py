@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
+from jobkit.incident import Incident
 from jobkit.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -150,6 +151,8 @@ class Loaded:
     lost_worker: bool
     traceback: str | None
     retry_at: float | None = None
+    incident: Incident | None = None
+    """What befell a failed run last, when its result was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,18 +298,25 @@ def swept(reply: list[int]) -> Swept:
 def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
     if reply is None:
         raise _not_found(run_id)
-    snapshot, result, lost, traceback, refuse_until = reply
+    snapshot, result, lost, traceback, refuse_until, incident = reply
     return Loaded(
         Snapshot.from_json(snapshot),
         result,
         bool(lost),
         traceback and traceback.decode(),
         int(refuse_until) / 1000 if refuse_until else None,
+        Incident.from_json(incident) if incident else None,
     )
 
 
 def stored(reply: list[Any] | None) -> Stored | None:
     return None if reply is None else Stored(reply[0], reply[1])
+
+
+def incidents(reply: list[bytes] | None, run_id: str) -> tuple[Incident, ...]:
+    if reply is None:
+        raise _not_found(run_id)
+    return tuple([Incident.from_json(told) for told in reply])
 
 
 def owned(reply: int | None, run_id: str) -> bool:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 SHARED = (
     "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
-    "interests",
+    "interests", "incidents",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
-    "open", "submit", "take", "renew", "report", "settle", "release", "reassert", "retire", "cancel", "invalidate",
-    "sweep", "load", "owned", "list",
+    "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
+    "invalidate", "sweep", "load", "incidents", "owned", "list",
 )  # fmt: skip
 
 _REFUSED_WHEN_FULL = {"submit"}

@@ -90,7 +90,7 @@ class _Threads:
             if self._stopped.wait(BEAT):
                 return
 
-    def begins(self, slot: str, lease: Lease, _spec: JobSpec, progress: Progress) -> None:
+    def begins(self, slot: str, lease: Lease, _spec: JobSpec, progress: Progress, _asked_at: float) -> None:
         self._reporter.follow(slot, lease, progress)
 
     def ends(self, _slot: str, lease: Lease) -> None:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, memory_bytes, word
 from jobkit.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Worker:
     kit's jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed
     anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
     handed back. `log_level` is that of the children. A child is replaced by a fresh one after `max_runs_per_child`, or
-    when a run has left it with more than `max_memory_per_child` bytes (None: never).
+    when a run has left it with more than `max_memory_per_child` bytes (None: never). `memory_limit` (bytes, or a text
+    as "2 GB") is for each child and what it starts while it performs a job whose class names none; beyond it is killed.
     """
 
     target: str
@@ -43,6 +44,7 @@ class Worker:
     log_level: str = "INFO"
     max_runs_per_child: int | None = None
     max_memory_per_child: int | None = None
+    memory_limit: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
@@ -57,6 +59,8 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
+        if self.memory_limit is not None:
+            _check_memory(self.memory_limit)
         if self.queues is not None:
             _check_queues(self.queues)
 
@@ -74,8 +78,16 @@ class Worker:
             level=self.log_level,
             most_runs=self.max_runs_per_child,
             most_memory=self.max_memory_per_child,
+            memory_limit=None if self.memory_limit is None else memory_bytes(self.memory_limit),
         )
         return asyncio.run(supervisor.run())
+
+
+def _check_memory(limit: int | str) -> None:
+    try:
+        memory_bytes(limit)
+    except ValueError as error:
+        raise ValueError(f"memory_limit {error}, not {limit!r}.") from None
 
 
 def _check_queues(names: tuple[str, ...]) -> None:

@@ -1,11 +1,10 @@
 """Child: the process that performs runs: one at a time in its main thread, or several, each in a thread of its own.
 
-Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL POOL
+Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL POOL
 """
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import math
 import os
@@ -20,6 +19,8 @@ import psutil  # type: ignore[import-untyped]
 from jobkit.errors import StoreMisconfigured
 from jobkit.job import spec_of
 from jobkit.store.client import Store
+from jobkit.worker import stacks
+from jobkit.worker.guarded import Told
 from jobkit.worker.interruption import SIGNAL, AnyThread, Drained, MainThread, OneLoop
 from jobkit.worker.link import (
     TO_CHILD,
@@ -71,6 +72,7 @@ class Child:
         self._link = link
         self._interruption = interruption
         self._runs = 0
+        self._told = Told(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
         store = Store(kit.location, kit.operations, patience=math.inf)
         alone = isinstance(interruption, MainThread)
@@ -102,14 +104,16 @@ class Child:
         """Tell the store again what is performed. (For another thread.)"""
         self._reporter.hurry()
 
-    def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress) -> None:
+    def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress, asked_at: float) -> None:
         grace = spec.options.cancel_grace
         if grace != USUAL_GRACE or lease.duration < self._begin.lease:
             self._link.say(Terms(slot=slot, token=lease.token, cancel_grace=grace, lease=lease.duration))
-        self._reporter.follow(slot, lease, progress)
+        look = self._told.begins(slot, lease, spec.options, asked_at)
+        self._reporter.follow(slot, lease, progress, look)
 
     def ends(self, _slot: str, lease: Lease) -> None:
         self._reporter.leave(lease)
+        self._told.ends(lease)
 
     def _taken(self) -> None:
         self._slots.taken()
@@ -178,9 +182,9 @@ class _Listener:
                     self.child.recount()
 
 
-def main(target: str, descriptor: str, parent: str, level: str, pool: str) -> int:
+def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str, pool: str) -> int:
     die_with_parent(int(parent))
-    faulthandler.enable()
+    stacks.write_into(int(stacks_file))
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
     kit = _imported(target, link)

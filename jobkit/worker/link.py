@@ -1,8 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
-that it is ready, or why it never will be, the terms of a run where they are not the usual ones, and that it leaves.
-Messages are lines of JSON.
+that it is ready, or why it never will be, the terms of a run where they are not the usual ones, how one with limits
+fares, and that it leaves. Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -96,8 +96,36 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     why: str
 
 
+class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The start that begins now has limits, to be watched from outside: seconds, and bytes of its process' memory.
+
+    `strict_until` (boot time) is when its lease of so many seconds may be over, where it is to be stopped then.
+    """
+
+    slot: str
+    token: str
+    run_id: str
+    lease: float
+    strict_until: float | None = None
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    memory_limit: int | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start has made progress."""
+
+    token: str
+
+
+class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start is over."""
+
+    token: str
+
+
 ToChild = Begin | Stop | GiveUp | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms | Leaving
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Leaving
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

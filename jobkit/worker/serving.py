@@ -17,6 +17,7 @@ from jobkit.errors import StoreError, StoreUnavailable
 from jobkit.execution import Execution
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
+from jobkit.worker.guarding import boot_time
 from jobkit.worker.interruption import Drained
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ class Kit(Protocol):
 class Watch(Protocol):
     """Whoever wants to know what the slots of a process perform."""
 
-    def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress) -> None:
-        """Performing begins."""
+    def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress, asked_at: float) -> None:
+        """Performing begins; the lease was asked for at `asked_at` (boot time)."""
 
     def ends(self, slot: str, lease: Lease) -> None:
         """It is over. When this returns, nobody but the caller looks at its progress any more."""
@@ -109,6 +110,8 @@ class Serving:
         self._partitions = 1
         self._first = 0
         """The partition to be asked first."""
+        self._asked_at = 0.0
+        """When a run was asked for last: no lease begins before."""
 
     def serve(self) -> None:
         """Take and perform runs until there is nothing more to take."""
@@ -133,7 +136,7 @@ class Serving:
             self.busy = False
 
     def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
-        self._watch.begins(self.slot, lease, spec, progress)
+        self._watch.begins(self.slot, lease, spec, progress, self._asked_at)
         try:
             return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
         finally:
@@ -182,6 +185,7 @@ class Serving:
         return taken
 
     def _taking(self, partition: int) -> Operation[Lease | NoWork]:
+        self._asked_at = boot_time()
         return self._operations.take(self.slot, str(next(self._nonces)), self._queues, self._lease, partition)
 
     def _wait(self, idle: NoWork) -> None:

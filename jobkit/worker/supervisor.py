@@ -24,25 +24,32 @@ import re
 import secrets
 import signal
 import socket
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
+from jobkit.incident import size
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
-from jobkit.store.operations import Operations, failure_head, partition_of
+from jobkit.store.operations import Mark, Operations, partition_of
 from jobkit.store.replies import Verdict
+from jobkit.worker.autopsy import ending
+from jobkit.worker.guards import Guards
 from jobkit.worker.heartbeat import Heartbeat
 from jobkit.worker.link import (
     USUAL_GRACE,
     Begin,
     Drain,
     GiveUp,
+    Guarded,
     Leaving,
+    Moved,
+    Over,
     Ready,
     Recount,
     Stop,
@@ -50,7 +57,10 @@ from jobkit.worker.link import (
     ToSupervisor,
     Unfit,
 )
-from jobkit.worker.process import ChildProcess, Phase, ending
+from jobkit.worker.memory import KernelCounts
+from jobkit.worker.output import Output
+from jobkit.worker.process import ChildProcess, Phase
+from jobkit.worker.release import HANDED_BACK, Release, crashed, out_of_memory, unstoppable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine
@@ -67,6 +77,8 @@ FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
 FILL_SECONDS = 0.02
 """Until a dead child is replaced: starting a process holds up the loop, and giving back what it held goes first."""
+MARK_PATIENCE = 1.0
+"""Seconds in which what is seen of a start is told, or not at all."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to start children that end before they are ready."""
 MOST_FAILED_STARTS = 5
@@ -90,6 +102,7 @@ class Supervisor:
         level: str,
         most_runs: int | None,
         most_memory: int | None,
+        memory_limit: int | None,
     ) -> None:
         self._target = target
         self._pool = pool
@@ -111,6 +124,9 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
+        self._guards = Guards(self._stop, self._kill_for_memory, self._mark, memory_limit)
+        self._output = Output()
+        self._kernel = KernelCounts()
         self._failed_starts = 0
         self._resting = False
         self._leaving = False
@@ -126,6 +142,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self.replace_children)
         self._fill()
         self._spawn(self._tell_of_a_long_import())
+        self._spawn(self._guards.watch())
         try:
             await self._ended.wait()
         finally:
@@ -164,7 +181,7 @@ class Supervisor:
         """Start what is missing: children that serve, and once all of them do, a spare one."""
         wanted = self._processes + (len(self._in(Phase.SERVING)) >= self._processes)
         while len(self._children - self._in(Phase.LEAVING)) < wanted and not (self._leaving or self._resting):
-            child = ChildProcess(self._target, self._level, self._pool, self._heed)
+            child = ChildProcess(self._target, self._level, self._pool, self._output, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
@@ -188,6 +205,7 @@ class Supervisor:
                     most_memory=self._most_memory,
                 )
             )
+            self._guards.serves(child)
 
     def _let_go(self, child: ChildProcess) -> None:
         """It takes nothing more, and ends when it has settled what it performs."""
@@ -212,6 +230,8 @@ class Supervisor:
                 child.terms[message.slot] = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Guarded() | Moved() | Over():
+                self._guards.heed(child, message)
             case Leaving(why=why):
                 _log.info("Child %d leaves: %s.", child.pid, why)
                 self._let_go(child)
@@ -220,6 +240,7 @@ class Supervisor:
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
+        self._guards.gone(child)
         self._children.discard(child)
         self._outdated.discard(child)
         if child.phase in (Phase.SERVING, Phase.LEAVING):
@@ -262,30 +283,38 @@ class Supervisor:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
             return
-        release = self._spawn(self._release(child.slots, crashed=not pardoned, code=code))
+        release = self._spawn(self._release(child, code, pardoned=pardoned))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
 
-    async def _release(self, slots: Collection[str], *, crashed: bool, code: int) -> None:
-        message = f"The process that performed this {ending(code)}."
+    async def _release(self, child: ChildProcess, code: int, *, pardoned: bool) -> None:
+        """What is held against one start is, and whatever else its process held is handed back."""
+        slots = child.slots
+        if child.doom is not None:
+            start, release = child.doom
+            if start is not None:
+                await self._ask_release({start.slot}, release, partition_of(start.run_id), start.token)
+                release = HANDED_BACK
+        else:
+            release = HANDED_BACK if pardoned else crashed(await child.death(code, self._kernel.risen()))
         why = (
-            f": its process {ending(code)}" if crashed else f", as the {'worker' if self._leaving else 'process'} ends"
+            f": {release.message}" if release.account else f", as the {'worker' if self._leaving else 'process'} ends."
         )
-        for verdict, run_id in await self._ask_release(slots, crashed=crashed, message=message):
+        for verdict, run_id in await self._ask_release(slots, release):
             if verdict is Verdict.OK:
-                _log.warning("Run %s was given back%s.", run_id, why)
+                _log.warning("Run %s was given back%s", run_id, why)
 
     async def _ask_release(
-        self, slots: Collection[str], *, crashed: bool, message: str, partition: int | None = None, token: str = ""
+        self, slots: Collection[str], release: Release, partition: int | None = None, token: str = ""
     ) -> list[tuple[Verdict, str]]:
         """Ask until there is an answer: in all partitions, for the slots must take nothing more from any; or in one."""
         store = self._store
         assert store is not None, "a slot is given after the store is known"
-        release = partial(store.operations.release, crashed=crashed, failure=failure_head(message), token=token)
+        ask = partial(store.operations.release, token=token, **release.words())
         for pause in backoff():
             try:
                 partitions = range(await store.partitions()) if partition is None else (partition,)
-                return await store.execute_all([release(slot, partition=each) for each in partitions for slot in slots])
+                return await store.execute_all([ask(slot, partition=each) for each in partitions for slot in slots])
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(pause)
@@ -299,20 +328,30 @@ class Supervisor:
         if child.stopping.get(slot) != token:
             child.stopping[slot] = token
             _log.info("Run %s is to stop (%s).", run_id, reason)
-            self._spawn(self._kill_unless_stopped(child, slot, run_id, token))
+            self._spawn(self._kill_unless_stopped(child, slot, run_id, token, reason))
 
     def _recount(self) -> None:
         for child in self._in(Phase.SERVING, Phase.LEAVING):
             child.say(Recount())
 
-    async def _kill_unless_stopped(self, child: ChildProcess, slot: str, run_id: str, token: str) -> None:
-        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
-        await asyncio.sleep(child.cancel_grace(slot, token, USUAL_GRACE))
-        if child.gone.done():
+    async def _kill_unless_stopped(
+        self, child: ChildProcess, slot: str, run_id: str, token: str, reason: StopReason
+    ) -> None:
+        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it.
+
+        Where the matter is that the store does not confirm the lease, nobody waits for what it says.
+        """
+        limits, grace = self._guards.limits_of(token), child.cancel_grace(slot, token, USUAL_GRACE)
+        await asyncio.sleep(grace)
+        if child.gone.done() or (limits is not None and self._guards.limits_of(token) is None):
             return
-        ((verdict, _),) = await self._ask_release(
-            {slot}, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
-        )
+        release = unstoppable(reason, grace, limits, child.lines(), await child.where())
+        if reason is StopReason.UNCONFIRMED and len(child.slots) == 1:
+            child.pardoned, child.doom = True, (limits, release)
+            child.kill()
+            return
+        await self._mark(run_id, token, Mark.KILLING, b"")
+        ((verdict, _),) = await self._ask_release({slot}, release, partition_of(run_id), token)
         if verdict is Verdict.IDLE:
             return
         if len(child.slots) > 1:
@@ -333,6 +372,23 @@ class Supervisor:
         self._promote()
         self._fill()
 
+    def _kill_for_memory(self, child: ChildProcess, start: Guarded | None, limit: int, used: int) -> None:
+        """At once: memory that one process takes is soon missing elsewhere."""
+        if child.doom is not None or child.gone.done():
+            return
+        _log.error("Child %d is killed: it uses %s of memory, of its %s.", child.pid, size(used), size(limit))
+        release = out_of_memory(limit, used, child.lines())
+        if start is None and len(child.slots) > 1:  # which of its runs took the memory, nobody knows
+            release = replace(release, failed=False, crashed=True)
+        child.pardoned, child.doom = True, (start, release)
+        child.kill()
+
+    async def _mark(self, run_id: str, token: str, what: Mark, incident: bytes) -> None:
+        """For people to see; so when the store is away, nobody waits for it."""
+        if self._store is not None:
+            operation = self._store.operations.mark(run_id, token, what, incident)
+            await self._store.execute_each([operation], MARK_PATIENCE)
+
     # The store --------------------------------------------------------------------------------------------------------
 
     def _begin_once(self, ready: Ready) -> None:
@@ -350,7 +406,13 @@ class Supervisor:
         )  # fmt: skip
         self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
-            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+            self._store,
+            self._worker,
+            self._queues,
+            self._serving_slots,
+            self._stop,
+            self._recount,
+            self._guards.confirmed,
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))

@@ -19,7 +19,7 @@ def test_a_snapshot_has_every_field_in_its_order_in_every_state(world: World, st
     names = list(json.loads(raw))
     assert names == [
         "id", "job", "state", "version", "start", "attempt", "max_attempts", "progress", "queue", "cancellable",
-        "stalled", "created_at", "started_at", "updated_at", "finished_at", "result", "result_inline",
+        "stopping", "stalled", "created_at", "started_at", "updated_at", "finished_at", "result", "result_inline",
         "result_url", "error",
     ]  # fmt: skip
     snapshot = world.load(run_id).snapshot

@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import msgspec
 import redis
 
+from jobkit.incident import Incident
 from jobkit.lifecycle import Outcome, State
 from jobkit.snapshot import Snapshot
 from jobkit.store.client import Store
 from jobkit.store.location import locate
 from jobkit.store.operations import (
     Conditions,
+    Mark,
     Operation,
     Operations,
     Submission,
@@ -144,14 +146,20 @@ class World:
     def renew(self, *slots: str) -> tuple[Renewed, ...]:
         return self.execute(self.operations.renew("w", ["default"], slots)).slots
 
-    def release(self, slot: str = "w/1", *, crashed: bool = True) -> tuple[Verdict, str]:
-        return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST))
+    def release(self, slot: str = "w/1", *, crashed: bool = True, **details: Any) -> tuple[Verdict, str]:
+        return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST, **details))
+
+    def mark(self, lease: Lease, what: Mark, incident: bytes = b"") -> Verdict:
+        return self.execute(self.operations.mark(lease.run_id, lease.token, what, incident))
+
+    def incidents(self, run_id: str) -> tuple[Incident, ...]:
+        return self.execute(self.operations.incidents(run_id))
 
     def cancel(self, run_id: str, interest: str = "", *, force: bool = False) -> Cancelling:
         return self.execute(self.operations.cancel(run_id, interest or f"ticket:{run_id}", force=force))
 
-    def sweep(self) -> Swept:
-        return self.execute(self.operations.sweep(SWEEP_EVERY, LOST))
+    def sweep(self, incident: bytes = b"") -> Swept:
+        return self.execute(self.operations.sweep(SWEEP_EVERY, LOST, incident=incident))
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Loaded:
         return self.execute(self.operations.load(run_id, watch=watch, result=result))
@@ -314,6 +322,8 @@ class Stored:
         stakes = sum(1 for name, value in record.items() if name.startswith("interest:") and value == "1")
         assert int(record["interests"]) == stakes, f"{run_id} counts {record['interests']} of {stakes} interests"
         assert int(record.get("crashes", 0)) >= 0
+        noted, last = {name for name in record if name.startswith("incident:")}, int(record.get("incidents", 0))
+        assert noted == {f"incident:{number}" for number in range(max(1, last - 9), last + 1)}, f"{run_id} kept {noted}"
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running" and record["slot"]:

@@ -348,11 +348,6 @@ def retries() -> None:
         max_attempts = 3
 
 
-def strict_lease() -> None:
-    class Wrong(ProgressJob[int]):
-        strict_lease = True
-
-
 def own_init() -> None:
     class Wrong(ProgressJob[int]):
         def __init__(self) -> None: ...
@@ -399,7 +394,6 @@ def mutable_default() -> None:
         (unbuilt_option, r"'schedule' is not available yet: starting jobs by the clock is not built"),
         (unbuilt_hook, r"'on_success' is not available yet: hooks"),
         (retries, r"max_attempts = 3 must be 1: retries are not available yet"),
-        (strict_lease, r"'strict_lease' is not available yet"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -1,7 +1,8 @@
 -- settle: ends a start through its lease. One outcome is accepted, once; then the lease is over.
 -- Answers ok, ended (this token's run has ended: a resend, or a verdict that came first), lost or unknown.
 -- ARGV: id, token, incarnation of the lease, outcome (succeeded, failed, cancelled, released), progress ('' leaves it), result,
---       the head of the failure, traceback, delay_ms and reason (of a release: not before; why)
+--       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), [11] [12] of others,
+--       [13] an incident to note or ''
 
 local SETTLE = {}
 
@@ -57,6 +58,7 @@ function scripts.settle(ARGV)
   if progress ~= '' then
     put(run, 'progress', progress)
   end
+  note_incident(run, ARGV[13])
   vacate(run)
   local result, failure_head, traceback, delay, reason = unpack(ARGV, 6, 10)
   SETTLE[outcome](run, {
