@@ -16,6 +16,7 @@ from tests.fuzz.calls import (
     Loaded,
     Missing,
     NoWork,
+    Pause,
     Reassert,
     Released,
     Renewals,
@@ -52,7 +53,8 @@ ANSWERS = {
     "Renew": ("idle", "ok", "cancel", "ended", "lost"),
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
     "Sweep": ("swept", "expired", "shut"),
-    "Load": ("loaded", "missing"),
+    "Load": ("loaded", "paused", "missing"),
+    "Pause": ("changed", "unchanged"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
@@ -128,10 +130,14 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield "swept" if answer.swept else "shut"
             if answer.expired:
                 yield "expired"
+        case Pause(), bool():
+            yield "changed" if answer else "unchanged"
+        case _, Loaded():
+            yield "paused" if answer.paused else "loaded"
         case _:
             yield NAMES.get(type(answer), str(answer))
 
 
 NAMES = {
-    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing", Loaded: "loaded",
+    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing",
 }  # fmt: skip

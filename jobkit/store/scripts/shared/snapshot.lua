@@ -16,6 +16,11 @@ local function position(id, state, queue, parked)
   return rank and integer(rank + 1) or 'null'
 end
 
+-- Whether it waits in a queue from which nothing is taken for now.
+local function is_held_up(state, queue)
+  return (state == 'queued' or state == 'scheduled') and is_paused(queue)
+end
+
 local function workers(state, queue)
   if ended(state) then
     return 'null'
@@ -50,7 +55,7 @@ local function snapshot(id)
     ',"attempt":', integer((failures or 0) + 1), ',"max_attempts":', said.max_attempts,
     ',"progress":', progress or UNTOUCHED,
     ',"queue":{"name":"', queue, '","position":', position(id, state, queue, parked), ',"workers":', workers(state, queue),
-    '},"cancellable":', (over or cancelling == '1') and 'false' or 'true', ',"stalled":false',
+    ',"paused":', is_held_up(state, queue) and 'true' or 'false', '},"cancellable":', (over or cancelling == '1') and 'false' or 'true', ',"stalled":false',
     ',"created_at":', moment(created), ',"started_at":', moment(started),
     ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
     ',', result_part(id, state, said.public_result == 1), ',"error":', problem or 'null', '}',
