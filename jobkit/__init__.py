@@ -18,12 +18,14 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
@@ -40,6 +42,7 @@ __all__ = [
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
     "Run",
     "RunCancelled",
@@ -54,5 +57,6 @@ __all__ = [
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from jobkit.cli.arguments import queues_of
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
 from jobkit.worker import Worker
@@ -19,7 +20,13 @@ from jobkit.worker import Worker
     type=click.IntRange(1, 1000),
     help="How many runs it performs at once  [default: one per CPU]",
 )
-@click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
+@click.option(
+    "--queues",
+    metavar="A,B",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    help="The queues it serves; with weights (critical=6,low=1) they get starts in proportion.",
+)
 @click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
 @click.option(
     "--lease",
@@ -61,9 +68,9 @@ def worker(
 
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once.
     """
-    names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
-        worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
+        served = None if all_queues else queues_of(queues)
+        worker = Worker(target, concurrency=concurrency, queues=served, lease=lease, grace=grace, log_level=log_level)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

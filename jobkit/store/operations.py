@@ -128,7 +128,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between, and `tags` those of them
     that hold for an older run that answers, too; `start` is '' for now, `+ms` from now, or epoch milliseconds; `starts`
     is how many a run had that its store has lost; `interest` names the stake, '' for a ticket of each submission's own;
-    `share` is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
+    `queue_limits` are those of its queue, as of a `Submission`; `share` is the limit by which owners take turns, '' for
+    none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
@@ -142,6 +143,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""
     starts: int = 0
     interest: str = ""
+    queue_limits: str = ""
     share: str = ""
     work: bytes = b""
 

@@ -71,6 +71,10 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[bytes, ...] = ()
     key: str = ""
 
+    @property
+    def queue(self) -> str:
+        return self.kept[1].decode()
+
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
     """Nothing to take. `next_due` is in seconds from now; None when nothing is scheduled."""
@@ -197,8 +201,8 @@ class Override:
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """How a queue stands.
 
-    `waiting` runs are queued in it, `parked` of these by a limit; `running` runs came out of it and go on. `workers` serve
-    it. `wait` (s) is for how long the next to be taken has waited by now; None when there is none.
+    `waiting` runs are queued in it, `parked` of these by a limit; `running` runs came out of it and go on. `workers`
+    serve it. `wait` (s) is for how long the next to be taken has waited by now; None when there is none.
     """
 
     queue: str

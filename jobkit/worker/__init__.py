@@ -6,9 +6,13 @@ import asyncio
 import os
 import threading
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
-from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, queue_weights
 from jobkit.worker.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Worker"]
 
@@ -18,15 +22,16 @@ class Worker:
     """Performs the runs of the kit that `target` ("module:kit") names, each in a process of its own.
 
     `concurrency` (default: one per CPU) is how many at a time. `queues` are those it serves; None is all that the kit's
-    jobs name, and `default`. `lease` (s) is for jobs whose class names none: how
-    long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
-    go on after SIGTERM before they are handed back. `log_level` is that of the children.
+    jobs name, and `default`. With weights, as {"critical": 6, "low": 1}, they get starts in proportion. `lease` (s) is
+    for jobs whose class names none: how long a run waits to be performed anew after this whole worker was lost. `grace`
+    (s) is how long running jobs may go on after SIGTERM before they are handed back. `log_level` is that of the
+    children.
     """
 
     target: str
     _: KW_ONLY
     concurrency: int | None = None
-    queues: tuple[str, ...] | None = (DEFAULT_QUEUE,)
+    queues: tuple[str, ...] | Mapping[str, int] | None = (DEFAULT_QUEUE,)
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
@@ -39,7 +44,7 @@ class Worker:
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
         if self.queues is not None:
-            _check_queues(self.queues)
+            queue_weights(self.queues)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
@@ -48,19 +53,9 @@ class Worker:
         supervisor = Supervisor(
             self.target,
             concurrency=self.concurrency or os.cpu_count() or 1,
-            queues=None if self.queues is None else tuple(self.queues),
+            queues=None if self.queues is None else queue_weights(self.queues),
             lease=self.lease,
             grace=self.grace,
             level=self.log_level,
         )
         return asyncio.run(supervisor.run())
-
-
-def _check_queues(names: tuple[str, ...]) -> None:
-    if isinstance(names, str) or not names:
-        raise ValueError(f"queues must be a tuple of one or more names, not {names!r}.")
-    for name in names:
-        try:
-            word(name)
-        except ValueError as error:
-            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from itertools import count
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
@@ -26,10 +27,27 @@ from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
+from jobkit.worker.link import (
+    TO_CHILD,
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    Link,
+    LogFrom,
+    Ready,
+    Recount,
+    Serve,
+    Stop,
+    Tell,
+    Terms,
+    ToChild,
+    Unfit,
+)
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
+from jobkit.worker.tally import Tally
 from jobkit.worker.target import BadTarget, load_kit
+from jobkit.worker.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,6 +87,8 @@ class Child:
         self._execution = Execution(
             kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
         )
+        self._tally = Tally()
+        self._turns = Turns(begin.queues, Random())
         self._nonces = count()
         self._partitions = 1
         self._turn = 0
@@ -97,12 +117,31 @@ class Child:
         """Tell the store again what is performed. (For another thread.)"""
         self._reporter.hurry()
 
+    def serve_queues(self, queues: dict[str, int]) -> None:
+        """Take from these from now on. (For another thread.)"""
+        self._turns = Turns(queues, Random())
+
+    def tell(self) -> None:
+        """Tell the supervisor what is and was performed. (For another thread.)"""
+        self._link.say(self._tally.told())
+
+    def heed(self, message: Recount | Serve | Tell) -> None:
+        """(For another thread.)"""
+        match message:
+            case Recount():
+                self.recount()
+            case Serve(queues=queues):
+                self.serve_queues(queues)
+            case Tell():
+                self.tell()
+
     def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
         if spec.options.cancel_grace != USUAL_GRACE or lease.duration < self._begin.lease:
             self._link.say(Terms(token=lease.token, cancel_grace=spec.options.cancel_grace, lease=lease.duration))
         self._reporter.follow(lease, progress)
         try:
-            return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
+            with self._tally.start(self._begin.slot, lease):
+                return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
         finally:
             self._reporter.leave()
 
@@ -129,8 +168,9 @@ class Child:
 
     def _take(self, partition: int) -> Lease | NoWork:
         with self._interruption.waiting():
-            work: Lease | NoWork = self._ask([self._taking(partition)])[0]
-            return work
+            turns = self._turns
+            order = turns.order()
+            return self._taken(turns, order, self._ask([self._taking(partition, turns, order)])[0])
 
     def _settle_and_take(self, ended: _Ended, partition: int) -> Lease | NoWork:
         """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
@@ -138,21 +178,28 @@ class Child:
         if settling.partition != partition and not self._store.together({settling.partition, partition}):
             self._heed(ended, self._ask([settling])[0])
             return self._take(partition)
-        verdict, work = self._ask([settling, self._taking(partition)])
+        turns = self._turns
+        order = turns.order()
+        verdict, work = self._ask([settling, self._taking(partition, turns, order)])
         self._heed(ended, verdict)
-        taken: Lease | NoWork = work
-        return taken
+        return self._taken(turns, order, work)
 
-    def _taking(self, partition: int) -> Operation[Lease | NoWork]:
+    def _taking(self, partition: int, turns: Turns, order: tuple[str, ...]) -> Operation[Lease | NoWork]:
         begin = self._begin
         nonce = str(next(self._nonces))
-        return self._kit.operations.take(begin.slot, nonce, begin.queues, begin.lease, partition)
+        take = self._kit.operations.take
+        return take(begin.slot, nonce, order, begin.lease, partition, in_turn=turns.are_taken)
+
+    def _taken(self, turns: Turns, order: tuple[str, ...], work: Lease | NoWork) -> Lease | NoWork:
+        if turns.are_taken and isinstance(work, Lease):
+            turns.had(order, work.queue)
+        return work
 
     def _wait(self, idle: NoWork) -> None:
         due = LONGEST_WAIT if idle.next_due is None else idle.next_due
         with self._interruption.waiting():
             try:
-                rang = self._store.wait(self._begin.queues, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
+                rang = self._store.wait(self._turns.queues, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
             except StoreUnavailable:
                 return  # the next take waits until it is back
         if rang is not None:
@@ -192,6 +239,8 @@ class _Listener:
         self._interruption = interruption
         self._begun = threading.Event()
         self._begin: Begin | None = None
+        self.queues: dict[str, int] = {}
+        """Those to be served, as was said last."""
         self.child: Child | None = None
 
     def start(self) -> None:
@@ -211,16 +260,20 @@ class _Listener:
 
     def _heed(self, message: ToChild) -> None:
         match message:
-            case Begin():
+            case Begin(queues=queues):
+                self.queues = queues
                 self._begin = message
                 self._begun.set()
             case Stop(token=token, reason=reason):
                 self._interruption.stop(token, reason)
             case Drain():
                 self._interruption.drain()
-            case Recount():
+            case LogFrom(level=level):
+                logging.getLogger().setLevel(level)
+            case Recount() | Serve() | Tell():
+                self.queues = message.queues if isinstance(message, Serve) else self.queues
                 if self.child is not None:
-                    self.child.recount()
+                    self.child.heed(message)
 
 
 def main(target: str, descriptor: str, parent: str, level: str) -> int:
@@ -240,7 +293,9 @@ def main(target: str, descriptor: str, parent: str, level: str) -> int:
         begin = listener.begin()
         if begin is not None:
             listener.child = Child(kit, link, interruption, begin)
+            listener.child.serve_queues(listener.queues)  # others may have been named meanwhile
             listener.child.serve()
+            listener.child.tell()
     except Drained:
         pass
     _end_soon()

@@ -1,7 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
-The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, and the terms of a run where they are not the usual ones. Messages are lines of JSON.
+The supervisor tells a child to begin, to stop one start of a run, to drain, and what else has changed. A child tells
+that it is ready, or why it never will be, the terms of a run where they are not the usual ones, and, when it is asked
+to, what it has performed. Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
+from jobkit.fleet import Performing  # noqa: TC001
 from jobkit.options import Options
 
 if TYPE_CHECKING:
@@ -22,10 +24,10 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as this slot. `lease` (s) is for jobs that name none."""
+    """Take runs from now on, as this slot, of queues with these weights. `lease` (s) is for jobs that name none."""
 
     slot: str
-    queues: tuple[str, ...]
+    queues: dict[str, int]
     lease: float
 
 
@@ -42,6 +44,22 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Recount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The store has lost data: tell it now what is being performed."""
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take from these queues from now on, with these weights."""
+
+    queues: dict[str, int]
+
+
+class LogFrom(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Log from this level on."""
+
+    level: str
+
+
+class Tell(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Tell what you have performed (`Told`)."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -75,8 +93,16 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
-ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How many starts this child has performed, how many of these raised, and what it performs now."""
+
+    performed: int
+    failed: int
+    performing: tuple[Performing, ...] = ()
+
+
+ToChild = Begin | Stop | Drain | Recount | Serve | LogFrom | Tell
+ToSupervisor = Ready | Unfit | Terms | Told
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

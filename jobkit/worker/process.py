@@ -27,6 +27,8 @@ class Phase(Enum):
     STARTING = "starting"
     SPARE = "spare"
     SERVING = "serving"
+    LEAVING = "leaving"
+    """It takes nothing more, and ends when it has nothing to perform."""
 
 
 class ChildProcess:

@@ -33,12 +33,27 @@ from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
+from jobkit.worker.control import ControlledWorker
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import (
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    LogFrom,
+    Ready,
+    Recount,
+    Serve,
+    Stop,
+    Terms,
+    Told,
+    ToSupervisor,
+    Unfit,
+)
 from jobkit.worker.process import ChildProcess, Phase, ending
+from jobkit.worker.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
@@ -64,13 +79,13 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, level: str
+        self, target: str, *, concurrency: int, queues: Mapping[str, int] | None, lease: float, grace: float, level: str
     ) -> None:
         self._target = target
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._all_queues = queues is None
-        self._queues = queues or ()
-        """What it serves; where that is what the kit's jobs name, a child tells it."""
+        self.queues: Mapping[str, int] = queues or {}
+        """What it serves, with weights; where that is what the kit's jobs name, a child tells it."""
         self._lease = lease
         self._grace = grace
         self._level = level
@@ -79,6 +94,8 @@ class Supervisor:
         self._children: set[ChildProcess] = set()
         self._store: AsyncStore | None = None
         self._heartbeat: Heartbeat | None = None
+        self._registry = Registry(self._worker, target, self)
+        self._to_replace: set[ChildProcess] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
@@ -111,20 +128,21 @@ class Supervisor:
 
     def _fill(self) -> None:
         """Start what is missing: a child for every slot, and once all of them serve, a spare one."""
-        wanted = self._concurrency + (len(self._in(Phase.SERVING)) >= self._concurrency)
-        while len(self._children) < wanted and not (self._leaving or self._resting):
+        wanted = self.concurrency + (len(self._in(Phase.SERVING)) >= self.concurrency)
+        while len(self._children) - len(self._in(Phase.LEAVING)) < wanted and not (self._leaving or self._resting):
             child = ChildProcess(self._target, self._level, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
     def _promote(self) -> None:
-        """Let spare children serve where one is missing."""
+        """Let spare children serve where one is missing; one that leaves has its place until it has gone."""
         for child in self._in(Phase.SPARE):
-            if self._leaving or len(self._in(Phase.SERVING)) >= self._concurrency:
+            if self._leaving or len(self.members()) >= self.concurrency:
+                self._replace_some()
                 return
             child.phase = Phase.SERVING
             child.slot = f"{self._worker}/{next(self._slots)}"
-            child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease))
+            child.say(Begin(slot=child.slot, queues=dict(self.queues), lease=self._lease))
 
     def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
         match message:
@@ -143,11 +161,14 @@ class Supervisor:
                 child.terms = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Told():
+                self._registry.hear(child.pid, message)
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
         self._children.discard(child)
-        if child.phase is Phase.SERVING:
+        self._to_replace.discard(child)
+        if child.phase in (Phase.SERVING, Phase.LEAVING):
             self._give_back(child, code)
         elif child.phase is Phase.STARTING and not self._leaving and not child.pardoned:
             self._rest_after_failed_start(code)
@@ -181,7 +202,8 @@ class Supervisor:
     # What slots hold --------------------------------------------------------------------------------------------------
 
     def _give_back(self, child: ChildProcess, code: int) -> None:
-        pardoned = child.pardoned or (self._leaving and code == 0)
+        pardoned = child.pardoned or (code == 0 and (self._leaving or child.phase is Phase.LEAVING))
+        self._registry.bury(child.pid, crashed=not pardoned)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
@@ -224,7 +246,7 @@ class Supervisor:
             self._spawn(self._kill_unless_stopped(child, run_id, token))
 
     def _recount(self) -> None:
-        for child in self._in(Phase.SERVING):
+        for child in self.members():
             child.say(Recount())
 
     async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
@@ -247,17 +269,17 @@ class Supervisor:
         if self._store is not None:
             return
         if self._all_queues:
-            self._queues = ready.queues
+            self.queues = dict.fromkeys(ready.queues, 0)
         location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
             "Worker %s performs the %s of %s, %d at a time, from %s of the store %s.",
             self._worker, f"{len(ready.jobs)} job{'s' if len(ready.jobs) != 1 else ''}", self._target,
-            self._concurrency, _named("queue", self._queues), location,
+            self.concurrency, _named("queue", tuple(self.queues)), location,
         )  # fmt: skip
         self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
-            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+            self._store, self._worker, tuple(self.queues), self._serving_slots, self._stop, self._recount
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))
@@ -266,7 +288,7 @@ class Supervisor:
         """Jobs of the kit that wait for another worker; whoever named several queues, or another one, knows that."""
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
-        if self._queues != (DEFAULT_QUEUE,):
+        if tuple(self.queues) != (DEFAULT_QUEUE,):
             return
         for queue in (queue for queue in ready.queues if queue != DEFAULT_QUEUE):
             jobs = sorted(job for job, named in ready.jobs.items() if named == queue)
@@ -285,12 +307,14 @@ class Supervisor:
             self._end_with(1)
         else:
             telling.cancel()
+            self._registry.begin(store)
+            self._spawn(ControlledWorker(store, self._worker, self, self._registry).obey())
             await heartbeat.beat()
         finally:
             telling.cancel()
 
     def _serving_slots(self) -> list[str]:
-        return [child.slot for child in self._in(Phase.SERVING)]
+        return [child.slot for child in self.members()]
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
@@ -306,6 +330,65 @@ class Supervisor:
             _log.critical("Worker %s fails, and ends.", self._worker, exc_info=error)
             self._end_with(1)
 
+    # What it is asked to do while it runs (`control`, `registry`) -----------------------------------------------------
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving
+
+    def members(self) -> list[ChildProcess]:
+        """The children that have a slot."""
+        return self._in(Phase.SERVING) + self._in(Phase.LEAVING)
+
+    def resize(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        serving = self._registry.idle_first(self._in(Phase.SERVING))
+        for child in serving[: max(0, len(serving) - concurrency)]:
+            self._let_go(child)
+        self._promote()
+        self._fill()
+
+    def serve(self, queues: Mapping[str, int]) -> None:
+        self.queues = queues
+        if self._heartbeat is not None and not self._leaving:
+            self._heartbeat.queues = tuple(queues)
+            self._heartbeat.hurry()
+        for child in self._in(Phase.SERVING):
+            child.say(Serve(queues=dict(queues)))
+
+    def log_from(self, level: str) -> None:
+        self._level = level
+        logging.getLogger().setLevel(level)
+        for child in self._children:
+            child.say(LogFrom(level=level))
+
+    def leave(self, *, at_once: bool = False) -> None:
+        if not self._leaving or at_once:
+            self._leave()
+        if at_once and not self._ended.is_set():
+            self._leave()
+
+    def replace_children(self) -> int:
+        """The spare ones at once, for they have imported the old code. Each new one that is ready lets others go."""
+        self._to_replace.update(self._in(Phase.SERVING))
+        for child in self._children.difference(self.members()):
+            child.pardoned = True
+            child.kill()
+        return len(self._to_replace)
+
+    def _replace_some(self) -> None:
+        """One that is idle; when all are busy, all of them, for who knows which ends first."""
+        if self._leaving:
+            return
+        old = self._registry.idle_first(self._to_replace)
+        for child in old[:1] if self._registry.number_of_idle(old) else old:
+            self._let_go(child)
+
+    def _let_go(self, child: ChildProcess) -> None:
+        self._to_replace.discard(child)
+        child.phase = Phase.LEAVING
+        child.say(Drain())
+
     # The end ----------------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
@@ -317,7 +400,8 @@ class Supervisor:
         self._leaving = True
         if self._heartbeat is not None:
             self._heartbeat.queues = ()
-        serving = self._in(Phase.SERVING)
+        self._registry.change()
+        serving = self.members()
         for child in serving:
             child.say(Drain())
         for child in self._children.difference(serving):
@@ -363,7 +447,8 @@ class Supervisor:
         return True
 
     async def _retire(self, store: AsyncStore) -> None:
-        retire = partial(store.operations.retire, self._worker, self._queues)
+        await self._registry.end()
+        retire = partial(store.operations.retire, self._worker, tuple(self.queues))
         await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
 
 

@@ -16,7 +16,6 @@ from tests.fuzz.calls import (
     Loaded,
     Missing,
     NoWork,
-    Pause,
     Reassert,
     Released,
     Renewals,
@@ -54,7 +53,7 @@ ANSWERS = {
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
     "Sweep": ("swept", "expired", "shut"),
     "Load": ("loaded", "paused", "missing"),
-    "Pause": ("changed", "unchanged"),
+    "Pause": ("True", "False"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
@@ -130,8 +129,6 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield "swept" if answer.swept else "shut"
             if answer.expired:
                 yield "expired"
-        case Pause(), bool():
-            yield "changed" if answer else "unchanged"
         case _, Loaded():
             yield "paused" if answer.paused else "loaded"
         case _:

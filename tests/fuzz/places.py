@@ -97,7 +97,7 @@ class Places:
                 self._offer(name, now_us)
 
     def best(self, queues: Sequence[str], now_us: int, *, in_turn: bool) -> Run | None:
-        """The best run that may start now, or that of the first queue that has one; blocked ones before it are parked."""
+        """The best run that may start now, in turn of the first queue with any; blocked ones before it are parked."""
         for _ in range(AT_ONCE):
             heads = [(run.score, place, run) for place, queue in enumerate(queues) for run in self.ready(queue)[:1]]
             if not heads:
