@@ -335,11 +335,12 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
         """
         self.warn_if_blocking("pause_queue")
-        return any(self.store().execute_all(self._pauses(queue, self.store().partitions(), paused=True)))
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=True)))
 
     async def apause_queue(self, queue: str) -> bool:
-        store = self.async_store()
-        return any(await store.execute_all(self._pauses(queue, await store.partitions(), paused=True)))
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=True)))
 
     def resume_queue(self, queue: str) -> bool:
         """Let runs be taken from a queue again. False: it was not paused.
@@ -349,11 +350,12 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
         """
         self.warn_if_blocking("resume_queue")
-        return any(self.store().execute_all(self._pauses(queue, self.store().partitions(), paused=False)))
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=False)))
 
     async def aresume_queue(self, queue: str) -> bool:
-        store = self.async_store()
-        return any(await store.execute_all(self._pauses(queue, await store.partitions(), paused=False)))
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=False)))
 
     def backlog(self) -> tuple[Backlog, ...]:
         """How each queue stands: those that this kit names, and all that have runs, by name."""
@@ -383,8 +385,7 @@ class JobKit:
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
     def _pauses(self, queue: str, partitions: int, *, paused: bool) -> list[Operation[bool]]:
-        name = asking.named("queue", queue)
-        return [self.operations.pause(name, partition, paused=paused) for partition in range(partitions)]
+        return [self.operations.pause(queue, partition, paused=paused) for partition in range(partitions)]
 
     def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
         return [self.operations.queues(self.queues, partition) for partition in range(partitions)]

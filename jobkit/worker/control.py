@@ -77,8 +77,9 @@ class ControlledWorker:
         self._known: OrderedDict[str, Answered] = OrderedDict()
 
     async def obey(self) -> None:
-        """For ever."""
+        """For ever. Who is listed hears: so the worker tells of itself from when it does."""
         await self._listen()
+        self._registry.begin(self._store)
         while True:
             request = await self._requests.get()
             answered = self._known.get(request.id) or await self._answer(request)

@@ -307,7 +307,6 @@ class Supervisor:
             self._end_with(1)
         else:
             telling.cancel()
-            self._registry.begin(store)
             self._spawn(ControlledWorker(store, self._worker, self, self._registry).obey())
             await heartbeat.beat()
         finally:

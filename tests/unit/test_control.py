@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobkit import BadArguments, JobKit, ProgressJob, Queue, UnknownJob, UnknownWorker
+from jobkit import BadArguments, JobKit, Progress, ProgressJob, Queue, UnknownJob, UnknownWorker
 from jobkit.commands import COMMANDS, Answered, Answers, Asking, Ping, Reply, Request, Resize, Stats
 from jobkit.control import _limits_of
 from jobkit.fleet import SILENT_AFTER, WorkerInfo, known_worker
@@ -18,9 +18,11 @@ class Export(ProgressJob[None]):
     customer: str
     max_running = {(): 3, "customer": 1}  # noqa: RUF012
 
+    def perform(self, _progress: Progress) -> None: ...
+
 
 class Free(ProgressJob[None]):
-    pass
+    def perform(self, _progress: Progress) -> None: ...
 
 
 KIT = JobKit("redis://127.0.0.1:1", jobs=[Export, Free], queues={"mail": Queue(rate="10/s")})
@@ -154,7 +156,7 @@ def test_a_worker_is_as_alive_as_its_last_word_is_young() -> None:
     ("call", "text"),
     [
         (lambda: KIT.control.grow(0), "by=0: give a whole number"),
-        (lambda: KIT.control.shrink(True), "by=True"),
+        (lambda: KIT.control.shrink(by=True), "by=True"),
         (lambda: KIT.control.log_level("loud"), "level='loud': choose DEBUG, INFO, WARNING or ERROR"),
         (lambda: KIT.control.queues(add="mail"), "queues must be a tuple of one or more names"),
         (lambda: KIT.control.queues(remove="mail"), "queues must be a tuple of one or more names"),
