@@ -19,6 +19,7 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
@@ -26,6 +27,7 @@ from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
@@ -45,6 +47,7 @@ __all__ = [
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
     "Run",
     "RunCancelled",
@@ -59,5 +62,6 @@ __all__ = [
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

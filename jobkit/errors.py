@@ -17,6 +17,7 @@
     ├── StoreError               about the Valkey/Redis that keeps the runs
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
+    ├── UnknownWorker            no worker of this name is known
     └── PublicError              raised by jobs: its text may be shown to the end user
         └── LimitReached         what a job fails with that took longer than its class allows
 
@@ -137,6 +138,10 @@ class StoreUnavailable(StoreError):
 
 class StoreMisconfigured(StoreError):
     """The store answers but cannot be used as it is set up; an operator must act."""
+
+
+class UnknownWorker(JobKitError):
+    """No worker of this name has told of itself lately; the message lists those that have."""
 
 
 class PublicError(JobKitError):

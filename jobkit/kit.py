@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
 from jobkit import asking
 from jobkit.clients import Clients
+from jobkit.control import Control
 from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import (
     BadArguments,
@@ -26,22 +27,24 @@ from jobkit.errors import (
     UnknownJob,
 )
 from jobkit.files import FileStorage
+from jobkit.fleet import known_worker
 from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
+from jobkit.limits import Queue
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.performing import performed, refuse_while_imported
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, Reuse, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full, page
+from jobkit.store.replies import Admission, Full, all_backlogs, page
 from jobkit.submission import (
     NO_WISHES,
     Batch,
     Wishes,
     interest_of,
     invalidated,
-    partition_of_key,
+    places_of_key,
     submission_of,
 )
 
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
+    from jobkit.fleet import WorkerInfo
     from jobkit.job import JobSpec
     from jobkit.lifecycle import State
     from jobkit.store.async_client import AsyncStore
@@ -58,7 +62,7 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Listed, Page
+    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -72,14 +76,15 @@ class JobKit:
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
-    performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
+    performs what it makes due. `queues` are limits of queues, as {"mail": Queue(max_running=2)}: all kits that submit
+    to these must name the same. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
     raises StoreUnavailable; a reply is waited for at least one second, and at most five.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
         EngineUnavailable: there is no such engine.
-        BadArguments: `patience` is no duration.
+        BadArguments: `patience` is no duration, or a queue is not given as one.
         BadJob: one of the jobs is no job class, or two bear one name.
     """
 
@@ -89,6 +94,7 @@ class JobKit:
         *,
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
+        queues: Mapping[str, Queue] | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
     ) -> None:
@@ -99,6 +105,10 @@ class JobKit:
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
+        self.control = Control(self)
+        """Asks the workers of its namespace, and changes limits, while they run."""
+        self.queue_rules: Mapping[str, Queue] = _checked_rules(queues or {})
+        """The limits of queues, by name."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
         self._warned = False
         for job in _job_classes(jobs):
@@ -113,8 +123,9 @@ class JobKit:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that its jobs name, and `default`, which a job waits in that names none."""
-        return tuple(sorted({DEFAULT_QUEUE, *(spec_of(job).options.queue for job in self._jobs.values())}))
+        """The queues that its jobs name, those it limits, and `default`, which a job waits in that names none."""
+        named = (spec_of(job).options.queue for job in self._jobs.values())
+        return tuple(sorted({DEFAULT_QUEUE, *self.queue_rules, *named}))
 
     def register(self, job: J) -> J:
         """Make a job class known to this kit's workers; also as a decorator.
@@ -314,6 +325,55 @@ class JobKit:
         operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
         return page(await self.async_store().execute_all(operations), limit)
 
+    # Queues and workers -----------------------------------------------------------------------------------------------
+
+    def pause_queue(self, queue: str) -> bool:
+        """Let nothing be taken from a queue until it is resumed; what is running goes on. False: it was paused already.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
+        """
+        self.warn_if_blocking("pause_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=True)))
+
+    async def apause_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=True)))
+
+    def resume_queue(self, queue: str) -> bool:
+        """Let runs be taken from a queue again. False: it was not paused.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
+        """
+        self.warn_if_blocking("resume_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=False)))
+
+    async def aresume_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=False)))
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """How each queue stands: those that this kit names, and all that have runs, by name."""
+        self.warn_if_blocking("backlog")
+        return all_backlogs(self.store().execute_all(self._backlogs(self.store().partitions())))
+
+    async def abacklog(self) -> tuple[Backlog, ...]:
+        store = self.async_store()
+        return all_backlogs(await store.execute_all(self._backlogs(await store.partitions())))
+
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """The workers of this namespace, by name, as each last told; one that was lost is listed for ten minutes."""
+        self.warn_if_blocking("workers")
+        return _known_workers(self.store().execute(self.operations.workers()))
+
+    async def aworkers(self) -> tuple[WorkerInfo, ...]:
+        return _known_workers(await self.async_store().execute(self.operations.workers()))
+
     # Within -----------------------------------------------------------------------------------------------------------
 
     def _lists(
@@ -324,14 +384,20 @@ class JobKit:
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
+    def _pauses(self, queue: str, partitions: int, *, paused: bool) -> list[Operation[bool]]:
+        return [self.operations.pause(queue, partition, paused=paused) for partition in range(partitions)]
+
+    def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
+        return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
+
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions)
+        submission = submission_of(job, wishes, partitions, self.queue_rules)
         self._refuse_unknown(type(job))
         _refuse_itself(submission)
         return submission
 
     def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions)
+        batch = Batch(jobs, wishes, partitions, self.queue_rules)
         for job_class in batch.classes:
             self._refuse_unknown(job_class)
         for submission in batch.submissions:
@@ -388,7 +454,7 @@ class JobKit:
     def _invalidations(self, what: Any, tag: str | None, partitions: int) -> tuple[str, list[Operation[None]]]:
         """The name of what is invalidated, and what does it."""
         key, label = invalidated(what, tag)
-        places = [partition_of_key(spec_of(what), key, partitions)] if key else range(partitions)
+        places = places_of_key(spec_of(what), key, partitions, self.queue_rules) if key else range(partitions)
         operations = [self.operations.invalidate(key=key, label=label, partition=place) for place in places]
         return f"key:{key}" if key else label, operations
 
@@ -512,6 +578,14 @@ def _job_classes(jobs: Iterable[type[ProgressJob[Any]]]) -> Iterable[type[Progre
     return jobs
 
 
+def _checked_rules(queues: Mapping[str, Queue]) -> Mapping[str, Queue]:
+    for name, rule in queues.items():
+        asking.named("queue", name)
+        if not isinstance(rule, Queue):
+            raise BadArguments(f"The queue {name!r} is given as {rule!r:.80}: write Queue(max_running=…, rate=…).")
+    return dict(queues)
+
+
 def _refuse_itself(submission: Submission) -> None:
     within = performed()
     if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
@@ -533,6 +607,12 @@ def _wishes(
     if (at, after, priority, queue, reuse, owner) == (None, None, None, None, "any", None) and not tags:
         return NO_WISHES
     return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+
+
+def _known_workers(announced: tuple[Announced, ...]) -> tuple[WorkerInfo, ...]:
+    now = time.time()
+    found = [known_worker(each.worker, each.about, each.silence, now) for each in announced]
+    return tuple(sorted(found, key=lambda worker: worker.name))
 
 
 def _origin(submission: Submission, admitted: Admitted, spec: JobSpec, known: Partitions) -> Origin:

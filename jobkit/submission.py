@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
@@ -18,7 +19,7 @@ import msgspec
 from jobkit import asking
 from jobkit.errors import BadArguments, BadJob
 from jobkit.job import JobSpec, ProgressJob, spec_of
-from jobkit.limits import share_of
+from jobkit.limits import Queue, share_of
 from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
 
@@ -64,19 +65,24 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_WISHES = Wishes()
+Rules = Mapping[str, Queue]
+"""Queues with limits of their own, by name."""
+NO_RULES: Rules = {}
 
 
-def submission_of(job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1) -> Submission:
-    """Everything the store needs to admit this job, in one of so many partitions.
+def submission_of(
+    job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1, rules: Rules = NO_RULES
+) -> Submission:
+    """Everything the store needs to admit this job, in one of so many partitions, under the rules of some queues.
 
     Raises:
         BadArguments: a wish makes no sense, or the arguments are too large.
         BadJob: the job's class cannot be found by a worker.
     """
-    return submission_under(conditions_of(job, wishes, partitions), job, partitions)
+    return submission_under(conditions_of(job, wishes, partitions, rules), job, partitions)
 
 
-def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Conditions:
+def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int, rules: Rules = NO_RULES) -> Conditions:
     """What a submission of this job shares with those of other jobs of its class.
 
     Raises:
@@ -87,7 +93,9 @@ def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Con
     if isinstance(job, type):
         raise BadArguments(f"{spec.name} is a class: submit a job made from it, {job.__name__}(…).")
     usual = _usual_conditions(spec, partitions)
-    return usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
+    conditions = usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
+    rule = rules.get(conditions.queue)
+    return conditions if rule is None else _as_ruled(conditions, spec, rule)
 
 
 def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: int) -> Submission:
@@ -100,10 +108,10 @@ def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: 
     arguments, checked = spec.checked(job)
     key = spec.key_of(checked)
     return Submission(
-        id=new_run_id(0 if partitions == 1 else partition_of_key(spec, key, partitions)),
+        id=new_run_id(0 if partitions == 1 else _partition(conditions, spec, key, partitions)),
         conditions=conditions,
         key=key or "",
-        limits=_limits(spec, checked, conditions.share) if spec.limits or conditions.share else "",
+        limits=_limits(spec, checked, conditions),
         work=conditions.work + arguments,
     )
 
@@ -116,14 +124,16 @@ class Batch(Generic[R]):
         BadJob: a job's class cannot be found by a worker.
     """
 
-    def __init__(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1) -> None:
+    def __init__(
+        self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1, rules: Rules = NO_RULES
+    ) -> None:
         self.jobs = _several(jobs)
         conditions: dict[type, Conditions] = {}
         self.submissions: list[Submission] = []
         for job in self.jobs:
             shared = conditions.get(type(job))
             if shared is None:
-                shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
+                shared = conditions[type(job)] = conditions_of(job, wishes, partitions, rules)
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
         self.queues = {shared.queue for shared in conditions.values()}
@@ -206,9 +216,11 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
     )
 
 
-def _limits(spec: JobSpec, checked: Any, share: str) -> str:
+def _limits(spec: JobSpec, checked: Any, conditions: Conditions) -> str:
+    if not (spec.limits or conditions.queue_limits or conditions.share):
+        return ""
     named = [f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]
-    return " ".join([*named, share] if share else named)
+    return " ".join(filter(None, [*named, conditions.queue_limits, conditions.share]))
 
 
 def _terms(options: Options, partitions: int) -> Terms:
@@ -248,6 +260,32 @@ def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
         start=_start(wishes),
         interest=interest_of(owner) if owner else "",
     )
+
+
+def _as_ruled(conditions: Conditions, spec: JobSpec, rule: Queue) -> Conditions:
+    """In a queue with limits: all its runs lie in one partition, so nothing is shared out."""
+    limits = rule.words(conditions.queue)
+    if not limits:
+        return conditions
+    terms = msgspec.json.encode(_terms(spec.options, 1))
+    return msgspec.structs.replace(conditions, queue_limits=limits, terms=terms)
+
+
+def _partition(conditions: Conditions, spec: JobSpec, key: str | None, partitions: int) -> int:
+    if conditions.queue_limits:
+        return partition_of_queue(conditions.queue, partitions)
+    return partition_of_key(spec, key, partitions)
+
+
+def partition_of_queue(queue: str, partitions: int) -> int:
+    """Where the runs of a queue with limits meet."""
+    return zlib.crc32(queue.encode()) % partitions
+
+
+def places_of_key(spec: JobSpec, key: str, partitions: int, rules: Rules) -> list[int]:
+    """The partitions in which runs of this cache key may lie."""
+    ruled = [partition_of_queue(queue, partitions) for queue, rule in rules.items() if rule.words(queue)]
+    return sorted({partition_of_key(spec, key, partitions), *ruled})
 
 
 def partition_of_key(spec: JobSpec, key: str | None, partitions: int) -> int:

@@ -105,6 +105,8 @@ class Bar:
     def _waiting(self, snapshot: Snapshot) -> str:
         waited = f"queued {duration(self._clock() - snapshot.created_at)}"
         position = snapshot.queue.position
+        if snapshot.queue.paused:
+            return f"{waited} · its queue is paused"
         if position is None:
             return waited
         return f"{waited} · {'next in line' if position == 1 else f'number {position:,} in line'}"

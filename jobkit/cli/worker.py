@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from jobkit.cli.arguments import queues_of
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.cli.reloading import on_change
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
@@ -30,7 +31,13 @@ from jobkit.worker import POOLS, Worker
     type=click.IntRange(1, 1000),
     help="How many runs it performs at once  [default: one per CPU; 16 threads; 100 on an event loop]",
 )
-@click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
+@click.option(
+    "--queues",
+    metavar="A,B",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    help="The queues it serves; with weights (critical=6,low=1) they get starts in proportion.",
+)
 @click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
 @click.option(
     "--lease",
@@ -96,13 +103,12 @@ def worker(
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once. SIGUSR1 replaces the
     children, as they finish what they perform, by fresh ones that import the code anew.
     """
-    names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
         worker = Worker(
             target,
             pool=pool,
             concurrency=concurrency,
-            queues=names,
+            queues=None if all_queues else queues_of(queues),
             lease=lease,
             grace=grace,
             log_level=log_level,

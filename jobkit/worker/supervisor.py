@@ -39,6 +39,7 @@ from jobkit.store.location import parse
 from jobkit.store.operations import Mark, Operations, partition_of
 from jobkit.store.replies import Verdict
 from jobkit.worker.autopsy import ending
+from jobkit.worker.control import ControlledWorker
 from jobkit.worker.guards import Guards
 from jobkit.worker.heartbeat import Heartbeat
 from jobkit.worker.link import (
@@ -48,22 +49,26 @@ from jobkit.worker.link import (
     GiveUp,
     Guarded,
     Leaving,
+    LogFrom,
     Moved,
     Over,
     Ready,
     Recount,
+    Serve,
     Stop,
     Terms,
+    Told,
     ToSupervisor,
     Unfit,
 )
 from jobkit.worker.memory import KernelCounts
 from jobkit.worker.output import Output
 from jobkit.worker.process import ChildProcess, Phase
+from jobkit.worker.registry import Registry
 from jobkit.worker.release import HANDED_BACK, Release, crashed, out_of_memory, unstoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine
+    from collections.abc import Collection, Coroutine, Mapping
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
@@ -96,7 +101,7 @@ class Supervisor:
         *,
         pool: str,
         concurrency: int,
-        queues: tuple[str, ...] | None,
+        queues: Mapping[str, int] | None,
         lease: float,
         grace: float,
         level: str,
@@ -106,10 +111,10 @@ class Supervisor:
     ) -> None:
         self._target = target
         self._pool = pool
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._all_queues = queues is None
-        self._queues = queues or ()
-        """What it serves; where that is what the kit's jobs name, a child tells it."""
+        self.queues: Mapping[str, int] = queues or {}
+        """What it serves, with weights; where that is what the kit's jobs name, a child tells it."""
         self._lease = lease
         self._grace = grace
         self._level = level
@@ -124,6 +129,7 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
+        self._registry = Registry(self._worker, target, self, pool)
         self._guards = Guards(self._stop, self._kill_for_memory, self._mark, memory_limit)
         self._output = Output()
         self._kernel = KernelCounts()
@@ -154,25 +160,26 @@ class Supervisor:
 
     # Children ---------------------------------------------------------------------------------------------------------
 
-    def replace_children(self) -> None:
+    def replace_children(self) -> int:
         """Have fresh children serve, which import the code anew; the old ones finish what they perform."""
         if self._leaving:
-            return
+            return 0
         _log.info("Worker %s replaces its children.", self._worker)
         self._outdated = self._in(Phase.SERVING)
         for child in self._in(Phase.SPARE) | self._in(Phase.STARTING):
             child.pardoned = True
             child.kill()
         self._resting = False
+        return len(self._outdated)
 
     @property
     def _processes(self) -> int:
         """How many children are to serve."""
-        return self._concurrency if self._pool == "process" else 1
+        return self.concurrency if self._pool == "process" else 1
 
     @property
     def _slots_each(self) -> int:
-        return self._concurrency // self._processes
+        return self.concurrency // self._processes
 
     def _in(self, *phases: Phase) -> set[ChildProcess]:
         return {child for child in self._children if child.phase in phases}
@@ -193,13 +200,13 @@ class Supervisor:
             if len(self._in(Phase.SERVING)) >= self._processes:
                 if not self._outdated:
                     return
-                self._let_go(self._outdated.pop())
+                self._let_go(self._registry.idle_first(self._outdated)[0])
             child.phase = Phase.SERVING
             child.slots = {f"{self._worker}/{next(self._slots)}" for _ in range(self._slots_each)}
             child.say(
                 Begin(
                     slots=tuple(child.slots),
-                    queues=self._queues,
+                    queues=dict(self.queues),
                     lease=self._lease,
                     most_runs=self._most_runs,
                     most_memory=self._most_memory,
@@ -232,6 +239,8 @@ class Supervisor:
                     self._heartbeat.allow_for(message.lease)
             case Guarded() | Moved() | Over():
                 self._guards.heed(child, message)
+            case Told():
+                self._registry.hear(child.pid, message)
             case Leaving(why=why):
                 _log.info("Child %d leaves: %s.", child.pid, why)
                 self._let_go(child)
@@ -279,6 +288,7 @@ class Supervisor:
     def _give_back(self, child: ChildProcess, code: int) -> None:
         leaving = self._leaving or child.phase is Phase.LEAVING
         pardoned = child.pardoned or (leaving and code == 0)
+        self._registry.bury(child.pid, crashed=not pardoned)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
@@ -331,7 +341,7 @@ class Supervisor:
             self._spawn(self._kill_unless_stopped(child, slot, run_id, token, reason))
 
     def _recount(self) -> None:
-        for child in self._in(Phase.SERVING, Phase.LEAVING):
+        for child in self.members():
             child.say(Recount())
 
     async def _kill_unless_stopped(
@@ -396,19 +406,19 @@ class Supervisor:
         if self._store is not None:
             return
         if self._all_queues:
-            self._queues = ready.queues
+            self.queues = dict.fromkeys(ready.queues, 0)
         location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
             "Worker %s performs the %s of %s, %d at a time, from %s of the store %s.",
             self._worker, f"{len(ready.jobs)} job{'s' if len(ready.jobs) != 1 else ''}", self._target,
-            self._concurrency, _named("queue", self._queues), location,
+            self.concurrency, _named("queue", tuple(self.queues)), location,
         )  # fmt: skip
         self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
             self._store,
             self._worker,
-            self._queues,
+            tuple(self.queues),
             self._serving_slots,
             self._stop,
             self._recount,
@@ -421,7 +431,7 @@ class Supervisor:
         """Jobs of the kit that wait for another worker; whoever named several queues, or another one, knows that."""
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
-        if self._queues != (DEFAULT_QUEUE,):
+        if tuple(self.queues) != (DEFAULT_QUEUE,):
             return
         for queue in (queue for queue in ready.queues if queue != DEFAULT_QUEUE):
             jobs = sorted(job for job, named in ready.jobs.items() if named == queue)
@@ -440,12 +450,13 @@ class Supervisor:
             self._end_with(1)
         else:
             telling.cancel()
+            self._spawn(ControlledWorker(store, self._worker, self, self._registry).obey())
             await heartbeat.beat()
         finally:
             telling.cancel()
 
     def _serving_slots(self) -> list[str]:
-        return [slot for child in self._in(Phase.SERVING, Phase.LEAVING) for slot in child.slots]
+        return [slot for child in self.members() for slot in child.slots]
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
@@ -461,6 +472,46 @@ class Supervisor:
             _log.critical("Worker %s fails, and ends.", self._worker, exc_info=error)
             self._end_with(1)
 
+    # What it is asked to do while it runs (`control`, `registry`) -----------------------------------------------------
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving
+
+    def members(self) -> Collection[ChildProcess]:
+        """The children that have slots."""
+        return self._in(Phase.SERVING, Phase.LEAVING)
+
+    def resize(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        serving = self._registry.idle_first(self._in(Phase.SERVING))
+        for child in serving[: max(0, len(serving) - self._processes)]:
+            self._let_go(child)
+        if self._pool != "process":  # how many slots it has, a child learns when it begins
+            self._outdated = self._in(Phase.SERVING)
+        self._promote()
+        self._fill()
+
+    def serve(self, queues: Mapping[str, int]) -> None:
+        self.queues = queues
+        if self._heartbeat is not None and not self._leaving:
+            self._heartbeat.queues = tuple(queues)
+            self._heartbeat.hurry()
+        for child in self._in(Phase.SERVING):
+            child.say(Serve(queues=dict(queues)))
+
+    def log_from(self, level: str) -> None:
+        self._level = level
+        logging.getLogger().setLevel(level)
+        for child in self._children:
+            child.say(LogFrom(level=level))
+
+    def leave(self, *, at_once: bool = False) -> None:
+        if not self._leaving or at_once:
+            self._leave()
+        if at_once and not self._ended.is_set():
+            self._leave()
+
     # The end ----------------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
@@ -472,7 +523,8 @@ class Supervisor:
         self._leaving = True
         if self._heartbeat is not None:
             self._heartbeat.queues = ()
-        serving = self._in(Phase.SERVING, Phase.LEAVING)
+        self._registry.change()
+        serving = self.members()
         for child in serving:
             child.say(Drain())
         for child in self._children.difference(serving):
@@ -518,7 +570,8 @@ class Supervisor:
         return True
 
     async def _retire(self, store: AsyncStore) -> None:
-        retire = partial(store.operations.retire, self._worker, self._queues)
+        await self._registry.end()
+        retire = partial(store.operations.retire, self._worker, tuple(self.queues))
         await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
 
 

@@ -80,6 +80,7 @@ class Take:
     nonce: str
     queues: tuple[str, ...]
     lease: int
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,14 @@ class Renew:
 class Retire:
     worker: str
     queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is taken from the queue any more; not `paused`, something is again."""
+
+    queue: str
+    paused: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +236,7 @@ class Flush:
 
 Call = (
     Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns
+    | Invalidate | Load | Owned | ListRuns | Pause
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident
@@ -344,6 +353,7 @@ class Loaded:
     done: int
     position: int | None
     workers: int | None
+    paused: bool
     cancellable: bool
     result: str | None
     lost: bool

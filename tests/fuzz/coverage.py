@@ -52,7 +52,8 @@ ANSWERS = {
     "Renew": ("idle", "ok", "cancel", "ended", "lost"),
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
     "Sweep": ("swept", "expired", "shut"),
-    "Load": ("loaded", "missing"),
+    "Load": ("loaded", "paused", "missing"),
+    "Pause": ("True", "False"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
@@ -128,10 +129,12 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield "swept" if answer.swept else "shut"
             if answer.expired:
                 yield "expired"
+        case _, Loaded():
+            yield "paused" if answer.paused else "loaded"
         case _:
             yield NAMES.get(type(answer), str(answer))
 
 
 NAMES = {
-    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing", Loaded: "loaded",
+    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing",
 }  # fmt: skip

@@ -32,6 +32,7 @@ from tests.fuzz.calls import (
     NoWork,
     Open,
     Owned,
+    Pause,
     PopMarker,
     Reassert,
     Release,
@@ -81,6 +82,7 @@ class Model:
         self.strays: dict[str, int] = {}
         self.forgotten: set[str] = set()
         self.places = Places(self.runs)
+        self.paused: set[str] = set()
         self.barred = 0
         self.told: list[tuple[str, str]] = []
         self.invalidated: list[str] = []
@@ -100,10 +102,12 @@ class Model:
             Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
             Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
-            Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
+            Pause: self.pause, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
             PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
         }  # fmt: skip
-        return performers[type(event)](event)
+        answer = performers[type(event)](event)
+        self.places.rung -= self.paused
+        return answer
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -287,18 +291,19 @@ class Model:
             return NoWork(0)
         self._promote_due()
         self.places.serve(self.now_us)
-        run = self._best(asked.queues)
+        queues = tuple(queue for queue in asked.queues if queue not in self.paused)
+        run = self._best(queues, in_turn=asked.in_turn)
         slot.run = slot.token = None
         slot.idle_since = self.now
         if not run:
-            self.places.rung.difference_update(asked.queues)  # no work, so no marker says anything
+            self.places.rung.difference_update(queues)  # no work, so no marker says anything
             return NoWork(self._next_due())
         self._start(run, asked)
         self.slots[asked.slot] = Slot(run.id, run.token, asked.nonce)
         return self._lease(run)
 
-    def _best(self, queues: tuple[str, ...]) -> Run | None:
-        while (run := self.places.best(queues, self.now_us)) and run.evicted:
+    def _best(self, queues: tuple[str, ...], *, in_turn: bool) -> Run | None:
+        while (run := self.places.best(queues, self.now_us, in_turn=in_turn)) and run.evicted:
             self._drop(run)
         return run
 
@@ -405,6 +410,16 @@ class Model:
     def retire(self, asked: Retire) -> None:
         for queue in asked.queues:
             self.workers.get(queue, {}).pop(asked.worker, None)
+
+    def pause(self, asked: Pause) -> bool:
+        """Whoever idles is woken by what waits in a queue that is resumed."""
+        changes = asked.paused != (asked.queue in self.paused)
+        if asked.paused:
+            self.paused.add(asked.queue)
+        elif changes:
+            self.paused.remove(asked.queue)
+            self.places.rung.add(asked.queue)
+        return changes
 
     def release(self, asked: Release) -> Released:
         slot = self.slots.get(asked.slot, Slot())
@@ -618,6 +633,7 @@ class Model:
             done=run.done,
             position=self.places.position(run),
             workers=None if run.ended else self._serving(run.kind.queue),
+            paused=run.state in ("queued", "scheduled") and run.kind.queue in self.paused,
             cancellable=not run.ended and not run.cancelling,
             result=run.result,
             lost=run.lost,

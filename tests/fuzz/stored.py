@@ -57,7 +57,7 @@ class Record(Pairs):
 
 HASHES = frozenset({"partition", "run", "key", "slot"})
 NUMBERS = frozenset({"bell", "tat"})
-MEMBERS = frozenset({"parking", "holders"})
+MEMBERS = frozenset({"parking", "holders", "queues"})
 
 
 class Stored:

@@ -138,6 +138,8 @@ def _trouble(snapshot: dict[str, Any]) -> str:
 
 def _waiting(snapshot: dict[str, Any]) -> str:
     queue = snapshot["queue"]
+    if queue["paused"]:
+        return "Its queue is paused at the moment."
     if snapshot["state"] != "queued":
         return ""
     if queue["workers"] == 0:
