@@ -113,8 +113,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     debounce: int | None = None
     longest_debounce: int | None = None
     abandon_after: int | None = None
+    expires: int | None = None
     max_queued: int | None = None
     public_result: int = 0
+    retry_of: str | None = None
+    """Of this very submission: the run that it is to do again."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,11 +266,17 @@ class Operations:
         traceback: str = "",
         delay: float = 0.0,
         reason: str = "",
+        retry_after: float | None = None,
     ) -> Operation[Verdict]:
-        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
+        """End this start.
+
+        `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
+        of a failure that another attempt may follow.
+        """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, "", "" if retry_after is None else _ms(retry_after),
+            read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -373,7 +382,7 @@ class Operations:
 
 
 def _ms(seconds: float) -> str:
-    return str(int(seconds * 1000))
+    return str(round(seconds * 1000))
 
 
 def _flag(whether: bool) -> str:

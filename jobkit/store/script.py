@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = (
-    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
+    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
     "interests",
 )  # fmt: skip
 """In this order: each relies on those before it."""

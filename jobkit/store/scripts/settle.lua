@@ -1,9 +1,12 @@
 -- settle: ends a start through its lease. One outcome is accepted, once; then the lease is over.
+-- A failure is the run's end, or, where attempts are left and its worker asks for one, the wait for another.
 -- Answers ok, ended (this token's run has ended: a resend, or a verdict that came first), lost or unknown.
 -- ARGV: id, token, incarnation of the lease, outcome (succeeded, failed, cancelled, released), progress ('' leaves it), result,
---       the head of the failure, traceback, delay_ms and reason (of a release: not before; why)
+--       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), '', retry_ms (of a failure:
+--       not before; '': it is final)
 
 local SETTLE = {}
+local GOES_ON = {released = 'voided', failed = 'retried'}  -- outcomes that may not end the run, and what keeps their token
 
 function SETTLE.succeeded(run, told)
   put(run, 'result', told.result)
@@ -11,9 +14,7 @@ function SETTLE.succeeded(run, told)
 end
 
 function SETTLE.failed(run, told)
-  put(run, 'error', failure(run, told.failure_head))
-  put(run, 'traceback', told.traceback)
-  move(run, 'fail')
+  fail(run, told.failure_head, told.traceback, told.retry)
 end
 
 function SETTLE.cancelled(run)
@@ -46,7 +47,7 @@ end
 function scripts.settle(ARGV)
   local id, token, incarnation, outcome, progress = unpack(ARGV, 1, 5)
   local run = read_run(id)
-  if outcome == 'released' and redis.call('HGET', record_key(id), 'voided') == token then
+  if GOES_ON[outcome] and redis.call('HGET', record_key(id), GOES_ON[outcome]) == token then
     return 'ok'
   end
   local refused = refusal(run, token, incarnation)
@@ -58,9 +59,10 @@ function scripts.settle(ARGV)
     put(run, 'progress', progress)
   end
   vacate(run)
-  local result, failure_head, traceback, delay, reason = unpack(ARGV, 6, 10)
+  local result, failure_head, traceback, delay, reason, _, retry = unpack(ARGV, 6, 12)
   SETTLE[outcome](run, {
     result = result, failure_head = failure_head, traceback = traceback, delay = tonumber(delay), reason = reason,
+    retry = retry,
   })
   commit(run)
   return 'ok'
