@@ -25,6 +25,7 @@ from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
 
@@ -41,6 +42,7 @@ __all__ = [
     "ProgressJob",
     "PublicError",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",

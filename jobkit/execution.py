@@ -16,6 +16,7 @@ the job's authors.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -26,6 +27,7 @@ from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
+from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
 from jobkit.tracebacks import traceback_of
@@ -114,6 +116,8 @@ class Decision:
     traceback: str = ""
     delay: float = 0.0
     reason: str = ""
+    retry_after: float | None = None
+    """Seconds until another attempt, if the store still wants one; None: the failure is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,11 @@ class _Start:
     spec: JobSpec | None
     progress: Progress
     began: float = field(default_factory=time.monotonic)
+
+    def again(self, error: BaseException) -> float | None:
+        """Seconds until another attempt may follow this error."""
+        policy = self.spec.options.retries if self.spec else RetryPolicy()
+        return policy.wait_after(error, self.lease.failures + 1, self.lease.max_attempts, random.random())
 
 
 class Execution:
@@ -143,7 +152,7 @@ class Execution:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
         ended = self._perform(start)
-        decision = decide(ended)
+        decision = decide(ended, start.again)
         if isinstance(ended, Unknown):
             self._tell_unknown(lease, ended.reason)
         else:
@@ -203,6 +212,7 @@ class Execution:
             traceback=decision.traceback,
             delay=decision.delay,
             reason=decision.reason,
+            retry_after=decision.retry_after,
         )
 
 
@@ -210,29 +220,36 @@ def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
-    level, why = _why(start.lease, decision)
+    level, told = _told(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
-    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
+    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, told and f" {told}")
 
 
-def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:
+def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
     if decision is None or decision.outcome is not Outcome.FAILED:
         return logging.INFO, decision.reason if decision else ""
-    level, why = (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
-    return level, f"Reference {reference(lease.run_id, lease.start)}. {why}"
+    cause = decision.message if decision.public else decision.traceback
+    said = f"Reference {reference(lease.run_id, lease.start)}. {cause}"
+    if decision.retry_after is None:
+        return logging.WARNING if decision.public else logging.ERROR, said
+    attempt = f"Attempt {lease.failures + 2} of {lease.max_attempts}"
+    return logging.WARNING, f"{attempt} starts in {decision.retry_after:.1f} s. {said}"
 
 
-def decide(ended: Ended) -> Decision | None:
-    """What the end of a start means for its run; None when the run is no longer ours."""
+def _never(_error: BaseException) -> None:
+    return None
+
+
+def decide(ended: Ended, again: Callable[[BaseException], float | None] = _never) -> Decision | None:
+    """What the end of a start means for its run; None when the run is no longer ours.
+
+    `again` tells after how many seconds another attempt may follow an error; None for none.
+    """
     match ended:
         case Returned(result):
             return Decision(outcome=Outcome.SUCCEEDED, result=result)
         case Raised(error):
-            public = isinstance(error, PublicError)
-            message = one_line(_text(error).strip()) if public else ""
-            return Decision(
-                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=traceback_of(error)
-            )
+            return _failed(why(error), again(error))
         case Stopped(StopReason.LOST):
             return None
         case Stopped(StopReason.HANDED_BACK):
@@ -245,6 +262,18 @@ def decide(ended: Ended) -> Decision | None:
             )
         case _:
             assert_never(ended)
+
+
+def _failed(error: BaseException, retry_after: float | None) -> Decision:
+    public = isinstance(error, PublicError)
+    message = one_line(_text(error).strip()) if public else ""
+    return Decision(
+        outcome=Outcome.FAILED,
+        message=message or FAILED,
+        public=public,
+        traceback=traceback_of(error),
+        retry_after=retry_after,
+    )
 
 
 def _text(error: BaseException) -> str:

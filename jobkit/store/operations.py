@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Loaded,
         NoWork,
         Opened,
+        Recalled,
         Renewals,
         Reported,
         Stored,
@@ -331,6 +332,14 @@ class Operations:
     ) -> Operation[Stored | None]:
         """As `load`, for who passes it on: in bytes, and None for an unknown run."""
         return self._load(run_id, watch, result, interest, replies.stored)
+
+    def recall(self, run_id: str) -> Operation[Recalled]:
+        """What a run was submitted with.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._operation("recall", partition_of(run_id), run_id, read=partial(replies.recalled, run_id=run_id))
 
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
         """Whether this owner submitted the run, joins and memo hits included.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
+from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -161,6 +162,23 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a run was submitted with, as the record keeps it, and whether it has ended; `terms` are JSON."""
+
+    state: State
+    job: str
+    """Its name as JSON."""
+    queue: str
+    terms: bytes
+    labels: tuple[str, ...]
+    priority: int
+    owner: str
+    key: str
+    limits: str
+    work: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Listed:
     """One partition's part of a page: snapshots with their scores, and whether it has more."""
 
@@ -307,6 +325,16 @@ def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
 
 def stored(reply: list[Any] | None) -> Stored | None:
     return None if reply is None else Stored(reply[0], reply[1])
+
+
+def recalled(reply: list[bytes] | None, run_id: str) -> Recalled:
+    if reply is None:
+        raise _not_found(run_id)
+    *fields, work = reply
+    state, job, queue, terms, labels, priority, owner, key, limits = [field.decode() for field in fields]
+    return Recalled(
+        State(state), job, queue, terms.encode(), tuple(labels.split()), int(priority), owner, key, limits, work
+    )
 
 
 def owned(reply: int | None, run_id: str) -> bool:

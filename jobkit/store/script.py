@@ -29,7 +29,7 @@ SHARED = (
 
 SCRIPTS = (
     "open", "submit", "take", "renew", "report", "settle", "release", "reassert", "retire", "cancel", "invalidate",
-    "sweep", "load", "owned", "list",
+    "sweep", "load", "recall", "owned", "list",
 )  # fmt: skip
 
 _REFUSED_WHEN_FULL = {"submit"}

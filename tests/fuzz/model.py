@@ -362,7 +362,7 @@ class Model:
         known = self.kept(asked.id)
         if known and known.voided == asked.token and asked.outcome == "released":
             return "ok"
-        if known and known.retried == asked.token and asked.outcome == "failed":
+        if known and known.retried == asked.token and asked.outcome == "failed" and asked.retry is not None:
             return "ok"
         run, refused = self._guarded(asked.id, asked.token, asked.incarnation)
         if not run:

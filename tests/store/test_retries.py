@@ -103,7 +103,7 @@ def test_a_failure_sent_again_is_answered_as_the_first(world: World) -> None:
     assert world.record(lease.run_id)["token"] == again.token
 
 
-@pytest.mark.parametrize("late", [Outcome.SUCCEEDED, Outcome.CANCELLED])
+@pytest.mark.parametrize("late", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
 def test_who_told_of_a_failure_can_tell_nothing_else(world: World, late: Outcome) -> None:
     lease = retried(world, slot="w/1")
     assert world.settle(lease, late) is Verdict.LOST

@@ -6,7 +6,6 @@
 --       not before; '': it is final)
 
 local SETTLE = {}
-local GOES_ON = {released = 'voided', failed = 'retried'}  -- outcomes that may not end the run, and what keeps their token
 
 function SETTLE.succeeded(run, told)
   put(run, 'result', told.result)
@@ -44,10 +43,16 @@ function SETTLE.released(run, told)
   end
 end
 
+-- Whether the same was said before, and the run went on after it.
+local function is_resend(id, token, outcome, retry)
+  local kept = outcome == 'released' and 'voided' or (outcome == 'failed' and retry ~= '' and 'retried')
+  return kept and redis.call('HGET', record_key(id), kept) == token
+end
+
 function scripts.settle(ARGV)
   local id, token, incarnation, outcome, progress = unpack(ARGV, 1, 5)
   local run = read_run(id)
-  if GOES_ON[outcome] and redis.call('HGET', record_key(id), GOES_ON[outcome]) == token then
+  if is_resend(id, token, outcome, ARGV[12]) then
     return 'ok'
   end
   local refused = refusal(run, token, incarnation)
