@@ -27,6 +27,7 @@ from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
 
@@ -46,6 +47,7 @@ __all__ = [
     "ProgressJob",
     "PublicError",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",

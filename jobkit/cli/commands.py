@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("jobkit.cli.runs", "List runs, newest first."),
     "incidents": ("jobkit.cli.runs", "Tell what befell a run."),
     "cancel": ("jobkit.cli.runs", "Stop a run."),
+    "retry": ("jobkit.cli.runs", "Do once more what an ended run did."),
 }
 """Name: the module that has the function of that name, and what the command does."""
 
