@@ -1,4 +1,4 @@
-"""`jobkit watch`, `runs`, `incidents`, `cancel`, `retry`: what can be done about runs without the code of their jobs."""
+"""`jobkit watch`, `runs`, `incidents`, `cancel`, `retry`: what is done about runs without the code of their jobs."""
 
 from __future__ import annotations
 

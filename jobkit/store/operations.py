@@ -286,7 +286,8 @@ class Operations:
         """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
