@@ -29,6 +29,7 @@ from jobkit.kit import JobKit
 from jobkit.lifecycle import State
 from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
 
@@ -49,6 +50,7 @@ __all__ = [
     "PublicError",
     "Queue",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",

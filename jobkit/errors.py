@@ -18,8 +18,8 @@
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
     ├── UnknownWorker            no worker of this name is known
+    ├── LimitReached             what an attempt fails with that its class does not allow to go on
     └── PublicError              raised by jobs: its text may be shown to the end user
-        └── LimitReached         what a job fails with that took longer than its class allows
 
 Each is made from one message; what else it carries is a keyword with a default, so that every error
 survives `copy` and `pickle`, which rebuild an exception from its positional arguments alone.
@@ -148,8 +148,11 @@ class PublicError(JobKitError):
     """Raised by jobs: its text may be shown to the end user, any other error's text may not."""
 
 
-class LimitReached(PublicError):
-    """An attempt was stopped at the `limit` of its class: "time_limit" or "stall_limit"."""
+class LimitReached(JobKitError):
+    """An attempt was stopped at the `limit` of its class: "time_limit" or "stall_limit". Its text is public, too.
+
+    Unlike a `PublicError` it may be gone the next time, so it is tried again where attempts are left.
+    """
 
     def __init__(self, message: str = "", *, limit: str = "time_limit") -> None:
         super().__init__(message)

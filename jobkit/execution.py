@@ -16,6 +16,7 @@ the job's authors.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,7 @@ from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
+from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
 from jobkit.tracebacks import summary_of, traceback_of
@@ -136,6 +138,8 @@ class Decision:
     reason: str = ""
     account: Account | None = None
     """What befell it, for the job's authors."""
+    retry_after: float | None = None
+    """Seconds until another attempt, if the store still wants one; None: the failure is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,11 @@ class _Start:
     spec: JobSpec | None
     progress: Progress
     began: float = field(default_factory=time.monotonic)
+
+    def again(self, error: BaseException) -> float | None:
+        """Seconds until another attempt may follow this error."""
+        policy = self.spec.options.retries if self.spec else RetryPolicy()
+        return policy.wait_after(error, self.lease.failures + 1, self.lease.max_attempts, random.random())
 
 
 class Execution:
@@ -165,7 +174,7 @@ class Execution:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
         ended = self._perform(start)
-        decision = decide(ended)
+        decision = decide(ended, start.again)
         if isinstance(ended, Unknown):
             self._tell_unknown(lease, ended.reason)
         else:
@@ -226,6 +235,7 @@ class Execution:
             delay=decision.delay,
             reason=decision.reason,
             incident=decision.account.to_json() if decision.account else b"",
+            retry_after=decision.retry_after,
         )
 
 
@@ -233,36 +243,36 @@ def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
-    level, why = _why(start.lease, decision)
+    level, told = _told(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
-    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
+    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, told and f" {told}")
 
 
-def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:
+def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
     if decision is None or decision.outcome is not Outcome.FAILED:
         return logging.INFO, decision.reason if decision else ""
-    level, why = (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
-    return level, f"Reference {reference(lease.run_id, lease.start)}. {why}"
+    cause = decision.message if decision.public else decision.traceback
+    said = f"Reference {reference(lease.run_id, lease.start)}. {cause}"
+    if decision.retry_after is None:
+        return logging.WARNING if decision.public else logging.ERROR, said
+    attempt = f"Attempt {lease.failures + 2} of {lease.max_attempts}"
+    return logging.WARNING, f"{attempt} starts in {decision.retry_after:.1f} s. {said}"
 
 
-def decide(ended: Ended) -> Decision | None:
-    """What the end of a start means for its run; None when the run is no longer ours."""
+def _never(_error: BaseException) -> None:
+    return None
+
+
+def decide(ended: Ended, again: Callable[[BaseException], float | None] = _never) -> Decision | None:
+    """What the end of a start means for its run; None when the run is no longer ours.
+
+    `again` tells after how many seconds another attempt may follow an error; None for none.
+    """
     match ended:
         case Returned(result):
             return Decision(outcome=Outcome.SUCCEEDED, result=result)
         case Raised(error):
-            public = isinstance(error, PublicError)
-            message = one_line(_text(error).strip()) if public else ""
-            traceback = traceback_of(error)
-            return Decision(
-                outcome=Outcome.FAILED,
-                message=message or FAILED,
-                public=public,
-                traceback=traceback,
-                account=Account(
-                    kind=_kind(error), message=message or one_line(summary_of(traceback)) or FAILED, traceback=traceback
-                ),
-            )
+            return _failed(why(error), again(error))
         case Stopped(StopReason.LOST):
             return None
         case Stopped(StopReason.HANDED_BACK | StopReason.UNCONFIRMED):
@@ -291,6 +301,21 @@ def _stopped(cancelled: Cancelled, options: Options) -> Ended:
     """With the traceback of where the job was when it was stopped."""
     reached = over_limit(cancelled.reason, options)
     return Stopped(cancelled.reason) if reached is None else Raised(reached.with_traceback(cancelled.__traceback__))
+
+
+def _failed(error: BaseException, retry_after: float | None) -> Decision:
+    public = isinstance(error, PublicError | LimitReached)
+    message = one_line(_text(error).strip()) if public else ""
+    traceback = traceback_of(error)
+    told = message or one_line(summary_of(traceback)) or FAILED
+    return Decision(
+        outcome=Outcome.FAILED,
+        message=message or FAILED,
+        public=public,
+        traceback=traceback,
+        account=Account(kind=_kind(error), message=told, traceback=traceback),
+        retry_after=retry_after,
+    )
 
 
 def _kind(error: BaseException) -> IncidentKind:

@@ -7,7 +7,6 @@ lines, stacks and tracebacks hold what end users must not see.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
@@ -23,7 +22,6 @@ MOST_LINES: Final = 20
 LONGEST_LINE: Final = 300
 LONGEST_DETAIL: Final = 16 * 1024
 """Bytes of stacks, and of a traceback, that are kept with each incident."""
-_CONTROLS: Final = re.compile(r"[^\S\n]|[^\x20-\uffff\n]|[\x7f-\x9f]")
 
 
 class IncidentKind(StrEnum):
@@ -124,7 +122,7 @@ def _section(title: str, lines: tuple[str, ...] | list[str]) -> list[str]:
 
 
 def _printable(text: str) -> str:
-    return _CONTROLS.sub(" ", text)
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 _ENCODER = msgspec.json.Encoder()

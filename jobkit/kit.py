@@ -13,6 +13,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
+from msgspec import json
+
 from jobkit import asking
 from jobkit.clients import Clients
 from jobkit.control import Control
@@ -36,7 +38,7 @@ from jobkit.performing import performed, refuse_while_imported
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
-from jobkit.store.operations import Operations, Reuse, checked_run_id, partition_of
+from jobkit.store.operations import Operations, Reuse, Terms, checked_run_id, partition_of
 from jobkit.store.replies import Admission, Full, all_backlogs, page
 from jobkit.submission import (
     NO_WISHES,
@@ -45,6 +47,7 @@ from jobkit.submission import (
     interest_of,
     invalidated,
     places_of_key,
+    submission_again,
     submission_of,
 )
 
@@ -62,7 +65,7 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page
+    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -247,6 +250,34 @@ class JobKit:
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
+    def retry(self, run_id: str, *, owner: str | None = None) -> Run[Any]:
+        """Do once more what an ended run did: a new run of the same job and arguments, in the same queue.
+
+        Its snapshot names the old one (`retry_of`). Remembered results and failures do not answer it; an equal run that
+        has not begun does. It belongs to `owner`, or to whom the old one belonged.
+
+        Raises:
+            RunNotFound: no such run is kept.
+            RunError: it has not ended.
+            SubmitError: the class of the job has changed since; nothing was started.
+            StoreUnavailable: the store could not be reached.
+        """
+        refuse_while_imported(SubmitError)
+        self.warn_if_blocking("retry")
+        store = self.store()
+        submission = self._again(run_id, store.execute(self.operations.recall(checked_run_id(run_id))), owner)
+        admitted = store.execute(self.operations.submit(submission))
+        self._ring({submission.conditions.queue})
+        return self._begun_anew(submission, admitted, store.known)
+
+    async def aretry(self, run_id: str, *, owner: str | None = None) -> Run[Any]:
+        refuse_while_imported(SubmitError)
+        store = self.async_store()
+        submission = self._again(run_id, await store.execute(self.operations.recall(checked_run_id(run_id))), owner)
+        admitted = await store.execute(self.operations.submit(submission))
+        await self._aring({submission.conditions.queue})
+        return self._begun_anew(submission, admitted, store.known)
+
     def invalidate(
         self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
     ) -> None:
@@ -392,26 +423,50 @@ class JobKit:
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
         submission = submission_of(job, wishes, partitions, self.queue_rules)
-        self._refuse_unknown(type(job))
+        self._refuse_unknown(spec_of(job).name)
         _refuse_itself(submission)
         return submission
 
     def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
         batch = Batch(jobs, wishes, partitions, self.queue_rules)
         for job_class in batch.classes:
-            self._refuse_unknown(job_class)
+            self._refuse_unknown(spec_of(job_class).name)
         for submission in batch.submissions:
             _refuse_itself(submission)
         return batch
 
-    def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
+    def _refuse_unknown(self, name: str) -> None:
         """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
-        name = spec_of(job_class).name
         if self._jobs and name not in self._jobs:
             raise UnknownJob(
                 f"{name} is not registered, so no worker of this kit would perform it: "
-                f"name it in JobKit(jobs=[..., {job_class.__name__}])."
+                f"name it in JobKit(jobs=[..., {name.rpartition('.')[2]}])."
             )
+
+    def _again(self, run_id: str, kept: Recalled, owner: str | None) -> Submission:
+        submission = submission_again(run_id, kept, owner)
+        name, version, arguments = submission.work.split(b"\n", 2)
+        self._refuse_unknown(name.decode())
+        spec = self._spec_called(name.decode())
+        if spec is not None:
+            if spec.cache_version != version.decode():
+                raise BadArguments(
+                    f"Run {run_id} was made by version {version.decode()} of {spec.name}, and here is version"
+                    f" {spec.cache_version}: submit the job itself."
+                )
+            spec.decode_arguments(arguments)
+        return submission
+
+    def _begun_anew(self, submission: Submission, admitted: Admitted, known: Partitions) -> Run[Any]:
+        spec = self._spec_called(submission.work.partition(b"\n")[0].decode())
+        keep_for = json.decode(submission.conditions.terms, type=Terms).keep / 1000
+        origin = _origin(submission, admitted, keep_for, known)
+        interest = submission.interest
+        return Run(admitted.id, self, spec, admission=admitted.admission, interest=interest, origin=origin)
+
+    def _spec_called(self, name: str) -> JobSpec | None:
+        job = self._jobs.get(name)
+        return None if job is None else spec_of(job)
 
     def _run(
         self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int
@@ -426,7 +481,7 @@ class JobKit:
             interest=submission.interest if has_stake else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=_origin(submission, admitted, spec, known) if has_stake else None,
+            origin=_origin(submission, admitted, spec.options.keep_for, known) if has_stake else None,
         )
         if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)
@@ -483,6 +538,13 @@ class JobKit:
     async def _aring(self, queues: Collection[str]) -> None:
         if self.engine is not None:
             await asyncio.to_thread(self._ring, queues)
+
+    def awaited(self, queue: str) -> float | None:
+        """Whoever waits for a run of this queue says so before; answers for how long it may wait then, None: as it likes."""
+        return None if self.engine is None else self.engine.awaited(queue)
+
+    async def aawaited(self, queue: str) -> float | None:
+        return None if self.engine is None else await asyncio.to_thread(self.engine.awaited, queue)
 
     def _engine_called(self, name: str) -> Engine | None:
         match name:
@@ -615,9 +677,9 @@ def _known_workers(announced: tuple[Announced, ...]) -> tuple[WorkerInfo, ...]:
     return tuple(sorted(found, key=lambda worker: worker.name))
 
 
-def _origin(submission: Submission, admitted: Admitted, spec: JobSpec, known: Partitions) -> Origin:
+def _origin(submission: Submission, admitted: Admitted, keep_for: float, known: Partitions) -> Origin:
     incarnation = known.incarnations[partition_of(admitted.id)]
-    return Origin(submission, incarnation, time.monotonic(), spec.options.keep_for)
+    return Origin(submission, incarnation, time.monotonic(), keep_for)
 
 
 def _lasting(url: str | None, location: Location) -> str:

@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
-from jobkit import limits
+from jobkit import limits, retrying
 from jobkit.limits import Limit
+from jobkit.retrying import Backoff, RetryPolicy
 
 DEFAULT_QUEUE: Final = "default"
 MIN_LEASE_SECONDS: Final = 0.2
@@ -64,7 +65,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate: tuple[Limit, ...] = ()
     fair_share: bool = False
     max_queued: int | None = None
+    expires: float | None = None
     max_attempts: int = 1
+    backoff: Backoff = Backoff()
+    retry_on: tuple[type[Exception], ...] = (Exception,)
+    give_up_on: tuple[type[Exception], ...] = ()
     max_crashes: int = 3
     undeliverable_after: float = 600.0
     cancel_grace: float = 10.0
@@ -81,6 +86,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     stages: dict[str, float] | None = None
     submittable: bool = False
     public_result: bool = False
+
+    @property
+    def retries(self) -> RetryPolicy:
+        return RetryPolicy(self.retry_on, self.give_up_on, self.backoff)
 
 
 def word(value: object) -> str:
@@ -174,12 +183,6 @@ def _whole_number(value: object, lowest: int, highest: int) -> int:
     return value
 
 
-def _one_attempt(value: object) -> int:
-    if _whole_number(value, 1, 1000) > 1:
-        raise ValueError("must be 1: retries are not available yet")
-    return 1
-
-
 def _cache_version(value: object) -> int | str:
     return word(value) if isinstance(value, str) else _whole_number(value, 0, 2**53)
 
@@ -234,7 +237,11 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "rate": _no_limit_or(limits.rate),
     "fair_share": _flag,
     "max_queued": _or_none(partial(_whole_number, lowest=1, highest=2**53)),
-    "max_attempts": _one_attempt,
+    "expires": _or_none(_seconds),
+    "max_attempts": partial(_whole_number, lowest=1, highest=1000),
+    "backoff": retrying.backoff,
+    "retry_on": retrying.classes,
+    "give_up_on": retrying.classes,
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
     "undeliverable_after": _seconds,
     "cancel_grace": _seconds,
@@ -251,11 +258,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
 }
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "expires": "giving up on runs that waited too long",
     "schedule": "starting jobs by the clock",
-    "backoff": "retrying failures",
-    "retry_on": "retrying failures",
-    "give_up_on": "retrying failures",
     "on_start": "hooks",
     "on_success": "hooks",
     "on_failure": "hooks",

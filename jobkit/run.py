@@ -52,6 +52,8 @@ class Kit(Protocol):
     def async_store(self) -> AsyncStore: ...
     def listening(self) -> Listening: ...
     def secret(self) -> bytes: ...
+    def awaited(self, queue: str) -> float | None: ...
+    async def aawaited(self, queue: str) -> float | None: ...
     def warn_if_blocking(self, method: str) -> None: ...
 
 
@@ -209,17 +211,19 @@ class Run(Generic[R]):
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline, whole), self.kit.store()
         answer: Any = None
+        queue = ""
         with self.kit.listening().feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
                     case Snapshot():
+                        queue = step.queue.name
                         yield self._seen(step)
                     case Loaded():
                         yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
-                        answer = feed.next(seconds)
+                        answer = feed.next(_at_most(seconds, self.kit.awaited(queue) if queue else None))
                     case Operation():
                         try:
                             answer = store.execute(step, _left(deadline))
@@ -239,17 +243,19 @@ class Run(Generic[R]):
     async def _afollow_here(self, deadline: float | None, whole: bool) -> AsyncGenerator[Snapshot | Loaded, None]:
         steps, store = self._steps(deadline, whole), self.kit.async_store()
         answer: Any = None
+        queue = ""
         async with store.subscriptions.feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
                     case Snapshot():
+                        queue = step.queue.name
                         yield self._seen(step)
                     case Loaded():
                         yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
-                        answer = await feed.next(seconds)
+                        answer = await feed.next(_at_most(seconds, await self.kit.aawaited(queue) if queue else None))
                     case Operation():
                         try:
                             answer = await store.execute(step, _left(deadline))
@@ -351,6 +357,10 @@ def _deadline(seconds: float | None) -> float | None:
 def _left(deadline: float | None) -> float | None:
     """Seconds until it."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _at_most(seconds: float, most: float | None) -> float:
+    return seconds if most is None else min(seconds, most)
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

@@ -125,10 +125,15 @@ class Snapshot(_Readable, frozen=True, kw_only=True):
     started_at: float | None = None
     updated_at: float
     finished_at: float | None = None
+    due_at: float | None = None
+    """When it may start, while it is scheduled: for its time, or for its next attempt."""
     result: Any = None
     result_inline: bool = True
     result_url: str | None = None
     error: Failure | None = None
+    """Why it failed, or, while it waits for its next attempt, why the last one did."""
+    retry_of: str | None = None
+    """The run that this one is made after (`kit.retry`)."""
 
     @classmethod
     def from_json(cls, data: bytes | str) -> "Snapshot":

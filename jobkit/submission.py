@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from jobkit import asking
-from jobkit.errors import BadArguments, BadJob
+from jobkit.errors import BadArguments, BadJob, RunError
 from jobkit.job import JobSpec, ProgressJob, spec_of
 from jobkit.limits import Queue, share_of
 from jobkit.options import MAX_PRIORITY
-from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
+from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, partition_of, work_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
-    from jobkit.store.replies import Admitted, Full
+    from jobkit.store.replies import Admitted, Full, Recalled
 
 R = TypeVar("R")
 
@@ -169,6 +169,47 @@ def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
         chunk.append(place)
         open_chunks[kind] = (chunk, size + len(submission.work))
     return chunks
+
+
+def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submission:
+    """What does once more what an ended run was submitted for, under the conditions of then; `owner` None: of its owner.
+
+    Raises:
+        RunError: the run has not ended.
+        BadArguments: nobody can be called so.
+    """
+    if not kept.state.terminal:
+        raise RunError(
+            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew: wait for its end, or cancel it.",
+            run_id=run_id,
+        )
+    whose = kept.owner if owner is None else asking.owner(owner)
+    conditions = Conditions(
+        job=kept.job,
+        queue=kept.queue,
+        terms=msgspec.json.encode({**msgspec.json.decode(kept.terms), "retry_of": run_id}),
+        labels=" ".join(kept.labels),
+        tags=" ".join(label for label in kept.labels if label.startswith(tag_label(""))),
+        owner=whose,
+        reuse=Reuse.FRESH,
+        priority=kept.priority,
+        interest=interest_of(whose) if whose else "",
+    )
+    return Submission(
+        id=new_run_id(partition_of(run_id)),
+        conditions=conditions,
+        key=kept.key,
+        limits=_limits_of(kept, whose),
+        work=kept.work,
+    )
+
+
+def _limits_of(kept: Recalled, owner: str) -> str:
+    """The same, but for the turn that another owner takes."""
+    words = kept.limits.split()
+    named = [f"{name} {number}" for name, number in zip(words[0::2], words[1::2], strict=True)]
+    share = share_of(kept.queue, owner)
+    return " ".join(share if name.startswith("s:") else name for name in named)
 
 
 def invalidated(what: ProgressJob[Any] | type[ProgressJob[Any]] | None, tag: str | None) -> tuple[str, str]:

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "runs": ("jobkit.cli.runs", "List runs, newest first."),
     "incidents": ("jobkit.cli.runs", "Tell what befell a run."),
     "cancel": ("jobkit.cli.runs", "Stop a run."),
+    "retry": ("jobkit.cli.runs", "Do once more what an ended run did."),
     "queue": ("jobkit.cli.queues", "List queues, pause and resume them."),
     "workers": ("jobkit.cli.workers", "List the workers."),
     "control": ("jobkit.cli.control", "Ask and change workers while they run."),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         NoWork,
         Opened,
         Override,
+        Recalled,
         Renewals,
         Reported,
         Stored,
@@ -127,8 +128,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     debounce: int | None = None
     longest_debounce: int | None = None
     abandon_after: int | None = None
+    expires: int | None = None
     max_queued: int | None = None
     public_result: int = 0
+    retry_of: str | None = None
+    """Of this very submission: the run that it is to do again."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -308,15 +312,18 @@ class Operations:
         traceback: str = "",
         delay: float = 0.0,
         reason: str = "",
+        retry_after: float | None = None,
         incident: bytes = b"",
     ) -> Operation[Verdict]:
-        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release.
+        """End this start.
 
-        `incident` is an `Account`'s JSON, of what befell it.
+        `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
+        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it.
         """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, "", "", incident, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -336,16 +343,20 @@ class Operations:
         crashed: bool,
         failure: bytes,
         failed: bool = False,
+        retry_after: float | None = None,
         incident: bytes = b"",
         token: str = "",
         partition: int = 0,
     ) -> Operation[tuple[Verdict, str]]:
         """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one.
 
-        `crashed` counts a crash, `failed` a failure of the job's own, neither nothing at all.
+        `crashed` counts a crash, `failed` a failure of the job's own (which another attempt may follow `retry_after` so
+        many seconds), neither nothing at all.
         """
         how = "crashed" if crashed else "failed" if failed else "handback"
-        return self._operation("release", partition, slot, how, failure, token, incident, read=replies.released)
+        return self._operation(
+            "release", partition, slot, how, failure, token, incident, _ms_or_never(retry_after), read=replies.released
+        )
 
     def mark(self, run_id: str, token: str, what: Mark, incident: bytes = b"") -> Operation[Verdict]:
         """Say what is seen of a start that is being performed; nothing of any other start."""
@@ -419,6 +430,14 @@ class Operations:
         read = partial(replies.incidents, run_id=run_id)
         return self._operation("incidents", partition_of(run_id), run_id, read=read)
 
+    def recall(self, run_id: str) -> Operation[Recalled]:
+        """What a run was submitted with.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._operation("recall", partition_of(run_id), run_id, read=partial(replies.recalled, run_id=run_id))
+
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
         """Whether this owner submitted the run, joins and memo hits included.
 
@@ -469,7 +488,11 @@ class Operations:
 
 
 def _ms(seconds: float) -> str:
-    return str(int(seconds * 1000))
+    return str(round(seconds * 1000))
+
+
+def _ms_or_never(seconds: float | None) -> str:
+    return "" if seconds is None else _ms(seconds)
 
 
 def _flag(whether: bool) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
 from jobkit.incident import Incident
+from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -165,6 +166,23 @@ class Stored:
 
     snapshot: bytes
     result: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a run was submitted with, as the record keeps it, and whether it has ended; `terms` are JSON."""
+
+    state: State
+    job: str
+    """Its name as JSON."""
+    queue: str
+    terms: bytes
+    labels: tuple[str, ...]
+    priority: int
+    owner: str
+    key: str
+    limits: str
+    work: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +373,16 @@ def incidents(reply: list[bytes] | None, run_id: str) -> tuple[Incident, ...]:
     if reply is None:
         raise _not_found(run_id)
     return tuple([Incident.from_json(told) for told in reply])
+
+
+def recalled(reply: list[bytes] | None, run_id: str) -> Recalled:
+    if reply is None:
+        raise _not_found(run_id)
+    *fields, work = reply
+    state, job, queue, terms, labels, priority, owner, key, limits = [field.decode() for field in fields]
+    return Recalled(
+        State(state), job, queue, terms.encode(), tuple(labels.split()), int(priority), owner, key, limits, work
+    )
 
 
 def owned(reply: int | None, run_id: str) -> bool:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = (
-    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
+    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
     "interests", "incidents",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
     "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
-    "invalidate", "sweep", "load", "incidents", "owned", "list",
+    "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
     "pause", "queues", "limit", "limits", "announce", "workers", "tell",
 )  # fmt: skip
 

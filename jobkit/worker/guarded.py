@@ -6,10 +6,12 @@ Of any other start nothing is told, so that costs nothing.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobkit.errors import LimitReached
 from jobkit.incident import size
 from jobkit.worker import memory
 from jobkit.worker.link import Guarded, Moved, Over
@@ -40,6 +42,7 @@ def guarded(slot: str, lease: Lease, options: Options, asked_at: float) -> Guard
         time_limit=options.time_limit,
         stall_limit=options.stall_limit,
         memory_limit=options.memory_limit,
+        retry_after=options.retries.wait_after(LimitReached(), lease.failures + 1, lease.max_attempts, random.random()),
     )
 
 

@@ -127,6 +127,8 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     time_limit: float | None = None
     stall_limit: float | None = None
     memory_limit: int | None = None
+    retry_after: float | None = None
+    """Seconds until another attempt may follow one that was stopped at a limit; None: that is final."""
 
 
 class Moved(msgspec.Struct, frozen=True, kw_only=True, tag=True):

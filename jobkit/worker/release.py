@@ -11,8 +11,8 @@ from jobkit.store.operations import failure_head
 from jobkit.worker.autopsy import account_of
 
 if TYPE_CHECKING:
-    from jobkit.execution import Limits
     from jobkit.worker.autopsy import Death
+    from jobkit.worker.link import Guarded
 
 
 class Words(TypedDict):
@@ -21,6 +21,7 @@ class Words(TypedDict):
     crashed: bool
     failed: bool
     failure: bytes
+    retry_after: float | None
     incident: bytes
 
 
@@ -33,12 +34,15 @@ class Release:
     message: str = "It was stopped."
     public: bool = False
     account: Account | None = None
+    retry_after: float | None = None
+    """Seconds until another attempt may follow a failure; None: it is final."""
 
     def words(self) -> Words:
         return Words(
             crashed=self.crashed,
             failed=self.failed,
             failure=failure_head(self.message, public=self.public),
+            retry_after=self.retry_after,
             incident=self.account.to_json() if self.account else b"",
         )
 
@@ -52,15 +56,15 @@ def crashed(death: Death) -> Release:
     return Release(crashed=True, message=account.message, account=account)
 
 
-def out_of_memory(limit: int, used: int, lines: tuple[str, ...] = ()) -> Release:
+def out_of_memory(limit: int, used: int, retry_after: float | None, lines: tuple[str, ...] = ()) -> Release:
     """A process was killed for the memory it used, beyond a limit of ours."""
     message = f"It used more than its {size(limit)} of memory ({size(used)})."
     account = Account(kind=IncidentKind.OUT_OF_MEMORY, message=message, memory=used, lines=lines)
-    return Release(failed=True, message=message, public=True, account=account)
+    return Release(failed=True, message=message, public=True, account=account, retry_after=retry_after)
 
 
 def unstoppable(
-    reason: StopReason, grace: float, limits: Limits | None, lines: tuple[str, ...] = (), stacks: str = ""
+    reason: StopReason, grace: float, limits: Guarded | None, lines: tuple[str, ...] = (), stacks: str = ""
 ) -> Release:
     """A start was told to stop, and did not within its grace: its process is killed."""
     reached = over_limit(reason, limits) if limits is not None else None
@@ -71,7 +75,8 @@ def unstoppable(
         lines=lines,
         stacks=stacks,
     )
-    return Release(failed=reached is not None, message=why, public=True, account=account)
+    failed, retry_after = reached is not None, limits.retry_after if limits else None
+    return Release(failed=failed, message=why, public=True, account=account, retry_after=retry_after)
 
 
 _WHY = {

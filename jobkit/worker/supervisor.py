@@ -387,7 +387,7 @@ class Supervisor:
         if child.doom is not None or child.gone.done():
             return
         _log.error("Child %d is killed: it uses %s of memory, of its %s.", child.pid, size(used), size(limit))
-        release = out_of_memory(limit, used, child.lines())
+        release = out_of_memory(limit, used, start.retry_after if start else None, child.lines())
         if start is None and len(child.slots) > 1:  # which of its runs took the memory, nobody knows
             release = replace(release, failed=False, crashed=True)
         child.pardoned, child.doom = True, (start, release)

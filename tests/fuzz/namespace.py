@@ -131,6 +131,7 @@ class Namespace:
             token=int(taken.token),
             incarnation=self._number(taken.incarnation),
             start=taken.start,
+            failures=taken.failures,
             duration=round(taken.duration * 1000),
             work=taken.arguments.decode(),
             watched=taken.watched,
@@ -151,6 +152,7 @@ class Namespace:
             failure=FAILED,
             delay=call.delay / 1000,
             reason=call.reason,
+            retry_after=None if call.retry is None else call.retry / 1000,
         )
         return operation, str
 
@@ -274,7 +276,7 @@ def _submission(call: calls.Submit) -> Submission:
 
 def _terms(kind: Kind) -> bytes:
     terms = Terms(
-        max_attempts=1,
+        max_attempts=kind.max_attempts,
         max_crashes=kind.max_crashes,
         keep=kind.keep,
         undeliverable=kind.undeliverable,
@@ -287,6 +289,7 @@ def _terms(kind: Kind) -> bytes:
         debounce=kind.debounce or None,
         longest_debounce=kind.longest_debounce or None,
         abandon_after=kind.abandon_after,
+        expires=kind.expires,
         max_queued=kind.max_queued,
         public_result=1,
     )
@@ -340,6 +343,9 @@ def _loaded(loaded: Any) -> Answer:
     return calls.Loaded(
         state=str(snapshot.state),
         start=snapshot.start,
+        attempt=snapshot.attempt,
+        due=_milliseconds(snapshot.due_at),
+        explained=snapshot.error is not None,
         done=snapshot.progress.done,
         position=snapshot.queue.position,
         workers=snapshot.queue.workers,

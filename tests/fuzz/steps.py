@@ -54,7 +54,10 @@ STATES = ("", "scheduled", "queued", "running", "succeeded", "failed", "cancelle
 
 SILENT = frozenset({"silent_death", "freeze"})
 """Steps that nobody hears of."""
-MOMENTS = ("due", "lease_end", "fresh_until", "stale_until", "refresh_at", "refuse_until", "abandon_at", "forget_at")
+MOMENTS = (
+    "due", "lease_end", "fresh_until", "stale_until", "refresh_at", "refuse_until", "abandon_at", "expire_at",
+    "forget_at",
+)  # fmt: skip
 """What of a run ends or begins at a given ms."""
 
 T = TypeVar("T")
@@ -101,6 +104,8 @@ class Steps:
         run = model.kept(moment.whose)
         match moment.name:
             case "due" | "paced":
+                step = self.take(model)
+            case "expire_at" if self.random.random() < 0.5:
                 step = self.take(model)
             case "fresh_until" | "stale_until" | "refresh_at" | "refuse_until" if run and run.key:
                 step = [self._submission(model, run.key, "any")]
@@ -405,6 +410,8 @@ class Steps:
         details: dict[str, Any] = {}
         if outcome == "succeeded":
             details["result"] = f'"{lease.id[-6:]}/{lease.start}"'
+        elif outcome == "failed" and self.random.random() < 0.8:
+            details["retry"] = self.random.choice((0, 1, 400, self.random.randrange(3_000)))
         elif outcome == "released" and self.random.random() < 0.4:
             details = {"delay": 1_000, "reason": "no worker knows it"}
         done = held.done if self.random.random() < 0.7 else None

@@ -108,6 +108,15 @@ def test_a_release_may_say_that_the_start_has_failed(world: World) -> None:
     assert "crashes" not in world.record(lease.run_id)
 
 
+def test_another_attempt_may_follow_it(world: World) -> None:
+    lease = world.started(slot="w/1", max_attempts=2)
+    world.release("w/1", crashed=False, failed=True, retry_after=60.0, incident=told())
+    snapshot = world.load(lease.run_id).snapshot
+    assert (snapshot.state, snapshot.attempt) == (State.SCHEDULED, 2)
+    world.release("w/1", crashed=False, failed=True, retry_after=60.0, incident=told(), token=lease.token)
+    assert [incident.attempt for incident in world.incidents(lease.run_id)] == [1]
+
+
 def test_a_start_that_was_to_stop_anyway_is_cancelled_not_failed(world: World) -> None:
     lease = world.started(slot="w/1")
     world.cancel(lease.run_id)

@@ -318,7 +318,11 @@ class Stored:
         assert owners == {name for name in record if name.startswith("owner:")}, f"{run_id} is listed for {owners}"
         abandoned = run_id in self.sets.get("abandon", {})
         waits = not State(state).terminal and record.get("cancelling") != "1"
-        assert abandoned == ("abandon_after" in json.loads(record["terms"]) and waits)
+        terms = json.loads(record["terms"])
+        assert abandoned == ("abandon_after" in terms and waits)
+        has_yet_to_begin = not State(state).terminal and int(record.get("start", 0)) == 0
+        expiring = run_id in self.sets.get("expiring", {})
+        assert expiring == ("expires" in terms and has_yet_to_begin), f"{run_id} is {state}; expiring: {expiring}"
 
     def _check_record(self, run_id: str, record: dict[str, str]) -> None:
         ends = self.ttls[f"run:{run_id}"] > 0
@@ -393,7 +397,7 @@ class Stored:
         match name.partition(":")[0]:
             case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
                 pass  # the partition's own, or judged above
-            case "owner" | "abandon" | "parked" | "parking" | "holders" | "paced" | "stamps":
+            case "owner" | "abandon" | "expiring" | "parked" | "parking" | "holders" | "paced" | "stamps":
                 pass  # as good as its members, judged above and below
             case "queues":
                 pass  # those that have runs, judged below; the sweep drops the others

@@ -1,4 +1,4 @@
--- sweep: what time alone brings: leases that ran out, runs that are due or abandoned, records that are forgotten.
+-- sweep: what time alone brings: leases that ran out, runs that are due, late or abandoned, records that are forgotten.
 -- Every worker calls it; the partition lets one pass an interval, so there is no leader. A resend finds the gate shut.
 -- An outage is not a death: when nobody swept for longer than a third of a run's lease, or the clock went back, that run
 -- gets one whole lease more, so that its holder can come back first.
@@ -102,6 +102,7 @@ function scripts.sweep(ARGV)
   end
   local expired = expire(most, lost, incident)
   abandon(most)
+  give_up_late(most)
   promote_due(most)
   look_at_one_queue()
   local more = forget_ended()

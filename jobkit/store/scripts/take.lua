@@ -64,18 +64,23 @@ local function best(ARGV)
   end
 end
 
--- The best run that no limit blocks. Those before it are parked, some at a time: then false says that there may be more.
+-- The best run that no limit blocks. Those before it are parked, or given up when they are late; some at a time: then false
+-- says that there may be more.
 local function best_unblocked(ARGV)
   for _ = 1, PARKED_AT_ONCE do
     local run = best(ARGV)
-    local limit = run and blocking(run, true)
-    if not limit then
+    local late = run and has_expired(run)
+    local limit = run and not late and blocking(run, true)
+    if late then
+      give_up(run)
+    elseif limit then
+      leave_queue(run)
+      park(run, limit)
+      note(run)
+      offer_room_of(run)
+    else
       return run
     end
-    leave_queue(run)
-    park(run, limit)
-    note(run)
-    offer_room_of(run)
   end
   return false
 end
@@ -110,8 +115,10 @@ local function start(run, slot, lease_ms)
   put(run, 'sequence', '0')
   put(run, 'start', integer(run.start + 1))
   put(run, 'started', now_text)
+  cease_waiting(run)
   if run.start ~= '1' then
     put(run, 'progress', UNTOUCHED)
+    redis.call('HDEL', record_key(run.id), 'error', 'traceback')  -- of the attempt before
   end
   pace(run)
   move(run, 'take')

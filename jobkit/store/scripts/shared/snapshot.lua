@@ -28,6 +28,16 @@ local function workers(state, queue)
   return integer(redis.call('ZCOUNT', P .. 'workers:' .. queue, now - WORKER_SILENCE, '+inf'))
 end
 
+-- When a scheduled run may start.
+local function due_at(id, state)
+  return moment(state == 'scheduled' and redis.call('ZSCORE', P .. 'due', id))
+end
+
+-- Of an end, or of the attempt that the next one waits for.
+local function problem_part(state, problem)
+  return problem and (state == 'failed' or state == 'scheduled') and problem or 'null'
+end
+
 local function result_part(id, state, public)
   if state ~= 'succeeded' then
     return '"result":null,"result_inline":true,"result_url":null'
@@ -69,7 +79,9 @@ local function snapshot(id)
     ',"stalled":', state == 'running' and stalled == token and 'true' or 'false',
     ',"created_at":', moment(created), ',"started_at":', moment(started),
     ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
-    ',', result_part(id, state, said.public_result == 1), ',"error":', problem or 'null', '}',
+    ',"due_at":', due_at(id, state),
+    ',', result_part(id, state, said.public_result == 1), ',"error":', problem_part(state, problem),
+    ',"retry_of":', said.retry_of and '"' .. said.retry_of .. '"' or 'null', '}',
   })
 end
 
