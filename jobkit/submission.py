@@ -268,6 +268,7 @@ def _terms(options: Options, partitions: int) -> Terms:
         debounce=_milliseconds(options.debounce),
         longest_debounce=_milliseconds(options.debounce and options.debounce * LONGEST_DEBOUNCE),
         abandon_after=_milliseconds(options.abandon_after),
+        expires=_milliseconds(options.expires),
         max_queued=None if options.max_queued is None else ceil(options.max_queued / partitions),
         public_result=int(options.public_result),
     )
