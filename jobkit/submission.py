@@ -162,7 +162,7 @@ def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
 
 
 def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submission:
-    """What does once more what an ended run was submitted for, under the conditions of then; `owner` None: of its owner.
+    """What does once more what an ended run did, under the conditions of then; for its `owner`, where none is named.
 
     Raises:
         RunError: the run has not ended.
@@ -170,7 +170,8 @@ def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submissi
     """
     if not kept.state.terminal:
         raise RunError(
-            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew: wait for its end, or cancel it.",
+            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew:"
+            " wait for its end, or cancel it.",
             run_id=run_id,
         )
     whose = kept.owner if owner is None else asking.owner(owner)

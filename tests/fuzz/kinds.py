@@ -12,10 +12,17 @@ MEMO = Kind(
     name="memo", lease=9_000, max_attempts=2, max_crashes=1, cache_ttl=4_000, stale_ttl=3_000, failure_ttl=2_000,
     refresh=True,
 )  # fmt: skip
-LONELY = Kind(name="lonely", queue="slow", max_attempts=3, max_crashes=0, cache_ttl=1_500, stale_ttl=2_000, limits=(ONE,))
+LONELY = Kind(
+    name="lonely", queue="slow", max_attempts=3, max_crashes=0, cache_ttl=1_500, stale_ttl=2_000, limits=(ONE,)
+)
 THROTTLED = Kind(name="throttled", throttle=3_000, cache_ttl=1_000, failure_ttl=4_000, limits=(PACE,))
 DEBOUNCED = Kind(
-    name="debounced", debounce=700, longest_debounce=2_000, abandon_after=5_000, stale_ttl=1, cache_ttl=500,
+    name="debounced",
+    debounce=700,
+    longest_debounce=2_000,
+    abandon_after=5_000,
+    stale_ttl=1,
+    cache_ttl=500,
     expires=3_000,
 )
 PLAIN = Kind(name="plain", max_queued=4, expires=2_500)
