@@ -67,8 +67,8 @@ HOSTILE = {
 """By hostile step: its least share among all events."""
 
 MOVED = {
-    "tried again": 0.01, "taken for another attempt": 0.004, "cancelled before another attempt": 0.0005,
-    "failed for good": 0.003, "given up": 0.003, "given up before it was due": 0.00005,
+    "tried again": 0.002, "taken for another attempt": 0.0008, "cancelled before another attempt": 0.0002,
+    "failed for good": 0.0003, "given up": 0.003, "given up before it was due": 0.00005,
 }  # fmt: skip
 """By what became of a run that no answer tells of: its least share among all events."""
 

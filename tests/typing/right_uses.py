@@ -5,7 +5,7 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 
@@ -15,6 +15,7 @@ from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.store.replies import Backlog
 from jobkit.worker import Worker
@@ -45,6 +46,11 @@ class Fetch(ProgressJob[bytes]):
     keep_for = timedelta(days=2)
     queue = "network"
     priority = 5
+    expires = timedelta(minutes=10)
+    max_attempts = 3
+    backoff = (1, timedelta(seconds=10))
+    retry_on = (OSError, ValueError)
+    give_up_on = FileNotFoundError
     max_crashes = 0
     cancel_grace = 0.5
     lease = 30
@@ -52,7 +58,9 @@ class Fetch(ProgressJob[bytes]):
     submittable = True
 
     async def perform(self, progress: Progress, /) -> bytes:
-        return b""
+        if progress.total is None:
+            raise Retry("not yet", after=timedelta(seconds=3))
+        raise Retry(after=3) from OSError()
 
 
 class Handing(ProgressJob[int]):
@@ -104,6 +112,7 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.perform(Fetch(url="x")), bytes)
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
+    assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
 
 
 async def asynchronous(kit: JobKit) -> None:
