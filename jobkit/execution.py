@@ -31,7 +31,7 @@ from jobkit.progress import Cancelled, Progress
 from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
-from jobkit.tracebacks import summary_of, traceback_of
+from jobkit.tracebacks import summary_of, traceback_of, up_to_the_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -300,7 +300,9 @@ def over_limit(reason: str, limits: Limits) -> LimitReached | None:
 def _stopped(cancelled: Cancelled, options: Options) -> Ended:
     """With the traceback of where the job was when it was stopped."""
     reached = over_limit(cancelled.reason, options)
-    return Stopped(cancelled.reason) if reached is None else Raised(reached.with_traceback(cancelled.__traceback__))
+    if reached is None:
+        return Stopped(cancelled.reason)
+    return Raised(reached.with_traceback(up_to_the_job(cancelled.__traceback__)))
 
 
 def _failed(error: BaseException, retry_after: float | None) -> Decision:
