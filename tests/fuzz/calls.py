@@ -160,6 +160,14 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """Another number for a limit; None goes back to what its runs brought along."""
+
+    name: str
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     id: str
     interest: str
@@ -242,7 +250,7 @@ class Flush:
 
 Call = (
     Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns | Pause
+    | Invalidate | Load | Owned | ListRuns | Pause | Limit
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident

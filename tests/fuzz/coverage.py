@@ -55,6 +55,7 @@ ANSWERS = {
     "Sweep": ("swept", "expired", "shut"),
     "Load": ("loaded", "paused", "missing"),
     "Pause": ("True", "False"),
+    "Limit": ("True", "False"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
