@@ -263,11 +263,15 @@ class Operations:
         traceback: str = "",
         delay: float = 0.0,
         reason: str = "",
+        checkpoint: bytes = b"",
     ) -> Operation[Verdict]:
-        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
+        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release.
+
+        An empty `checkpoint` leaves the last one; a run that ends keeps none.
+        """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, checkpoint, read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:

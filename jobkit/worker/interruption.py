@@ -19,12 +19,12 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from jobkit.execution import StopReason
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from jobkit.execution import StopReason
     from jobkit.progress import Progress
 
 SIGNAL = signal.SIGUSR2
@@ -67,8 +67,10 @@ class Interruption:
             self._stop(current, reason)
 
     def drain(self) -> None:
-        """End the waiting; a job that is being performed is left alone."""
+        """End the waiting. A job that is being performed goes on, but for one that can be gone on with elsewhere."""
         self.draining = True
+        if (current := self._current) is not None:
+            current.progress.interrupt(StopReason.HANDED_BACK)
         signal.pthread_kill(self._main, SIGNAL)
 
     def _stop(self, current: _Current, reason: StopReason) -> None:
@@ -108,6 +110,8 @@ class Interruption:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL,))
         current = self._current = _Current(token, progress)
         try:
+            if self.draining:
+                progress.interrupt(StopReason.HANDED_BACK)
             if self._early is not None and self._early[0] == token:
                 self._stop(current, self._early[1])
             value = self._armed(current, call)

@@ -1,8 +1,9 @@
 """Reporter: the one thread that tells the store how far the run is.
 
 It looks at the live progress ten times a second and writes what has changed: at most ten times a second while
-somebody watches, else once a second. While nothing is performed it sleeps. The last value is not its matter:
-settling carries it. What it still sends after that is refused by the store, and what it then hears names an old token.
+somebody watches, else once a second. A checkpoint goes along, at most once a second, watched or not: only a start that
+dies loses what came after it. While nothing is performed it sleeps. The last value is not its matter: settling carries
+it. What it still sends after that is refused by the store, and what it then hears names an old token.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 UNWATCHED_SECONDS = 1.0
+CHECKPOINT_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 
 _log = logging.getLogger("jobkit.worker")
@@ -39,8 +41,15 @@ class _Followed:
         self.lease = lease
         self.progress = progress
         self.told: object = _UNTOUCHED
+        self.told_checkpoint = progress.kept  # the store has it: it was there that this start got it
         self.sequence = 0
         self.due = 0.0
+        self.checkpoint_due = 0.0
+
+    def forget(self, due: float = 0.0) -> None:
+        """What was told may not have arrived, or be lost: all is told again, from this moment on."""
+        self.told, self.told_checkpoint = None, None
+        self.due = self.checkpoint_due = due
 
 
 class Reporter:
@@ -77,7 +86,7 @@ class Reporter:
         """Report at the next look, whether or not anything has changed."""
         followed = self._followed
         if followed is not None:
-            followed.told, followed.due = None, 0.0
+            followed.forget()
 
     def _report_for_ever(self) -> None:
         while not self._over:
@@ -101,12 +110,22 @@ class Reporter:
 
     def _news(self, followed: _Followed) -> Operation[Reported] | None:
         revision = followed.progress.revision()
-        if time.monotonic() < followed.due or revision == followed.told:
+        checkpoint = self._new_checkpoint(followed)
+        if time.monotonic() < followed.due or (revision == followed.told and not checkpoint):
             return None
         followed.told = revision
         followed.sequence += 1
         body = followed.progress.view(time.time()).to_json()
-        return self._store.operations.report(followed.lease, followed.sequence, body)
+        return self._store.operations.report(followed.lease, followed.sequence, body, checkpoint)
+
+    def _new_checkpoint(self, followed: _Followed) -> bytes:
+        """Empty when there is none, or it is not due."""
+        now, kept = time.monotonic(), followed.progress.kept
+        if kept is followed.told_checkpoint or now < max(followed.due, followed.checkpoint_due):
+            return b""
+        followed.told_checkpoint = kept
+        followed.checkpoint_due = now + CHECKPOINT_SECONDS
+        return followed.progress.checkpoint_to_json()
 
     def _send(self, followed: _Followed, operation: Operation[Reported]) -> None:
         sent = time.monotonic()
@@ -114,8 +133,7 @@ class Reporter:
             reported = self._store.execute(operation)
         except StoreError as error:
             _log.debug("Run %s: the progress could not be told (%s); it will be.", followed.lease.run_id, error)
-            followed.told = None
-            followed.due = time.monotonic() + RETRY_SECONDS
+            followed.forget(time.monotonic() + RETRY_SECONDS)
         else:
             followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
             self._heed(followed, reported.verdict)
@@ -130,8 +148,12 @@ class Reporter:
                 self._reassert(followed)
 
     def _reassert(self, followed: _Followed) -> None:
-        """The store has lost this run: it is told all that its lease said; how far it is, it hears right after."""
-        followed.sequence, followed.told, followed.due = 0, None, 0.0
+        """The store has lost this run: it is told all that its lease said; how far it is, it hears right after.
+
+        With the checkpoint, be it the one that this start began with.
+        """
+        followed.sequence = 0
+        followed.forget()
         with suppress(StoreError):  # asked again with the next report
             verdict = self._store.execute(self._store.operations.reassert(followed.lease, self._slot))
             if verdict is Verdict.OK:

@@ -96,7 +96,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """`delay` and `reason` are of a release; `done` is the last progress, None when there is none to tell."""
+    """`delay` and `reason` are of a release; `done` is the last progress, None when there is none to tell.
+
+    An empty `checkpoint` leaves the last one as it is.
+    """
 
     id: str
     token: int
@@ -106,6 +109,7 @@ class Settle:
     result: str = "null"
     delay: int = 0
     reason: str = ""
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ ANSWERS = {
         "refused",
         "full",
     ),
-    "Take": ("lease", "none", "dead"),
+    "Take": ("lease", "lease with a checkpoint", "none", "dead"),
     "Report": ("ok", "cancel", "ended", "lost", "unknown"),
     "Settle": ("succeeded ok", "failed ok", "cancelled ok", "released ok", "ended", "lost", "unknown"),
     "Reassert": ("ok", "lost", "ended"),
@@ -124,14 +124,15 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield answer.verdict
         case _, Renewals():
             yield from {slot.verdict for slot in answer.slots}
+        case _, Leased():
+            yield from ["lease"] if answer.restored is None else ["lease", "lease with a checkpoint"]
         case _, Swept():
             yield "swept" if answer.swept else "shut"
-            if answer.expired:
-                yield "expired"
+            yield from ["expired"] if answer.expired else []
         case _:
             yield NAMES.get(type(answer), str(answer))
 
 
 NAMES = {
-    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing", Loaded: "loaded",
+    NoWork: "none", Dead: "dead", Full: "full", Missing: "missing", Loaded: "loaded",
 }  # fmt: skip

@@ -150,6 +150,7 @@ class Namespace:
             failure=FAILED,
             delay=call.delay / 1000,
             reason=call.reason,
+            checkpoint=call.checkpoint.encode(),
         )
         return operation, str
 

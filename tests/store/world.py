@@ -314,6 +314,7 @@ class Stored:
         stakes = sum(1 for name, value in record.items() if name.startswith("interest:") and value == "1")
         assert int(record["interests"]) == stakes, f"{run_id} counts {record['interests']} of {stakes} interests"
         assert int(record.get("crashes", 0)) >= 0
+        assert not (ends and "checkpoint" in record), f"{run_id} has ended, and keeps what nobody goes on from"
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running" and record["slot"]:

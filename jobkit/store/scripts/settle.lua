@@ -1,7 +1,7 @@
 -- settle: ends a start through its lease. One outcome is accepted, once; then the lease is over.
 -- Answers ok, ended (this token's run has ended: a resend, or a verdict that came first), lost or unknown.
 -- ARGV: id, token, incarnation of the lease, outcome (succeeded, failed, cancelled, released), progress ('' leaves it), result,
---       the head of the failure, traceback, delay_ms and reason (of a release: not before; why)
+--       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), checkpoint ('' leaves it)
 
 local SETTLE = {}
 
@@ -58,10 +58,13 @@ function scripts.settle(ARGV)
     put(run, 'progress', progress)
   end
   vacate(run)
-  local result, failure_head, traceback, delay, reason = unpack(ARGV, 6, 10)
+  local result, failure_head, traceback, delay, reason, checkpoint = unpack(ARGV, 6, 11)
   SETTLE[outcome](run, {
     result = result, failure_head = failure_head, traceback = traceback, delay = tonumber(delay), reason = reason,
   })
+  if checkpoint ~= '' and not ended(run.state) then
+    keep_checkpoint(run, checkpoint, token)
+  end
   commit(run)
   return 'ok'
 end
