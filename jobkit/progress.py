@@ -29,11 +29,11 @@ import time
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import contextmanager
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 
-from jobkit.checkpoint import Checkpoint
+from jobkit.checkpoint import Checkpoint, Place
 from jobkit.estimate import Estimate
 from jobkit.lifecycle import State
 from jobkit.resuming import Keeping, Loop, asked_for, left, left_async
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
 
-    from jobkit.checkpoint import Place
     from jobkit.resuming import Cursor, CursorOf, StateOf
     from jobkit.snapshot import Number
 
@@ -87,6 +86,16 @@ class Cancelled(BaseException):
     def __init__(self, reason: str = "cancelled") -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class _Wish(NamedTuple):
+    """What a `resume` loop is to be; items through the place `before` are passed over."""
+
+    total: Number | None
+    message: str | None
+    before: Place
+    cursor: CursorOf | None
+    state: StateOf | None
 
 
 class Stage:
@@ -273,17 +282,19 @@ class Stage:
             BadCheckpoint: the place of an earlier start is not in `rows`; there is another such loop in this stage.
         """
         message = None if message is None else _line(message, "message")
-        place = self._progress._keeping.place_of(self._path())
         whole = _length(rows) if total is None else _amount(total, "total")
+        before = self._progress._keeping.place_of(self._path())
         if not isinstance(rows, Iterable | AsyncIterable):
             if cursor is None:
-                raise TypeError(_NEITHER if not callable(rows) else _NO_CURSOR)
-            rows = asked_for(rows, place)
-            more = _length(rows) if total is None else None
-            whole = more + place.count if more is not None else whole
+                raise TypeError(_NO_CURSOR if callable(rows) else _NEITHER)
+            rows, count = asked_for(rows, before), before.count
+            before = Place(ended=before.ended)
+            if total is None and (more := _length(rows)) is not None:
+                whole = count + more
+        wish = _Wish(whole, message, before, cursor, state)
         if isinstance(rows, AsyncIterable) and not isinstance(rows, Iterable):
-            return _ResumedAsync(self, aiter(rows), whole, message, cursor, state)
-        return self._resumed(rows, whole, message, cursor, state)
+            return _ResumedAsync(self, aiter(rows), wish)
+        return self._resumed(rows, wish)
 
     def plan(self, **weights: float) -> None:
         """Declare the stages inside this one; a weight is the expected share of the time.
@@ -336,18 +347,11 @@ class Stage:
         finally:
             self._end_loop(bar)
 
-    def _resumed(
-        self,
-        rows: Iterable[T],
-        total: Number | None,
-        message: str | None,
-        cursor: CursorOf | None,
-        state: StateOf | None,
-    ) -> Generator[T, None, None]:
-        loop, place = self._begin_resumed(total, message, cursor, state)
+    def _resumed(self, rows: Iterable[T], wish: _Wish) -> Generator[T, None, None]:
+        loop = self._begin_resumed(wish)
         last: Cursor = None
         try:
-            for item in left(rows, place, cursor):
+            for item in left(rows, wish.before, wish.cursor):
                 last = loop.cursor(item)
                 yield item
                 loop.finish(last)
@@ -355,13 +359,11 @@ class Stage:
         finally:
             self._end_resumed(loop)
 
-    def _begin_resumed(
-        self, total: Number | None, message: str | None, cursor: CursorOf | None, state: StateOf | None
-    ) -> tuple[Loop, Place]:
+    def _begin_resumed(self, wish: _Wish) -> Loop:
         name, keeping = self._path(), self._progress._keeping
         place = keeping.begin(name)
-        bar = self._begin_loop(total, message, place.done)
-        return Loop(keeping, name, place, bar, cursor, state), place
+        bar = self._begin_loop(wish.total, wish.message, place.done)
+        return Loop(keeping, name, place, bar, wish.cursor, wish.state)
 
     def _end_resumed(self, loop: Loop) -> None:
         loop.close()
@@ -807,23 +809,12 @@ class _TrackedAsync(Generic[T]):
 class _ResumedAsync(Generic[T]):
     """An async `resume` loop; for why it is no generator see `_TrackedAsync`."""
 
-    __slots__ = ("_begun", "_cursor", "_cursor_of", "_items", "_loop", "_message", "_owner", "_state", "_total")
+    __slots__ = ("_begun", "_cursor", "_items", "_loop", "_owner", "_wish")
 
-    def __init__(
-        self,
-        owner: Stage,
-        items: AsyncIterator[T],
-        total: Number | None,
-        message: str | None,
-        cursor_of: CursorOf | None,
-        state: StateOf | None,
-    ) -> None:
+    def __init__(self, owner: Stage, items: AsyncIterator[T], wish: _Wish) -> None:
         self._owner = owner
         self._items = items
-        self._total = total
-        self._message = message
-        self._cursor_of = cursor_of
-        self._state = state
+        self._wish = wish
         self._begun = False
         self._cursor: Cursor = None
         self._loop: Loop | None = None
@@ -853,8 +844,8 @@ class _ResumedAsync(Generic[T]):
             raise StopAsyncIteration
         else:
             self._begun = True
-            self._loop, place = self._owner._begin_resumed(self._total, self._message, self._cursor_of, self._state)
-            self._items = await left_async(self._items, place, self._cursor_of)
+            self._loop = self._owner._begin_resumed(self._wish)
+            self._items = await left_async(self._items, self._wish.before, self._wish.cursor)
 
     def _end(self) -> None:
         loop, self._loop = self._loop, None
