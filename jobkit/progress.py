@@ -350,9 +350,11 @@ class Stage:
     def _resumed(self, rows: Iterable[T], wish: _Wish) -> Generator[T, None, None]:
         loop = self._begin_resumed(wish)
         last: Cursor = None
+        named = wish.cursor is not None
         try:
             for item in left(rows, wish.before, wish.cursor):
-                last = loop.cursor(item)
+                if named:
+                    last = loop.cursor(item)
                 yield item
                 loop.finish(last)
             loop.exhaust(last)

@@ -238,9 +238,12 @@ class Loop:
     def finish(self, cursor: Cursor) -> None:
         """The body has finished the item with this cursor."""
         keeping = self._keeping
-        self.bar.done += 1
-        self._count += 1
-        if self._plain:
+        self.bar.done = done = self.bar.done + 1
+        self._count = count = self._count + 1
+        if self._plain and (counts := keeping.counts) is not None:  # as below: the usual step of a usual loop
+            self._kept = count
+            keeping.kept = (self._state, self._others, self, cursor, count, done, counts)
+        elif self._plain:
             self._keep(cursor)
         elif self._asked is not None:
             self._ask_if_due(cursor, self._asked)
