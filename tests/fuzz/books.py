@@ -67,6 +67,7 @@ def _agree(model: Model, stored: Stored) -> None:
         if said["state"] in ENDED and run_id in stored.before and stored.before[run_id]["state"] not in ENDED:
             end = (model.runs[run_id].forget_at or 0) - model.now + HOUR
             assert stored.ttl[f"run:{run_id}"] == end, f"{run_id} ends in {stored.ttl[f'run:{run_id}']} ms, not {end}"
+        assert record["state"] not in ENDED or "checkpoint" not in record, f"{run_id} has ended, and keeps a checkpoint"
         assert said == stands, f"{run_id}: the record says {_unlike(stands, said)}, the model {_unlike(said, stands)}"
     sets = {name: members for name, members in stored.sets.items() if name.partition(":")[0] in COMPARED}
     expected = _sets(model)

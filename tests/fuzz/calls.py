@@ -113,6 +113,7 @@ class Settle:
     delay: int = 0
     reason: str = ""
     retry: int | None = None
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,6 +388,8 @@ class Model:
                 self._retry(run, asked.retry)
             case _:
                 self._enter(run, asked.outcome)
+        if asked.checkpoint and run.state not in ENDED:
+            run.checkpoint = (asked.checkpoint, asked.token)
         return "ok"
 
     def _may_retry(self, run: Run) -> bool:
@@ -829,6 +831,7 @@ class Model:
     def _end(self, run: Run) -> None:
         run.finished = self.now
         run.abandon_at = None
+        run.checkpoint = None
         self._unpoint(run)
         keep = [run.kind.keep, 1, *(end - self.now for end in (run.stale_until, run.refuse_until) if end)]
         run.forget_at = self.now + max(keep)

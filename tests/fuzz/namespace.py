@@ -154,6 +154,7 @@ class Namespace:
             delay=call.delay / 1000,
             reason=call.reason,
             retry_after=None if call.retry is None else call.retry / 1000,
+            checkpoint=call.checkpoint.encode(),
         )
         return operation, str
 

@@ -424,6 +424,8 @@ class Steps:
             details["retry"] = self.random.choice((0, 1, 400, self.random.randrange(3_000)))
         elif outcome == "released" and self.random.random() < 0.4:
             details = {"delay": 1_000, "reason": "no worker knows it"}
+        if outcome in ("released", "failed") and self.random.random() < 0.5:
+            details["checkpoint"] = f"c{self._number()}"
         done = held.done if self.random.random() < 0.7 else None
         return Settle(
             id=lease.id, token=lease.token, incarnation=lease.incarnation, outcome=outcome, done=done, **details
