@@ -21,6 +21,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.hooks import Start
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
@@ -48,6 +49,7 @@ __all__ = [
     "RunNotFound",
     "RunTimeout",
     "Snapshot",
+    "Start",
     "State",
     "StoreError",
     "StoreMisconfigured",

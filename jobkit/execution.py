@@ -5,10 +5,12 @@
               (see `Performer`), and encode what it returns; a job that is not known here goes back instead
     decide    what its end means; pure
     tell      one line in the log
+    call      the hooks of its end (those of its start are called when there is a job, just before it is performed)
     settle    say so to the store, through the lease
 
 What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_perform` alone,
-and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. Only a
+and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. (Hooks have
+such a guard of their own, for what they raise changes nothing.) Only a
 `PublicError`'s text is for the end user; of any other the browser learns a reference, and its traceback is stored for
 the job's authors.
 """
@@ -22,9 +24,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from jobkit.errors import BadArguments, PublicError
+from jobkit.hooks import NO_HOOKS, Event, Start, call
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
-from jobkit.performing import performing
+from jobkit.performing import Performed, performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobkit.files import File
+    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
@@ -73,9 +77,10 @@ class Performer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """`perform` came to its end, and this is its result, encoded."""
+    """`perform` came to its end, and this is its result: encoded, and as it was returned."""
 
     result: bytes
+    value: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,39 +121,50 @@ class Decision:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Start:
-    """A lease being executed; `spec` is None when its job is not known here."""
+    """A lease being executed; `spec` is None when its job is not known here, and `job` until it is made."""
 
     lease: Lease
     spec: JobSpec | None
     progress: Progress
+    job: ProgressJob[Any] | None = None
     began: float = field(default_factory=time.monotonic)
+
+    @property
+    def performed(self) -> Performed:
+        lease = self.lease
+        return Performed(lease.run_id, lease.key, lease.job, lease.failures + 1, lease.start)
 
 
 class Execution:
     """Executes leases with the jobs of one kit."""
 
     def __init__(
-        self, jobs: Mapping[str, type[ProgressJob[Any]]], operations: Operations, keep: Keep, performer: Performer
+        self,
+        jobs: Mapping[str, type[ProgressJob[Any]]],
+        operations: Operations,
+        keep: Keep,
+        performer: Performer,
+        hooks: Hooks = NO_HOOKS,
     ) -> None:
         self._jobs = jobs
         self._operations = operations
         self._keep = keep
         self._performer = performer
+        self._hooks = hooks
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        ended = self._perform(start)
-        decision = decide(ended)
-        if isinstance(ended, Unknown):
-            self._tell_unknown(lease, ended.reason)
-        else:
-            _tell(start, decision)
-        return self._settle(start, decision)
+        with performing(start.performed):
+            ended = self._perform(start)
+            decision = decide(ended)
+            self._tell(start, ended, decision)
+            self._call_hooks_of_end(start, ended, decision)
+            return self._settle(start, decision)
 
     def _resolve(self, lease: Lease) -> _Start:
         job_class = self._jobs.get(lease.job)
@@ -163,21 +179,28 @@ class Execution:
         if spec is None:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
-            job = spec.decode_arguments(lease.arguments)
+            job = start.job = spec.decode_arguments(lease.arguments)
         except BadArguments as error:  # of another version of the class: another worker may know it
             return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
         except BaseException as error:  # noqa: BLE001
             return Raised(error)
         attempt = lease.failures + 1
         _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, attempt, lease.max_attempts, lease.job)
+        self._call_hooks(Event.START, start)
         try:
-            with performing(lease.run_id, lease.key):
-                value = self._performer.perform(lease, spec, job, start.progress)
-            return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
+            value = self._performer.perform(lease, spec, job, start.progress)
+            result = spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file))
+            return Returned(result, value)
         except Cancelled as cancelled:
             return Stopped(cancelled.reason)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
+
+    def _tell(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+        if isinstance(ended, Unknown):
+            self._tell_unknown(start.lease, ended.reason)
+        else:
+            _tell_end(start, decision)
 
     def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
@@ -189,6 +212,24 @@ class Execution:
             "JobKit(jobs=[...]), of that version.",
             lease.run_id, reason,
         )  # fmt: skip
+
+    def _call_hooks_of_end(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+        """A start that is not the run's end, as another one follows it by no fault of its own, has none."""
+        match ended:
+            case Returned(value=value):
+                self._call_hooks(Event.SUCCESS, start, value)
+            case Raised(error):
+                self._call_hooks(Event.FAILURE, start, error)
+            case Stopped() if decision is not None and decision.outcome is Outcome.CANCELLED:
+                self._call_hooks(Event.CANCEL, start)
+
+    def _call_hooks(self, event: Event, start: _Start, *facts: object) -> None:
+        """The job's own, then its kit's."""
+        hooks = self._hooks.on(event)
+        if start.spec is not None and start.job is not None and event in start.spec.hooks:
+            hooks = (getattr(start.job, event), *hooks)
+        if hooks:
+            call(hooks, _told(start), *facts)
 
     def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
         if decision is None:
@@ -206,7 +247,20 @@ class Execution:
         )
 
 
-def _tell(start: _Start, decision: Decision | None) -> None:
+def _told(start: _Start) -> Start:
+    lease = start.lease
+    return Start(
+        run_id=lease.run_id,
+        name=lease.job,
+        job=start.job,
+        attempt=lease.failures + 1,
+        max_attempts=lease.max_attempts,
+        start=lease.start,
+        token=lease.token,
+    )
+
+
+def _tell_end(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began

@@ -10,6 +10,7 @@ import inspect
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -27,6 +28,7 @@ from jobkit.errors import (
 )
 from jobkit.files import FileStorage
 from jobkit.following import Origin
+from jobkit.hooks import Event, Hooks, Start
 from jobkit.job import ProgressJob, spec_of
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.performing import performed, refuse_while_imported
@@ -62,6 +64,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
+S = TypeVar("S", bound=Callable[[Start], object])
+V = TypeVar("V", bound=Callable[[Start, Any], object])
+E = TypeVar("E", bound=Callable[[Start, BaseException], object])
 
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 """What has ended already goes on for nobody, so nobody has a stake in it."""
@@ -97,6 +102,8 @@ class JobKit:
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self.hooks = Hooks()
+        """What is called when a run of any job starts and ends (see `on_start` and its like)."""
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
@@ -129,6 +136,28 @@ class JobKit:
         if other is not job:
             raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
         return job
+
+    # Hooks ------------------------------------------------------------------------------------------------------------
+
+    def on_start(self, hook: S) -> S:
+        """Call this whenever a run starts here, before its `perform`; also as a decorator, as its like."""
+        self.hooks.add(Event.START, hook)
+        return hook
+
+    def on_success(self, hook: V) -> V:
+        """Call this with the result whenever a run succeeds here, before that is settled."""
+        self.hooks.add(Event.SUCCESS, hook)
+        return hook
+
+    def on_failure(self, hook: E) -> E:
+        """Call this with the error whenever a run fails here, before that is settled."""
+        self.hooks.add(Event.FAILURE, hook)
+        return hook
+
+    def on_cancel(self, hook: S) -> S:
+        """Call this whenever a run has been cancelled here, before that is settled."""
+        self.hooks.add(Event.CANCEL, hook)
+        return hook
 
     # Submitting -------------------------------------------------------------------------------------------------------
 

@@ -204,9 +204,5 @@ UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
     "stall_limit": "stopping jobs that make no progress",
     "memory_limit": "stopping jobs that take too much memory",
     "strict_lease": "stopping a job at the end of an unconfirmed lease",
-    "on_start": "hooks",
-    "on_success": "hooks",
-    "on_failure": "hooks",
-    "on_cancel": "hooks",
 }
 OPTION_NAMES: Final = frozenset({OWN_NAME, *BUILT_OPTIONS, *UNBUILT_OPTIONS})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import click
 
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from jobkit.records import STYLES, write_log
 from jobkit.worker import Worker
 
 
@@ -44,6 +43,13 @@ from jobkit.worker import Worker
     show_default=True,
     help="What it writes to standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(list(STYLES)),
+    default=Worker.log_format,
+    show_default=True,
+    help="How it writes that: for people, or as one JSON object a line.",
+)
 @ends_with_its_starter
 @click.pass_context
 def worker(
@@ -56,6 +62,7 @@ def worker(
     lease: float,
     grace: float,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Perform the jobs of a kit.
 
@@ -63,8 +70,16 @@ def worker(
     """
     names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
-        worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
+        worker = Worker(
+            target,
+            concurrency=concurrency,
+            queues=names,
+            lease=lease,
+            grace=grace,
+            log_level=log_level,
+            log_format=log_format,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log(log_level, log_format)
     context.exit(worker.run())

@@ -8,6 +8,8 @@ import threading
 from dataclasses import KW_ONLY, dataclass
 
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.records import STYLES
+from jobkit.worker.process import Log
 from jobkit.worker.supervisor import Supervisor
 
 __all__ = ["Worker"]
@@ -18,9 +20,9 @@ class Worker:
     """Performs the runs of the kit that `target` ("module:kit") names, each in a process of its own.
 
     `concurrency` (default: one per CPU) is how many at a time. `queues` are those it serves; None is all that the kit's
-    jobs name, and `default`. `lease` (s) is for jobs whose class names none: how
-    long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
-    go on after SIGTERM before they are handed back. `log_level` is that of the children.
+    jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed anew
+    after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
+    handed back. `log_level` is that of the children; `log_format` is "text", or "json" for one object a line.
     """
 
     target: str
@@ -30,6 +32,7 @@ class Worker:
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
+    log_format: str = "text"
 
     def __post_init__(self) -> None:
         if self.concurrency is not None and self.concurrency < 1:
@@ -38,6 +41,8 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
+        if self.log_format not in STYLES:
+            raise ValueError(f"log_format must be one of {', '.join(STYLES)}, not {self.log_format!r}.")
         if self.queues is not None:
             _check_queues(self.queues)
 
@@ -51,7 +56,7 @@ class Worker:
             queues=None if self.queues is None else tuple(self.queues),
             lease=self.lease,
             grace=self.grace,
-            level=self.log_level,
+            log=Log(self.log_level, self.log_format),
         )
         return asyncio.run(supervisor.run())
 

@@ -2,7 +2,7 @@
 
 It takes a run only when it is free, in the same round trip that settles the last one, and waits on the queues' bells
 while there is none. Whatever it is doing, its process may be killed: the supervisor renews its leases and gives them
-back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL
+back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL STYLE
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 from jobkit.execution import Execution
 from jobkit.job import spec_of
+from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
@@ -67,7 +68,7 @@ class Child:
         self._store = Store(kit.location, kit.operations, patience=math.inf)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), begin.slot, interruption.stop)
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self, kit.hooks
         )
         self._nonces = count()
         self._partitions = 1
@@ -223,15 +224,17 @@ class _Listener:
                     self.child.recount()
 
 
-def main(target: str, descriptor: str, parent: str, level: str) -> int:
+def main(target: str, descriptor: str, parent: str, level: str, style: str) -> int:
     die_with_parent(int(parent))
     faulthandler.enable()
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
+    name_runs()
     kit = _imported(target, link)
+    write_log(level, style)
+    name_runs()  # anew, should the module have a record factory of its own
     if kit is None:
         return 1
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interruption = Interruption()
     listener = _Listener(link, interruption)
     listener.start()

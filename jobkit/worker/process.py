@@ -11,7 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from jobkit.worker.link import TO_SUPERVISOR, Link
 
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from jobkit.worker.link import Terms, ToChild, ToSupervisor
+
+
+class Log(NamedTuple):
+    """How a child writes its log: the least level, and one of `records.STYLES`."""
+
+    level: str
+    style: str
 
 
 class Phase(Enum):
@@ -32,7 +39,7 @@ class Phase(Enum):
 class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
-    def __init__(self, target: str, level: str, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
+    def __init__(self, target: str, log: Log, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
         self.phase = Phase.STARTING
         self.slot = ""
         self.pardoned = False
@@ -44,7 +51,7 @@ class ChildProcess:
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _started(target, theirs.fileno(), level)
+            self._process = _started(target, theirs.fileno(), log)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -103,9 +110,9 @@ class ChildProcess:
         self.gone.set_result(code)
 
 
-def _started(target: str, descriptor: int, level: str) -> subprocess.Popen[bytes]:
+def _started(target: str, descriptor: int, log: Log) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), level],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), *log],
         stdin=subprocess.DEVNULL,
         pass_fds=(descriptor,),
         process_group=0,

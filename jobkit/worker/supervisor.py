@@ -40,6 +40,8 @@ from jobkit.worker.process import ChildProcess, Phase, ending
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from jobkit.worker.process import Log
+
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
 IMPORT_SECONDS = 5.0
@@ -64,7 +66,7 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, level: str
+        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, log: Log
     ) -> None:
         self._target = target
         self._concurrency = concurrency
@@ -73,7 +75,7 @@ class Supervisor:
         """What it serves; where that is what the kit's jobs name, a child tells it."""
         self._lease = lease
         self._grace = grace
-        self._level = level
+        self._log = log
         self._worker = _new_worker_name()
         self._slots = count(1)
         self._children: set[ChildProcess] = set()
@@ -113,7 +115,7 @@ class Supervisor:
         """Start what is missing: a child for every slot, and once all of them serve, a spare one."""
         wanted = self._concurrency + (len(self._in(Phase.SERVING)) >= self._concurrency)
         while len(self._children) < wanted and not (self._leaving or self._resting):
-            child = ChildProcess(self._target, self._level, self._heed)
+            child = ChildProcess(self._target, self._log, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 

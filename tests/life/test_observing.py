@@ -1,0 +1,78 @@
+"""What a worker lets others know of its runs: its log, hooks, spans and metrics."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobkit import JobKit, RunCancelled, RunFailed
+from tests.life import observed
+from tests.life.observed import Hooked, Logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.life.workers import Folder, WorkerProcess
+
+TARGET = "tests.life.observed:kit"
+WAIT = 20.0
+
+
+@pytest.fixture
+def kit(life_url: str, namespace: str) -> Iterator[JobKit]:
+    with JobKit(life_url, jobs=observed.kit.jobs.values(), namespace=namespace) as kit:
+        yield kit
+
+
+def lines_of(worker: WorkerProcess) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in worker.text.splitlines()]
+
+
+def told(folder: Folder, how: str) -> list[str]:
+    lines = (folder.path / "told").read_text().splitlines()
+    return [line.removeprefix(f"{how}: ") for line in lines if line.startswith(f"{how}: ")]
+
+
+def test_every_line_of_a_worker_is_json_and_names_the_run_it_is_about(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.log"
+    worker = start_worker("--concurrency", "1", "--log-format", "json", target=TARGET, OBSERVED_LOG=str(own))
+    run = kit.submit(Logs())
+    run.result(timeout=WAIT)
+    worker.stop()
+    lines = lines_of(worker)
+    within = [line for line in lines if line.get("run_id") == run.id]
+    assert [line["message"] for line in within if line["logger"] == "a.library"] == ["in the run", "in its thread"]
+    assert all((line["job"], line["attempt"]) == ("tests.life.observed.Logs", 1) for line in within)
+    assert next(line for line in within if line["message"] == "in the run")["rows"] == 5
+    assert sum(f"Run {run.id}, attempt 1" in line["message"] for line in within) == 2, "its start and its end"
+    assert any("takes nothing more" in line["message"] and "run_id" not in line for line in lines), "the supervisor's"
+    assert own.read_text().splitlines() == [f"{run.id}/1 to its own handler"]
+
+
+def test_hooks_are_called_in_order_and_one_that_raises_changes_nothing(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    worker = start_worker("--concurrency", "1", target=TARGET)
+    succeeding = kit.submit(Hooked(folder=str(folder), how="succeed"))
+    assert succeeding.result(timeout=WAIT) == 7
+    failing = kit.submit(Hooked(folder=str(folder), how="fail"))
+    with pytest.raises(RunFailed, match="not today"):
+        failing.result(timeout=WAIT)
+    stopped = kit.submit(Hooked(folder=str(folder), how="cancel"))
+    folder.wait_for_start(3)
+    stopped.cancel()
+    with pytest.raises(RunCancelled):
+        stopped.result(timeout=WAIT)
+    assert told(folder, "succeed") == ["starts, 1 of 1", "performed", "succeeded with 7", "its kit heard 7"]
+    assert told(folder, "fail") == ["starts, 1 of 1", "performed", "failed with not today", "its kit heard not today"]
+    assert told(folder, "cancel") == ["starts, 1 of 1", "performed", "cancelled"]
+    assert folder.has(failing.id)
+    assert worker.text.count("the hook Hooked.on_start raised") == 3
+    assert worker.text.count("the hook Hooked.on_failure raised") == 1
+    assert f"INFO a.library: [run {succeeding.id} attempt 1] in a hook" in worker.text
+    assert worker.process.poll() is None
