@@ -32,6 +32,7 @@ from jobkit.progress import Cancelled, Progress
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
 from jobkit.tracebacks import traceback_of
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
+    from jobkit.tracing import Tracing
 
     Keep = Callable[[str, str, File], File]
     """Keeps a result's file, given the run's id and the lease's token."""
@@ -147,24 +149,27 @@ class Execution:
         keep: Keep,
         performer: Performer,
         hooks: Hooks = NO_HOOKS,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self._jobs = jobs
         self._operations = operations
         self._keep = keep
         self._performer = performer
         self._hooks = hooks
+        self._tracing = tracing
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        with performing(start.performed):
+        with performing(start.performed), self._tracing.performing(lease) as span:
             ended = self._perform(start)
             decision = decide(ended)
             self._tell(start, ended, decision)
             self._call_hooks_of_end(start, ended, decision)
-            return self._settle(start, decision)
+            settling = self._settle(start, decision)
+            return span.settled_by(settling, _outcome(decision), ended.error if isinstance(ended, Raised) else None)
 
     def _resolve(self, lease: Lease) -> _Start:
         job_class = self._jobs.get(lease.job)
@@ -262,11 +267,15 @@ def _told(start: _Start) -> Start:
 
 def _tell_end(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
-    outcome = decision.outcome if decision else "no longer ours"
+    outcome = _outcome(decision)
     took = time.monotonic() - start.began
     level, why = _why(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
     _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
+
+
+def _outcome(decision: Decision | None) -> str:
+    return decision.outcome if decision else "no longer ours"
 
 
 def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:

@@ -46,6 +46,7 @@ from jobkit.submission import (
     partition_of_key,
     submission_of,
 )
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
     from jobkit.store.replies import Admitted, Listed, Page
+    from jobkit.tracing import Submitting, Tracing
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -68,6 +70,7 @@ S = TypeVar("S", bound=Callable[[Start], object])
 V = TypeVar("V", bound=Callable[[Start, Any], object])
 E = TypeVar("E", bound=Callable[[Start, BaseException], object])
 
+_MANY = "many"
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 """What has ended already goes on for nobody, so nobody has a stake in it."""
 
@@ -79,7 +82,8 @@ class JobKit:
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
     performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
-    raises StoreUnavailable; a reply is waited for at least one second, and at most five.
+    raises StoreUnavailable; a reply is waited for at least one second, and at most five. `tracing` makes spans of what
+    happens to runs (`jobkit.otel.OpenTelemetry()`).
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
@@ -96,6 +100,7 @@ class JobKit:
         engine: str | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
@@ -104,6 +109,7 @@ class JobKit:
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self.hooks = Hooks()
         """What is called when a run of any job starts and ends (see `on_start` and its like)."""
+        self.tracing = tracing
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
@@ -189,8 +195,10 @@ class JobKit:
             return remembered
         self.warn_if_blocking("submit")
         store, asked_at = self.store(), self._epoch()
-        submission = self._submission(job, wishes, store.partitions())
-        admitted = store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, store.partitions(), span)
+            admitted = store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         self._ring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -212,8 +220,10 @@ class JobKit:
         if remembered is not None:
             return remembered
         store, asked_at = self.async_store(), self._epoch()
-        submission = self._submission(job, wishes, await store.partitions())
-        admitted = await store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, await store.partitions(), span)
+            admitted = await store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         await self._aring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -241,8 +251,11 @@ class JobKit:
         refuse_while_imported(SubmitError)
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
-        replies = store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, store.partitions(), span)
+            replies = store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         self._ring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -260,8 +273,11 @@ class JobKit:
     ) -> list[Run[R]]:
         refuse_while_imported(SubmitError)
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
-        replies = await store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, await store.partitions(), span)
+            replies = await store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -353,14 +369,14 @@ class JobKit:
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
-    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions)
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
+        submission = submission_of(job, wishes, partitions, span.carrying)
         self._refuse_unknown(type(job))
         _refuse_itself(submission)
         return submission
 
-    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions)
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int, span: Submitting) -> Batch[R]:
+        batch = Batch(jobs, wishes, partitions, span.carrying)
         for job_class in batch.classes:
             self._refuse_unknown(job_class)
         for submission in batch.submissions:

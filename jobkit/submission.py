@@ -23,11 +23,14 @@ from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Admitted, Full
+
+    Carrying = Callable[[Conditions], Conditions]
+    """Adds what these submissions carry beside the usual (see `jobkit.tracing`)."""
 
 R = TypeVar("R")
 
@@ -66,14 +69,17 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 NO_WISHES = Wishes()
 
 
-def submission_of(job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1) -> Submission:
+def submission_of(
+    job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1, carrying: Carrying | None = None
+) -> Submission:
     """Everything the store needs to admit this job, in one of so many partitions.
 
     Raises:
         BadArguments: a wish makes no sense, or the arguments are too large.
         BadJob: the job's class cannot be found by a worker.
     """
-    return submission_under(conditions_of(job, wishes, partitions), job, partitions)
+    conditions = conditions_of(job, wishes, partitions)
+    return submission_under(carrying(conditions) if carrying else conditions, job, partitions)
 
 
 def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Conditions:
@@ -116,14 +122,17 @@ class Batch(Generic[R]):
         BadJob: a job's class cannot be found by a worker.
     """
 
-    def __init__(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1) -> None:
+    def __init__(
+        self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1, carrying: Carrying | None = None
+    ) -> None:
         self.jobs = _several(jobs)
         conditions: dict[type, Conditions] = {}
         self.submissions: list[Submission] = []
         for job in self.jobs:
             shared = conditions.get(type(job))
             if shared is None:
-                shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
+                shared = conditions_of(job, wishes, partitions)
+                shared = conditions[type(job)] = carrying(shared) if carrying else shared
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
         self.queues = {shared.queue for shared in conditions.values()}

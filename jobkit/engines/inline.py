@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobkit.progress import Progress
     from jobkit.store.client import Store
     from jobkit.store.operations import Operations
+    from jobkit.tracing import Tracing
 
 LEASE = 3600.0
 """Seconds for jobs that name none: nobody renews it."""
@@ -35,6 +36,7 @@ class Kit(Protocol):
 
     operations: Operations
     hooks: Hooks
+    tracing: Tracing
 
     @property
     def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
@@ -49,7 +51,12 @@ class Inline:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self, kit.hooks
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
         )
         self._worker = f"inline-{os.getpid()}-{secrets.token_hex(4)}"
         self._free_slots: list[str] = []

@@ -115,6 +115,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     abandon_after: int | None = None
     max_queued: int | None = None
     public_result: int = 0
+    trace: dict[str, str] | None = None
+    """The submitter's, not the class's: headers that a worker's span goes on from (`with_trace`)."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -383,6 +385,12 @@ def _flag(whether: bool) -> str:
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
     """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each."""
     return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
+
+
+def with_trace(conditions: Conditions, headers: dict[str, str]) -> Conditions:
+    """The same, for a run that carries these headers; what carries none is not made anew for that."""
+    terms = conditions.terms.removesuffix(b"}") + b',"trace":' + msgspec.json.encode(headers) + b"}"
+    return msgspec.structs.replace(conditions, terms=terms)
 
 
 def ticket_of(run_id: str) -> str:

@@ -101,7 +101,12 @@ class _Child:
         self._reporter = Reporter(kit.store(), slot, self.stop)
         self._progress: tuple[str, Progress] | None = None
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self, kit.hooks
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
         )
 
     def serve(self) -> None:

@@ -68,7 +68,12 @@ class Child:
         self._store = Store(kit.location, kit.operations, patience=math.inf)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), begin.slot, interruption.stop)
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self, kit.hooks
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
         )
         self._nonces = count()
         self._partitions = 1

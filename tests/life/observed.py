@@ -7,12 +7,18 @@ The module sets up a handler of its own, as an application does; it writes to th
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from pathlib import Path
 
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
 from jobkit import JobKit, Progress, ProgressJob, PublicError, Start
-from tests.life.jobs import begin, put
+from jobkit.otel import OpenTelemetry
+from jobkit.tracing import NO_TRACING
+from tests.life.jobs import begin, has, put
 
 library = logging.getLogger("a.library")
 own = logging.getLogger("own")
@@ -69,7 +75,28 @@ class Hooked(ProgressJob[int]):
         tell(self.folder, f"{self.how}: cancelled")
 
 
-kit = JobKit(jobs=[Logs, Hooked])
+class DiesOnce(ProgressJob[int]):
+    folder: str
+
+    def perform(self, progress: Progress) -> int:
+        begin(self.folder)
+        if has(self.folder, "died"):
+            return 7
+        put(self.folder, "died")
+        os._exit(1)
+
+
+def spans_to(path: str) -> TracerProvider:
+    """A line for each span that has ended."""
+    provider = TracerProvider()
+    out = open(path, "a", buffering=1)  # noqa: PTH123, SIM115  (for as long as the process lives)
+    exporter = ConsoleSpanExporter(out=out, formatter=lambda span: f"{json.dumps(json.loads(span.to_json()))}\n")
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider
+
+
+tracing = OpenTelemetry(spans_to(os.environ["OBSERVED_SPANS"])) if "OBSERVED_SPANS" in os.environ else NO_TRACING
+kit = JobKit(jobs=[Logs, Hooked, DiesOnce], tracing=tracing)
 
 
 @kit.on_success

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobkit import JobKit, RunCancelled, RunFailed
+from jobkit.otel import OpenTelemetry
 from tests.life import observed
-from tests.life.observed import Hooked, Logs
+from tests.life.observed import DiesOnce, Hooked, Logs
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,3 +78,24 @@ def test_hooks_are_called_in_order_and_one_that_raises_changes_nothing(
     assert worker.text.count("the hook Hooked.on_failure raised") == 1
     assert f"INFO a.library: [run {succeeding.id} attempt 1] in a hook" in worker.text
     assert worker.process.poll() is None
+
+
+def test_every_start_of_a_run_is_a_span_of_the_trace_that_submitted_it(
+    life_url: str, namespace: str, start_worker: Callable[..., WorkerProcess], folder: Folder, tmp_path: Path
+) -> None:
+    """The first start dies, and its span with it; whoever submits is another process than who performs."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    start_worker("--concurrency", "1", target=TARGET, OBSERVED_SPANS=str(theirs))
+    tracing = OpenTelemetry(observed.spans_to(str(ours)))
+    with JobKit(life_url, jobs=[DiesOnce], namespace=namespace, tracing=tracing) as kit:
+        run = kit.submit(DiesOnce(folder=str(folder)))
+        assert run.result(timeout=WAIT) == 7
+    wait_until(theirs.read_text, "the span of the second start has ended")
+    submit, perform = json.loads(ours.read_text()), json.loads(theirs.read_text())
+    assert submit["name"] == "submit tests.life.observed.DiesOnce"
+    assert perform["name"] == "perform tests.life.observed.DiesOnce"
+    assert perform["context"]["trace_id"] == submit["context"]["trace_id"]
+    assert perform["parent_id"] == submit["context"]["span_id"]
+    assert perform["attributes"]["jobkit.start"] == 2
+    assert perform["attributes"]["jobkit.verdict"] == "ok"
+    assert perform["attributes"]["messaging.message.id"] == submit["attributes"]["messaging.message.id"] == run.id
