@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     Keep = Callable[[str, str, File], File]
     """Keeps a result's file, given the run's id and the lease's token."""
+    Tally = Callable[[Lease, str, float], None]
+    """Told of every start that has ended: its outcome, and after how many seconds."""
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
@@ -150,6 +152,7 @@ class Execution:
         performer: Performer,
         hooks: Hooks = NO_HOOKS,
         tracing: Tracing = NO_TRACING,
+        tally: Tally | None = None,
     ) -> None:
         self._jobs = jobs
         self._operations = operations
@@ -157,6 +160,7 @@ class Execution:
         self._performer = performer
         self._hooks = hooks
         self._tracing = tracing
+        self._tally = tally
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
@@ -204,8 +208,11 @@ class Execution:
     def _tell(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
         if isinstance(ended, Unknown):
             self._tell_unknown(start.lease, ended.reason)
-        else:
-            _tell_end(start, decision)
+            return
+        took = time.monotonic() - start.began
+        _tell_end(start, decision, took)
+        if self._tally is not None:
+            self._tally(start.lease, _outcome(decision), took)
 
     def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
@@ -265,10 +272,9 @@ def _told(start: _Start) -> Start:
     )
 
 
-def _tell_end(start: _Start, decision: Decision | None) -> None:
+def _tell_end(start: _Start, decision: Decision | None, took: float) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = _outcome(decision)
-    took = time.monotonic() - start.began
     level, why = _why(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
     _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")

@@ -50,6 +50,19 @@ from jobkit.worker import Worker
     show_default=True,
     help="How it writes that: for people, or as one JSON object a line.",
 )
+@click.option(
+    "--metrics-port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    help="Serve /metrics for Prometheus, and /healthz, on this port.",
+)
+@click.option(
+    "--metrics-host",
+    metavar="ADDRESS",
+    default=Worker.metrics_host,
+    show_default=True,
+    help="The address for that; 0.0.0.0 lets other hosts ask.",
+)
 @ends_with_its_starter
 @click.pass_context
 def worker(
@@ -63,6 +76,8 @@ def worker(
     grace: float,
     log_level: str,
     log_format: str,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Perform the jobs of a kit.
 
@@ -78,6 +93,8 @@ def worker(
             grace=grace,
             log_level=log_level,
             log_format=log_format,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import threading
 from dataclasses import KW_ONLY, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
 from jobkit.records import STYLES
 from jobkit.worker.process import Log
 from jobkit.worker.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from jobkit.worker.metrics import Metrics
+
 __all__ = ["Worker"]
+
+_log = logging.getLogger("jobkit.worker")
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,7 @@ class Worker:
     jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed anew
     after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
     handed back. `log_level` is that of the children; `log_format` is "text", or "json" for one object a line.
+    `metrics_port` is where Prometheus finds `/metrics`, on the address `metrics_host`; None: nowhere.
     """
 
     target: str
@@ -33,6 +43,8 @@ class Worker:
     grace: float = 25.0
     log_level: str = "INFO"
     log_format: str = "text"
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         if self.concurrency is not None and self.concurrency < 1:
@@ -43,6 +55,8 @@ class Worker:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
         if self.log_format not in STYLES:
             raise ValueError(f"log_format must be one of {', '.join(STYLES)}, not {self.log_format!r}.")
+        if self.metrics_port is not None and find_spec("prometheus_client") is None:
+            raise ValueError("metrics_port needs what is not installed: pip install 'jobkit-progress[prometheus]'.")
         if self.queues is not None:
             _check_queues(self.queues)
 
@@ -50,6 +64,7 @@ class Worker:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("A worker handles signals, so it runs in the main thread: start a process for it.")
+        metrics = None if self.metrics_port is None else _metrics(self.metrics_host, self.metrics_port)
         supervisor = Supervisor(
             self.target,
             concurrency=self.concurrency or os.cpu_count() or 1,
@@ -57,8 +72,27 @@ class Worker:
             lease=self.lease,
             grace=self.grace,
             log=Log(self.log_level, self.log_format),
+            metrics=metrics,
         )
-        return asyncio.run(supervisor.run())
+        return asyncio.run(supervisor.run() if metrics is None else _run_with(metrics, supervisor))
+
+
+def _metrics(host: str, port: int) -> Metrics:
+    """Imported only here: who wants none need not have what they need."""
+    made: Metrics = import_module("jobkit.worker.metrics").Metrics(host, port)
+    return made
+
+
+async def _run_with(metrics: Metrics, supervisor: Supervisor) -> int:
+    try:
+        server = await metrics.serve(supervisor.condition)
+    except OSError as error:
+        _log.error("The metrics cannot be served: %s. Choose another port, or end what listens there.", error)
+        return 1
+    try:
+        return await supervisor.run()
+    finally:
+        server.close()
 
 
 def _check_queues(names: tuple[str, ...]) -> None:

@@ -27,7 +27,20 @@ from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
+from jobkit.worker.link import (
+    TO_CHILD,
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    Link,
+    Ready,
+    Recount,
+    Stop,
+    Tally,
+    Terms,
+    ToChild,
+    Unfit,
+)
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.target import BadTarget, load_kit
@@ -74,6 +87,7 @@ class Child:
             self,
             kit.hooks,
             kit.tracing,
+            self._tally if begin.tallied else None,
         )
         self._nonces = count()
         self._partitions = 1
@@ -111,6 +125,10 @@ class Child:
             return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
         finally:
             self._reporter.leave()
+
+    def _tally(self, lease: Lease, outcome: str, seconds: float) -> None:
+        waited = lease.waited if lease.start == 1 else None
+        self._link.say(Tally(job=lease.job, outcome=outcome, seconds=seconds, waited=waited))
 
     def _count_partitions(self) -> int:
         with self._interruption.waiting():

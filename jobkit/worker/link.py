@@ -1,7 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, and the terms of a run where they are not the usual ones. Messages are lines of JSON.
+never will be, the terms of a run where they are not the usual ones, and, where that is counted, how each start ended.
+Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -22,11 +23,12 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as this slot. `lease` (s) is for jobs that name none."""
+    """Take runs from now on, as this slot. `lease` (s) is for jobs that name none; `tallied`: each start is counted."""
 
     slot: str
     queues: tuple[str, ...]
     lease: float
+    tallied: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -75,8 +77,18 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
+class Tally(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A start that has ended, for the metrics: how, after how many `seconds`, and how long it had waited for its first
+    one."""
+
+    job: str
+    outcome: str
+    seconds: float
+    waited: float | None
+
+
 ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms
+ToSupervisor = Ready | Unfit | Terms | Tally
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

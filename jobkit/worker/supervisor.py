@@ -33,13 +33,14 @@ from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
-from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.heartbeat import Condition, Heartbeat
+from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Tally, Terms, ToSupervisor, Unfit
 from jobkit.worker.process import ChildProcess, Phase, ending
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from jobkit.worker.metrics import Metrics
     from jobkit.worker.process import Log
 
 HANDBACK_SECONDS = 3.0
@@ -66,7 +67,15 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, log: Log
+        self,
+        target: str,
+        *,
+        concurrency: int,
+        queues: tuple[str, ...] | None,
+        lease: float,
+        grace: float,
+        log: Log,
+        metrics: Metrics | None = None,
     ) -> None:
         self._target = target
         self._concurrency = concurrency
@@ -76,6 +85,7 @@ class Supervisor:
         self._lease = lease
         self._grace = grace
         self._log = log
+        self._metrics = metrics
         self._worker = _new_worker_name()
         self._slots = count(1)
         self._children: set[ChildProcess] = set()
@@ -106,6 +116,15 @@ class Supervisor:
             await asyncio.gather(*gone)
         return self._code if await self._farewell() else 1
 
+    def condition(self) -> Condition:
+        """How this worker is now."""
+        return Condition(
+            slots=self._concurrency,
+            phases=[child.phase.value for child in self._children],
+            pids=[child.pid for child in self._children],
+            pulse=None if self._heartbeat is None else self._heartbeat.pulse,
+        )
+
     # Children ---------------------------------------------------------------------------------------------------------
 
     def _in(self, phase: Phase) -> list[ChildProcess]:
@@ -126,7 +145,8 @@ class Supervisor:
                 return
             child.phase = Phase.SERVING
             child.slot = f"{self._worker}/{next(self._slots)}"
-            child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease))
+            tallied = self._metrics is not None
+            child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease, tallied=tallied))
 
     def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
         match message:
@@ -145,6 +165,9 @@ class Supervisor:
                 child.terms = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Tally():
+                if self._metrics is not None:
+                    self._metrics.tally(message)
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
@@ -186,6 +209,8 @@ class Supervisor:
         pardoned = child.pardoned or (self._leaving and code == 0)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
+            if self._metrics is not None:
+                self._metrics.crashed()
         if self._unusable:
             return
         release = self._spawn(self._release(child.slot, crashed=not pardoned, code=code))

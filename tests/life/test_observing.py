@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from jobkit import JobKit, RunCancelled, RunFailed
 from jobkit.otel import OpenTelemetry
 from tests.life import observed
 from tests.life.observed import DiesOnce, Hooked, Logs
+from tests.servers import free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.life.workers import Folder, WorkerProcess
+    from tests.servers import Server
 
 TARGET = "tests.life.observed:kit"
 WAIT = 20.0
@@ -99,3 +105,53 @@ def test_every_start_of_a_run_is_a_span_of_the_trace_that_submitted_it(
     assert perform["attributes"]["jobkit.start"] == 2
     assert perform["attributes"]["jobkit.verdict"] == "ok"
     assert perform["attributes"]["messaging.message.id"] == submit["attributes"]["messaging.message.id"] == run.id
+
+
+def test_a_worker_serves_its_metrics_and_is_healthy_while_the_store_answers(
+    own_server: Server, namespace: str, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    port = free_port()
+
+    def status() -> int:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code
+        return 0
+
+    def sample(name: str, **labels: str) -> float:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+        families = list(text_string_to_metric_families(text))
+        found = [each for family in families for each in family.samples if each.name == f"jobkit_worker_{name}"]
+        return sum(each.value for each in found if labels.items() <= each.labels.items())
+
+    worker = start_worker(
+        "--concurrency", "1", "--lease", "1", "--metrics-port", str(port), target=TARGET, JOBKIT_URL=own_server.url
+    )
+    with JobKit(own_server.url, jobs=observed.kit.jobs.values(), namespace=namespace) as kit:
+        kit.submit(Hooked(folder=str(folder), how="succeed")).result(timeout=WAIT)
+        with pytest.raises(RunFailed):
+            kit.submit(Hooked(folder=str(folder), how="fail")).result(timeout=WAIT)
+        kit.submit(DiesOnce(folder=str(folder))).result(timeout=WAIT)
+    wait_until(lambda: sample("starts_ended_total") == 3, "every start that ended is counted")
+    hooked = "tests.life.observed.Hooked"
+    assert sample("starts_ended_total", job=hooked, outcome="succeeded") == 1
+    assert sample("starts_ended_total", job=hooked, outcome="failed") == 1
+    assert sample("perform_seconds_count", job=hooked) == 2
+    assert 0 < sample("wait_seconds_sum", job=hooked) < WAIT
+    assert sample("crashes_total") == 1
+    assert sample("slots") == 1
+    wait_until(lambda: sample("children", phase="spare") == 1, "a spare child is there again")
+    assert sample("memory_bytes", of="children") > 2**20
+    assert status() == 200
+    own_server.stop()
+    wait_until(lambda: status() == 503, "without a store it is ill")
+    assert sample("store_errors_total") > 0
+    own_server.start()
+    wait_until(lambda: status() == 200, "it is well again")
+    assert worker.process.poll() is None
+
+
+def test_a_port_that_is_taken_ends_the_worker_with_a_word(start_worker: Callable[..., WorkerProcess]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        worker = start_worker("--metrics-port", str(taken.getsockname()[1]), target=TARGET)
+        assert worker.exit_code() == 1
+    assert "The metrics cannot be served" in worker.text
