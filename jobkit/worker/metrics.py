@@ -20,6 +20,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from jobkit.worker.process import Phase
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -95,8 +97,8 @@ class _Looked(Collector):
         condition = self._condition()
         yield _gauge("slots", "Runs that may be performed at a time.", condition.slots)
         children = GaugeMetricFamily("jobkit_worker_children", "Children, by how far they are.", labels=["phase"])
-        for phase in ("starting", "spare", "serving"):
-            children.add_metric([phase], condition.phases.count(phase))
+        for phase in Phase:
+            children.add_metric([phase.value], condition.phases.count(phase.value))
         yield children
         memory = GaugeMetricFamily("jobkit_worker_memory_bytes", "Resident memory.", labels=["of"])
         sizes = [_resident(pid) for pid in condition.pids]

@@ -38,7 +38,8 @@ def renewed(slot: str, run_id: str = "") -> Renewed:
 
 
 def condition(pulse: Pulse | None) -> Condition:
-    return Condition(slots=3, phases=["serving", "serving", "spare"], pids=[os.getpid(), 2**22 + 1], pulse=pulse)
+    pids = [os.getpid(), 2**22 + 1]
+    return Condition(slots=3, phases=["serving", "serving", "spare"], pids=pids, pulse=pulse)
 
 
 def beating() -> Pulse:
