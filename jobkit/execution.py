@@ -241,7 +241,7 @@ class Execution:
         if start.spec is not None and start.job is not None and event in start.spec.hooks:
             hooks = (getattr(start.job, event), *hooks)
         if hooks:
-            call(hooks, _told(start), *facts)
+            call(hooks, _as_hooks_see(start), *facts)
 
     def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
         if decision is None:
@@ -259,7 +259,7 @@ class Execution:
         )
 
 
-def _told(start: _Start) -> Start:
+def _as_hooks_see(start: _Start) -> Start:
     lease = start.lease
     return Start(
         run_id=lease.run_id,

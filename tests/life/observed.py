@@ -35,12 +35,9 @@ def tell(folder: str, text: str) -> None:
 
 
 class Logs(ProgressJob[None]):
-    def perform(self, progress: Progress) -> None:
+    async def perform(self, progress: Progress) -> None:
         library.info("in the run", extra={"rows": 5, "start": "theirs"})
         own.warning("to its own handler")
-        asyncio.run(self.elsewhere())
-
-    async def elsewhere(self) -> None:
         await asyncio.to_thread(library.info, "in its thread")
 
 

@@ -44,11 +44,12 @@ def told(folder: Folder, how: str) -> list[str]:
     return [line.removeprefix(f"{how}: ") for line in lines if line.startswith(f"{how}: ")]
 
 
+@pytest.mark.parametrize("pool", ["process", "asyncio"])
 def test_every_line_of_a_worker_is_json_and_names_the_run_it_is_about(
-    kit: JobKit, start_worker: Callable[..., WorkerProcess], tmp_path: Path
+    pool: str, kit: JobKit, start_worker: Callable[..., WorkerProcess], tmp_path: Path
 ) -> None:
     own = tmp_path / "own.log"
-    worker = start_worker("--concurrency", "1", "--log-format", "json", target=TARGET, OBSERVED_LOG=str(own))
+    worker = start_worker("--pool", pool, "--log-format", "json", target=TARGET, OBSERVED_LOG=str(own))
     run = kit.submit(Logs())
     run.result(timeout=WAIT)
     worker.stop()
