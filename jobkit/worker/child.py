@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
@@ -191,8 +192,9 @@ def main(target: str, descriptor: str, parent: str, level: str, style: str, pool
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
     name_runs()
-    kit = _imported(target, link)
-    write_log(level, style)
+    begin_log = partial(write_log, level, style)
+    kit = _imported(target, link, begin_log)
+    begin_log()
     name_runs()  # anew, should the module have a record factory of its own
     if kit is None:
         return 1
@@ -211,7 +213,8 @@ def main(target: str, descriptor: str, parent: str, level: str, style: str, pool
     return 0
 
 
-def _imported(target: str, link: Link) -> JobKit | None:
+def _imported(target: str, link: Link, begin_log: Callable[[], None]) -> JobKit | None:
+    """The log begins after it, for the module has the first word in how that is written."""
     try:
         kit = load_kit(target)
         _refuse_files_without_a_place(kit)
@@ -221,6 +224,7 @@ def _imported(target: str, link: Link) -> JobKit | None:
     except StoreMisconfigured as error:
         link.say(Unfit(message=str(error), exit_code=4))
     except BaseException as error:  # noqa: BLE001  the user's module, so anything
+        begin_log()
         _log.exception("%s could not be imported.", target)
         link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))
     return None

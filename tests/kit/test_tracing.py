@@ -171,9 +171,10 @@ def test_without_tracing_nothing_is_left_with_a_run(make_kit: Callable[..., JobK
 
 def test_only_the_trace_context_travels_with_a_run(make_kit: Callable[..., JobKit]) -> None:
     kit = make_kit("native")
-    kit.submit(Traced(number=2))
+    kit.submit(Traced(number=2), priority=5)
     lease = kit.store().execute(kit.operations.take("w/1", "once", ["default"]))
     assert isinstance(lease, Lease)
+    assert 0.0 < lease.waited < 10.0, "a head start is no wait"
     context = span("submit kit.Traced").get_span_context()
     assert context is not None
     assert lease.trace.keys() == {"traceparent"}
