@@ -25,6 +25,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.hooks import Start
 from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
@@ -62,6 +63,7 @@ __all__ = [
     "RunNotFound",
     "RunTimeout",
     "Snapshot",
+    "Start",
     "State",
     "StoreError",
     "StoreMisconfigured",

@@ -133,6 +133,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public_result: int = 0
     retry_of: str | None = None
     """Of this very submission: the run that it is to do again."""
+    trace: dict[str, str] | None = None
+    """The submitter's, not the class's: headers that a worker's span goes on from (`with_trace`)."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -509,6 +511,12 @@ def replies_to(request: str) -> str:
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
     """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each."""
     return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
+
+
+def with_trace(conditions: Conditions, headers: dict[str, str]) -> Conditions:
+    """The same, for a run that carries these headers; what carries none is not made anew for that."""
+    terms = conditions.terms.removesuffix(b"}") + b',"trace":' + msgspec.json.encode(headers) + b"}"
+    return msgspec.structs.replace(conditions, terms=terms)
 
 
 def ticket_of(run_id: str) -> str:

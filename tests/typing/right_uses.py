@@ -12,6 +12,7 @@ import msgspec
 from jobkit.checkpoint import Checkpoint
 from jobkit.files import File
 from jobkit.fleet import WorkerInfo
+from jobkit.hooks import Start
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.limits import Queue
@@ -98,6 +99,25 @@ class Summary:
 class Summarize(ProgressJob[Summary]):
     def perform(self, progress: Progress) -> Summary:
         return Summary(rows=1)
+
+    async def on_start(self, run: Start) -> None:
+        assert_type(run.will_retry, bool)
+
+    def on_success(self, run: Start, result: Summary) -> None: ...
+
+    def on_failure(self, run: Start, error: BaseException) -> None: ...
+
+
+def hooked(kit: JobKit) -> None:
+    @kit.on_failure
+    def tell(run: Start, error: BaseException) -> str:
+        return f"{run.run_id}: {error}"
+
+    @kit.on_success
+    async def later(_run: Start, _result: object) -> None: ...
+
+    assert_type(tell(Start(run_id="", name="", job=None, attempt=1, max_attempts=1, start=1, token=""), OSError()), str)
+    kit.on_success(later)
 
 
 def blocking(kit: JobKit) -> None:

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from jobkit.hooks import Start
 from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
 from jobkit.progress import Progress
@@ -35,6 +36,24 @@ class AsyncOtherResult(ProgressJob[int]):
 class NoProgress(ProgressJob[int]):
     def perform(self) -> int:  # WRONG the progress is missing
         return 1
+
+
+class Hooked(ProgressJob[int]):
+    def on_start(self) -> None:  # WRONG the start is missing
+        pass
+
+    def on_failure(self, run: Start) -> None:  # WRONG the error is missing
+        pass
+
+
+def hooks(kit: JobKit) -> None:
+    @kit.on_failure  # WRONG the error is missing
+    def _(run: Start) -> None: ...
+
+    @kit.on_start
+    def _told(run: Start) -> None: ...
+
+    print(_told)  # noqa: T201
 
 
 class Options(ProgressJob[int]):
