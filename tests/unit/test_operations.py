@@ -34,7 +34,7 @@ EVERY_KIND = {
     "renew": OPERATIONS.renew("w", ["default"], ["w/1"]),
     "retire": OPERATIONS.retire("w", ["default"]),
     "report": OPERATIONS.report(LEASE, 1, b"{}"),
-    "settle": OPERATIONS.settle(LEASE, Outcome.RELEASED, delay=1.5),
+    "settle": OPERATIONS.settle(LEASE, Outcome.FAILED, delay=1.5, retry_after=0.5),
     "reassert": OPERATIONS.reassert(LEASE, "w/1"),
     "release": OPERATIONS.release("w/1", crashed=True, failure=b"{"),
     "cancel": OPERATIONS.cancel(LEASE.run_id, "", force=True),
@@ -42,6 +42,7 @@ EVERY_KIND = {
     "sweep": OPERATIONS.sweep(1.0, b"{"),
     "load": OPERATIONS.load(LEASE.run_id, watch=30.0, result=True),
     "load_stored": OPERATIONS.load_stored(LEASE.run_id),
+    "recall": OPERATIONS.recall(LEASE.run_id),
     "owned": OPERATIONS.owned(LEASE.run_id, "ann"),
     "list": OPERATIONS.list(State.RUNNING),
 }
