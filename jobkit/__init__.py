@@ -6,6 +6,7 @@ from jobkit.errors import (
     BadResult,
     EngineUnavailable,
     JobKitError,
+    LimitReached,
     PublicError,
     QueueFull,
     RunCancelled,
@@ -18,14 +19,18 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
 from jobkit.hooks import Start
+from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
 
@@ -36,12 +41,17 @@ __all__ = [
     "BadResult",
     "EngineUnavailable",
     "File",
+    "Incident",
+    "IncidentKind",
     "JobKit",
     "JobKitError",
+    "LimitReached",
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",
@@ -56,5 +66,6 @@ __all__ = [
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

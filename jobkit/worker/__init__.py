@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, memory_bytes, queue_weights
 from jobkit.records import STYLES
 from jobkit.worker.process import Log
 from jobkit.worker.supervisor import Supervisor
@@ -36,24 +36,27 @@ class Worker:
     `pool` says where: "process" (each in the main thread of a process of its own), "thread" (each in a thread of one
     process) or "asyncio" (as thread, but all that is awaited runs on one event loop). `concurrency` is how many at a
     time (default: one per CPU; 16 threads; 100 in the asyncio pool). `queues` are those it serves; None is all that the
-    kit's jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed
-    anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
-    handed back. A child is replaced by a fresh one after `max_runs_per_child`, or when a run has left it with more than
-    `max_memory_per_child` bytes (None: never). `log_level` is that of the children; `log_format` is "text", or "json"
-    for one object a line. `metrics_port` is where Prometheus finds `/metrics`, on the address `metrics_host`; None:
-    nowhere.
+    kit's jobs name, and `default`; with weights, as {"critical": 6, "low": 1}, they get starts in proportion. `lease`
+    (s) is for jobs whose class names none: how long a run waits to be performed anew after this whole worker was lost.
+    `grace` (s) is how long running jobs may go on after SIGTERM before they are handed back. A child is replaced by a
+    fresh one after `max_runs_per_child`, or when a run has left it with more than `max_memory_per_child` bytes (None:
+    never). `memory_limit` (bytes, or a text as "2 GB") is for each child and what it starts, while it performs a job
+    whose class names none; beyond that it is killed. `log_level` is that of the children; `log_format` is "text", or
+    "json" for one object a line. `metrics_port` is where Prometheus finds `/metrics`, on the address `metrics_host`;
+    None: nowhere.
     """
 
     target: str
     _: KW_ONLY
     pool: str = "process"
     concurrency: int | None = None
-    queues: tuple[str, ...] | None = (DEFAULT_QUEUE,)
+    queues: tuple[str, ...] | Mapping[str, int] | None = (DEFAULT_QUEUE,)
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
     max_runs_per_child: int | None = None
     max_memory_per_child: int | None = None
+    memory_limit: int | str | None = None
     log_format: str = "text"
     metrics_port: int | None = None
     metrics_host: str = "127.0.0.1"
@@ -71,12 +74,11 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
-        if self.log_format not in STYLES:
-            raise ValueError(f"log_format must be one of {', '.join(STYLES)}, not {self.log_format!r}.")
-        if self.metrics_port is not None and find_spec("prometheus_client") is None:
-            raise ValueError("metrics_port needs what is not installed: pip install 'jobkit-progress[prometheus]'.")
+        _check_observation(self.log_format, self.metrics_port)
+        if self.memory_limit is not None:
+            _check_memory(self.memory_limit)
         if self.queues is not None:
-            _check_queues(self.queues)
+            queue_weights(self.queues)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
@@ -87,12 +89,13 @@ class Worker:
             self.target,
             pool=self.pool,
             concurrency=self.concurrency or POOLS[self.pool],
-            queues=None if self.queues is None else tuple(self.queues),
+            queues=None if self.queues is None else queue_weights(self.queues),
             lease=self.lease,
             grace=self.grace,
             log=Log(self.log_level, self.log_format),
             most_runs=self.max_runs_per_child,
             most_memory=self.max_memory_per_child,
+            memory_limit=None if self.memory_limit is None else memory_bytes(self.memory_limit),
             metrics=metrics,
         )
         return asyncio.run(supervisor.run() if metrics is None else _run_with(metrics, supervisor))
@@ -116,11 +119,15 @@ async def _run_with(metrics: Metrics, supervisor: Supervisor) -> int:
         server.close()
 
 
-def _check_queues(names: tuple[str, ...]) -> None:
-    if isinstance(names, str) or not names:
-        raise ValueError(f"queues must be a tuple of one or more names, not {names!r}.")
-    for name in names:
-        try:
-            word(name)
-        except ValueError as error:
-            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None
+def _check_observation(log_format: str, metrics_port: int | None) -> None:
+    if log_format not in STYLES:
+        raise ValueError(f"log_format must be one of {', '.join(STYLES)}, not {log_format!r}.")
+    if metrics_port is not None and find_spec("prometheus_client") is None:
+        raise ValueError("metrics_port needs what is not installed: pip install 'jobkit-progress[prometheus]'.")
+
+
+def _check_memory(limit: int | str) -> None:
+    try:
+        memory_bytes(limit)
+    except ValueError as error:
+        raise ValueError(f"memory_limit {error}, not {limit!r}.") from None

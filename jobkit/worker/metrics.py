@@ -1,7 +1,7 @@
 """Metrics: how a worker is, for Prometheus (`/metrics`) and for whoever restarts what is ill (`/healthz`).
 
 One worker, one address: the supervisor answers, which runs no job and so is never held up by one. What it cannot know
-by itself, how a start ended and how long it took, its children tell it in one small message a start (`link.Tally`),
+by itself, how a start ended and how long it took, its children tell it in one small message a start (`link.Counted`),
 and only when there are metrics. All the rest is looked up when somebody asks. Needs the extra `prometheus`.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from jobkit.worker.heartbeat import Condition, Pulse
-    from jobkit.worker.link import Tally
+    from jobkit.worker.link import Counted
 
 BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 """Seconds: jobs take milliseconds or hours, and so do they wait."""
@@ -60,7 +60,7 @@ class Metrics:
             "jobkit_worker_crashes", "Children that died while they served.", registry=self._registry
         )
 
-    def tally(self, told: Tally) -> None:
+    def count(self, told: Counted) -> None:
         """Count a start that has ended in a child."""
         self._ended.labels(told.job, told.outcome).inc()
         self._performing.labels(told.job).observe(told.seconds)

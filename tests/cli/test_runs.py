@@ -1,4 +1,4 @@
-"""`jobkit watch`, `runs` and `cancel`: they need no kit, only the store."""
+"""`jobkit watch`, `runs`, `cancel` and `retry`: they need no kit, only the store."""
 
 import json
 from pathlib import Path
@@ -48,6 +48,26 @@ def test_cancelling_again_answers_as_the_first_time(cli: Cli, queued: str) -> No
     assert [cli("cancel", queued).returncode for _ in range(2)] == [0, 0]
 
 
+def test_retry_does_once_more_what_has_ended(cli: Cli, queued: str) -> None:
+    refused = cli("retry", queued)
+    assert refused.returncode == 1
+    assert "only what has ended is begun anew" in refused.stderr
+    cli("cancel", queued)
+    again = json.loads(cli("retry", queued, "--no-wait", "--json").stdout)
+    assert again["admission"] == "new"
+    listed = json.loads(cli("runs", "--json", "--state", "queued").stdout)["runs"]
+    assert [(run["id"], run["retry_of"]) for run in listed] == [(again["id"], queued)]
+
+
+def test_retry_watches_the_new_run_to_its_result(cli: Cli, worker: processes.Process) -> None:
+    cli("submit", "counting:kit", "Count", "to=5")
+    run_id = json.loads(cli("runs", "--json").stdout)["runs"][0]["id"]
+    retried = cli("retry", run_id)
+    assert (retried.returncode, retried.stdout.strip()) == (0, "5")
+    assert "Started run" in retried.stderr
+    assert worker.pid
+
+
 def test_run_that_others_wait_for_is_stopped_by_force_only(cli: Cli, queued: str) -> None:
     joined = cli("submit", "counting:kit", "Count", "to=5", "--no-wait", LOGNAME="somebody-else")
     assert joined.stdout.strip() == queued
@@ -66,7 +86,7 @@ def test_ended_run_cannot_be_cancelled(cli: Cli, worker: processes.Process) -> N
     assert worker.pid
 
 
-@pytest.mark.parametrize("command", ["watch", "cancel"])
+@pytest.mark.parametrize("command", ["watch", "cancel", "retry"])
 @pytest.mark.parametrize("run_id", ["nonsense", "0-01ARZ3NDEKTSV4RRFFQ69G5FAV"])
 def test_unknown_run_exits_5(cli: Cli, command: str, run_id: str) -> None:
     refused = cli(command, run_id)
@@ -93,3 +113,21 @@ def test_store_and_namespace_are_taken_from_options(env: dict[str, str], queued:
     options = ("--url", env["JOBKIT_URL"], "--namespace", env["JOBKIT_NAMESPACE"])
     listed = processes.jobkit("runs", "--json", *options, folder=tmp_path, env=processes.environment())
     assert json.loads(listed.stdout)["runs"][0]["id"] == queued
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_befell_a_run_is_told_where_it_is_watched_and_when_it_is_asked_for(cli: Cli) -> None:
+    watched = cli("submit", "counting:kit", "Die")
+    assert watched.returncode == 1
+    assert "ended by itself with exit code 7" in watched.stderr
+    assert "It was nice" in watched.stderr
+    assert "\x1b" not in watched.stderr
+    run_id = json.loads(cli("runs", "--json", "--limit", "1").stdout)["runs"][0]["id"]
+    (incident,) = json.loads(cli("incidents", run_id, "--json").stdout)["incidents"]
+    assert (incident["kind"], incident["exit_code"], incident["start"]) == ("crashed", 7, 1)
+    assert "Start 1 (attempt 1) crashed" in cli("incidents", run_id).stdout
+
+
+def test_a_run_that_nothing_befell_says_so(cli: Cli, queued: str) -> None:
+    assert cli("incidents", queued).stdout == "Nothing befell it.\n"
+    assert cli("incidents", "0-" + "0" * 26).returncode == 5

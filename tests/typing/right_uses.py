@@ -5,16 +5,21 @@
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 
 from jobkit.files import File
+from jobkit.fleet import WorkerInfo
 from jobkit.hooks import Start
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
+from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
+from jobkit.store.replies import Backlog
+from jobkit.worker import Worker
 
 R = TypeVar("R")
 
@@ -42,6 +47,11 @@ class Fetch(ProgressJob[bytes]):
     keep_for = timedelta(days=2)
     queue = "network"
     priority = 5
+    expires = timedelta(minutes=10)
+    max_attempts = 3
+    backoff = (1, timedelta(seconds=10))
+    retry_on = (OSError, ValueError)
+    give_up_on = FileNotFoundError
     max_crashes = 0
     cancel_grace = 0.5
     lease = 30
@@ -49,7 +59,9 @@ class Fetch(ProgressJob[bytes]):
     submittable = True
 
     async def perform(self, progress: Progress, /) -> bytes:
-        return b""
+        if progress.total is None:
+            raise Retry("not yet", after=timedelta(seconds=3))
+        raise Retry(after=3) from OSError()
 
 
 class Handing(ProgressJob[int]):
@@ -120,12 +132,24 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.perform(Fetch(url="x")), bytes)
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
+    assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
 
 
 async def asynchronous(kit: JobKit) -> None:
     assert_type(await kit.asubmit(SalesReport(month="2026-01")), Run[dict[str, float]])
     assert_type(await (await kit.asubmit(Fetch(url="x"))).aresult(), bytes)
     assert_type(await kit.aperform(Handing()), int)
+
+
+def controlled(kit: JobKit) -> None:
+    assert_type(kit.workers(), tuple[WorkerInfo, ...])
+    assert_type(kit.backlog(), tuple[Backlog, ...])
+    assert_type([reply.value for reply in kit.control.stats()], list[WorkerInfo | None])
+    assert_type([reply.value for reply in kit.control.grow(2, "host-1")], list[int | None])
+    kit.control.limit(SalesReport, max_running=3)
+    kit.control.limit(queue="mail", rate=(10, timedelta(seconds=1)))
+    JobKit(queues={"mail": Queue(max_running=2, rate="10/s")})
+    Worker("reports:kit", queues={"critical": 6, "low": 1})
 
 
 def performed() -> None:
