@@ -24,7 +24,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import BadArguments, LimitReached, PublicError
+from jobkit.checkpoint import Checkpoint
+from jobkit.errors import BadArguments, BadCheckpoint, LimitReached, PublicError
 from jobkit.hooks import NO_HOOKS, Event, Start, call
 from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
+GOING_ON = (Outcome.RELEASED, Outcome.FAILED)
+"""After these the run may have another start."""
+CHECKPOINT_SECONDS = 0.1
+"""How often a loop asks for its state: as often as anybody looks at the progress."""
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
 
@@ -70,7 +75,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     """Nobody wants it any more."""
     HANDED_BACK = "handed back"
-    """Its worker shuts down; another one performs it anew."""
+    """Its worker shuts down; another one performs it anew, from its last checkpoint on."""
     LOST = "lost"
     """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
     TIME_LIMIT = "time limit"
@@ -211,7 +216,9 @@ class Execution:
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
-        return _Start(lease, spec, Progress(lease.token, spec.options.stages))
+        restored = _restored(lease)
+        progress = Progress(lease.token, spec.options.stages, restored=restored, checkpoint_seconds=CHECKPOINT_SECONDS)
+        return _Start(lease, spec, progress)
 
     def _perform(self, start: _Start) -> Ended:
         """Decode, perform and encode: everything that runs the author's code."""
@@ -290,7 +297,19 @@ class Execution:
             reason=decision.reason,
             incident=decision.account.to_json() if decision.account else b"",
             retry_after=decision.retry_after,
+            checkpoint=start.progress.checkpoint_to_json() if decision.outcome in GOING_ON else b"",
         )
+
+
+def _restored(lease: Lease) -> Checkpoint | None:
+    """What an earlier start left. A job can always begin anew, so what cannot be read is no reason to fail."""
+    if lease.checkpoint is None:
+        return None
+    try:
+        return Checkpoint.from_json(lease.checkpoint)
+    except BadCheckpoint as error:
+        _log.warning("Run %s begins anew: %s", lease.run_id, error)
+        return None
 
 
 def _as_hooks_see(start: _Start, will_retry: bool) -> Start:

@@ -2,13 +2,14 @@
 # ruff: noqa: ARG002  a perform that needs no progress takes it all the same
 # pyright: strict
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.files import File
 from jobkit.fleet import WorkerInfo
 from jobkit.hooks import Start
@@ -154,6 +155,41 @@ def controlled(kit: JobKit) -> None:
 
 def performed() -> None:
     assert_type(SalesReport(month="2026-01").perform(Progress()), dict[str, float])
+
+
+def rows_after(after: int | None) -> list[tuple[int, str]]:
+    return [((after or 0) + 1, "Ann")]
+
+
+async def pages_after(after: str | None) -> AsyncIterator[bytes]:
+    yield (after or "").encode()
+
+
+def first_number(row: tuple[int, str]) -> int:
+    return row[0]
+
+
+def resumed(progress: Progress, names: list[str]) -> None:
+    for name in progress.resume(names):
+        assert_type(name, str)
+    for name in progress.resume(names, cursor=str.upper, total=3, message="Names", state=lambda: {"a": 1}):
+        assert_type(name, str)
+    for row in progress.resume(rows_after, cursor=first_number):
+        assert_type(row, tuple[int, str])
+    for row in progress.resume(rows_after, cursor=lambda row: row[0]):
+        assert_type(row, tuple[int, str])
+    progress.checkpoint({"page": 1})
+    assert_type(progress.checkpointed(), Checkpoint | None)
+    with progress.stage("write") as stage:
+        for name in stage.resume(names):
+            assert_type(name, str)
+
+
+async def resumed_async(progress: Progress) -> None:
+    async for page in progress.resume(pages_after(None), total=3):
+        assert_type(page, bytes)
+    async for page in progress.resume(pages_after, cursor=lambda page: page.decode()):
+        assert_type(page, bytes)
 
 
 def any_sequence_of_results(job: ProgressJob[object]) -> ProgressJob[object]:

@@ -8,6 +8,7 @@ import contextvars
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 
 from jobkit import BadJob, JobKit, Progress, ProgressJob, Start
@@ -159,6 +160,17 @@ def test_a_hook_that_raises_changes_nothing_and_is_logged_once(
     ]
     assert errors[0].exc_info is not None
     assert errors[0].exc_info[1] is raised
+
+
+@pytest.mark.parametrize(("failures", "again"), [(1, True), (2, False)])
+def test_a_failure_says_whether_another_attempt_follows(failures: int, again: bool, kit: JobKit) -> None:
+    class Thrice(Hooked):
+        job_name = "thrice"
+        max_attempts = 3
+
+    kit.register(Thrice)
+    executed(kit, msgspec.structs.replace(lease_of(Thrice(how="fail")), failures=failures))
+    assert told[3] == ("job failure", "ValueError", again)
 
 
 def test_a_job_that_could_not_be_made_is_told_to_the_kit_alone(kit: JobKit) -> None:
