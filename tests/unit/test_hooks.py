@@ -130,7 +130,7 @@ def test_hooks_of_a_kit_are_called_in_the_order_in_which_they_were_given(kit: Jo
 @pytest.mark.parametrize(
     ("how", "outcome", "ends"),
     [
-        ("fail", "failed", [("job failure", "ValueError", False), ("kit failure", "ValueError")]),
+        ("fail", "failed", [("job failure", "ValueError", True), ("kit failure", "ValueError")]),
         ("unkept", "failed", [("job failure", "BadResult", False), ("kit failure", "BadResult")]),
         (StopReason.CANCELLED, "cancelled", [("job cancel",), ("kit cancel",)]),
         ("its own reason", "cancelled", [("job cancel",), ("kit cancel",)]),
