@@ -8,6 +8,7 @@ import contextvars
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
 import pytest
 
 from jobkit import BadJob, JobKit, Progress, ProgressJob, Start
@@ -129,7 +130,7 @@ def test_hooks_of_a_kit_are_called_in_the_order_in_which_they_were_given(kit: Jo
 @pytest.mark.parametrize(
     ("how", "outcome", "ends"),
     [
-        ("fail", "failed", [("job failure", "ValueError", False), ("kit failure", "ValueError")]),
+        ("fail", "failed", [("job failure", "ValueError", True), ("kit failure", "ValueError")]),
         ("unkept", "failed", [("job failure", "BadResult", False), ("kit failure", "BadResult")]),
         (StopReason.CANCELLED, "cancelled", [("job cancel",), ("kit cancel",)]),
         ("its own reason", "cancelled", [("job cancel",), ("kit cancel",)]),
@@ -159,6 +160,17 @@ def test_a_hook_that_raises_changes_nothing_and_is_logged_once(
     ]
     assert errors[0].exc_info is not None
     assert errors[0].exc_info[1] is raised
+
+
+@pytest.mark.parametrize(("failures", "again"), [(1, True), (2, False)])
+def test_a_failure_says_whether_another_attempt_follows(failures: int, again: bool, kit: JobKit) -> None:
+    class Thrice(Hooked):
+        job_name = "thrice"
+        max_attempts = 3
+
+    kit.register(Thrice)
+    executed(kit, msgspec.structs.replace(lease_of(Thrice(how="fail")), failures=failures))
+    assert told[3] == ("job failure", "ValueError", again)
 
 
 def test_a_job_that_could_not_be_made_is_told_to_the_kit_alone(kit: JobKit) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from jobkit.store.replies import Renewed, Verdict
 from jobkit.worker.heartbeat import Condition, Pulse
-from jobkit.worker.link import Tally
+from jobkit.worker.link import Counted
 from jobkit.worker.metrics import Metrics
 from tests.servers import free_port
 
@@ -74,8 +74,8 @@ def port() -> int:
 
 def test_starts_are_counted_by_job_and_outcome_and_what_they_took(port: int) -> None:
     metrics = Metrics("127.0.0.1", port)
-    metrics.tally(Tally(job='a "job"\n', outcome="succeeded", seconds=0.3, waited=2.0))
-    metrics.tally(Tally(job='a "job"\n', outcome="failed", seconds=0.01, waited=None))
+    metrics.count(Counted(job='a "job"\n', outcome="succeeded", seconds=0.3, waited=2.0))
+    metrics.count(Counted(job='a "job"\n', outcome="failed", seconds=0.01, waited=None))
     metrics.crashed()
     (answer,) = asked(metrics, port, beating(), "/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
