@@ -26,14 +26,18 @@ from jobkit.kit import JobKit
 from jobkit.lifecycle import State
 from jobkit.progress import Progress
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
 from jobkit.snapshot import Snapshot
+from jobkit.timetable import ScheduleStatus
 
 __all__ = [
     "ALL",
     "BadArguments",
     "BadJob",
     "BadResult",
+    "Cron",
     "EngineUnavailable",
+    "Every",
     "File",
     "JobKit",
     "JobKitError",
@@ -47,6 +51,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunTimeout",
+    "ScheduleStatus",
     "Snapshot",
     "State",
     "StoreError",

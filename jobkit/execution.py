@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -155,7 +156,7 @@ class Execution:
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
-        return _Start(lease, spec, Progress(lease.token, spec.options.stages))
+        return _Start(lease, spec, Progress(lease.token, spec.options.stages, scheduled_for=_moment(lease.tick)))
 
     def _perform(self, start: _Start) -> Ended:
         """Decode, perform and encode: everything that runs the author's code."""
@@ -245,6 +246,10 @@ def decide(ended: Ended) -> Decision | None:
             )
         case _:
             assert_never(ended)
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _text(error: BaseException) -> str:

@@ -36,9 +36,10 @@ from jobkit.files import File, FileStorage
 from jobkit.limits import Limit
 from jobkit.options import ALL, BUILT_OPTIONS, OPTION_NAMES, OWN_NAME, UNBUILT_OPTIONS, EveryField, Options, word
 from jobkit.progress import Progress
+from jobkit.schedule import Cron, Every
 from jobkit.schema import core_schema, json_schema
 
-__all__ = ["ALL", "JobSpec", "ProgressJob", "spec_of"]
+__all__ = ["ALL", "UNWATCHED", "JobSpec", "ProgressJob", "spec_of"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -50,6 +51,10 @@ _NEED_A_KEY = {
     "debounce": "waits for nothing",
 }
 _NEED_A_MEMO = {"stale_ttl": "serves nothing", "refresh": "refreshes nothing", "l1_ttl": "remembers nothing"}
+UNWATCHED = (
+    "abandon_after stops a run that nobody waits for, and nobody waits for what a schedule starts. Schedule a class"
+    " derived from it, with abandon_after = None."
+)
 _REMEDIES = {
     "cache_key": "Add cache_key = ALL or a tuple of argument names.",
     "cache_ttl": "Add cache_ttl, how long a result answers.",
@@ -332,6 +337,20 @@ class JobSpec:
                 raise BadJob(f"{self.name}: a limit names {name!r}, which is no argument. {advice}")
         self._refuse_without("cache_key", _NEED_A_KEY, "no two jobs are identical")
         self._refuse_without("cache_ttl", _NEED_A_MEMO, "no result is remembered")
+        self._refuse_bad_schedule()
+
+    def _refuse_bad_schedule(self) -> None:
+        if self.options.schedule is None:
+            return
+        parameters = self.job_class.__signature__.parameters.values()
+        needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+        if needed:
+            raise BadJob(
+                f"{self.name}: schedule performs the job with its default arguments, and {needed[0]!r} has none. Give"
+                f" it one, or name the arguments: kit.schedule('nightly', {self.job_class.__name__}(...), ...)."
+            )
+        if self.options.abandon_after is not None:
+            raise BadJob(f"{self.name}: {UNWATCHED}")
 
     def _refuse_without(self, needed: str, options: Mapping[str, str], why: str) -> None:
         if getattr(self.options, needed) is not None:
@@ -510,6 +529,7 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     debounce: ClassVar[timedelta | float | None] = None
     l1_ttl: ClassVar[timedelta | float | None] = None
     keep_for: ClassVar[timedelta | float] = timedelta(hours=24)
+    schedule: ClassVar[str | timedelta | float | Cron | Every | None] = None
     queue: ClassVar[str] = "default"
     priority: ClassVar[int] = 0
     max_running: ClassVar[int | Mapping[Any, int] | None] = None

@@ -44,21 +44,25 @@ from jobkit.submission import (
     partition_of_key,
     submission_of,
 )
+from jobkit.timetable import checked_entry, entry_of, found, named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
 
     from jobkit.engine import Engine
     from jobkit.job import JobSpec
     from jobkit.lifecycle import State
+    from jobkit.schedule import Cron, Every
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
     from jobkit.store.listening import Listening
     from jobkit.store.location import Location
-    from jobkit.store.operations import Operation, Submission
+    from jobkit.store.operations import Declaration, Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Listed, Page
+    from jobkit.store.replies import Admitted, Listed, Page, Scheduled
+    from jobkit.timetable import Entry, Found, ScheduleStatus
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -97,6 +101,7 @@ class JobKit:
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self._timetable: dict[str, Entry] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
@@ -125,9 +130,14 @@ class JobKit:
         name = spec_of(job).name
         if not isinstance(job, type):
             raise BadJob(f"This is a job, not its class: register {type(job).__name__}, and submit jobs made from it.")
-        other = self._jobs.setdefault(name, job)
-        if other is not job:
-            raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
+        if name in self._jobs:
+            if self._jobs[name] is not job:
+                raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
+            return job
+        entry = entry_of(job)
+        if entry is not None:
+            self._enter(entry)
+        self._jobs[name] = job
         return job
 
     # Submitting -------------------------------------------------------------------------------------------------------
@@ -280,6 +290,102 @@ class JobKit:
         value = job.perform(progress) if spec_of(job).is_async else await asyncio.to_thread(job.perform, progress)
         return cast("R", await value if inspect.isawaitable(value) else value)
 
+    # Scheduling -------------------------------------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        name: str,
+        job: ProgressJob[Any],
+        when: str | timedelta | float | Cron | Every,
+        *,
+        tz: str | ZoneInfo | None = None,
+        missed: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "fresh",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        """Have this kit's workers submit a job by the clock. Says it to them only; asks nobody.
+
+        `when` is a line of cron (in the time zone `tz`, else UTC), an interval, or a `Cron` or `Every`, which name
+        their own `tz` and `missed`. The rest is as for `submit`; no run that has begun before its tick answers, unless
+        `reuse` says so.
+
+        Raises:
+            SubmitError: this makes no sense, or another schedule has that name.
+        """
+        wishes = Wishes(priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        entry = checked_entry(asking.named("name", name), job, asking.schedule(when, tz, missed), wishes)
+        self._refuse_unknown(type(job), or_any=False)
+        self._enter(entry)
+
+    def schedules(self) -> list[ScheduleStatus]:
+        """What the store knows of schedules, by name: those that a worker has declared within the last week.
+
+        Raises:
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("schedules")
+        return [each.status for each in found(self._look())]
+
+    async def aschedules(self) -> list[ScheduleStatus]:
+        return [each.status for each in found(await self._alook())]
+
+    def pause_schedule(self, name: str) -> None:
+        """Have a schedule start nothing until it is resumed, whichever workers start meanwhile.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("pause_schedule")
+        one = named(name, self._look())
+        self.store().execute(self.operations.pause_schedule(one.row, one.partition))
+
+    async def apause_schedule(self, name: str) -> None:
+        one = named(name, await self._alook())
+        await self.async_store().execute(self.operations.pause_schedule(one.row, one.partition))
+
+    def resume_schedule(self, name: str) -> None:
+        """Have a paused schedule go on with its next tick; what it would have started meanwhile is over.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("resume_schedule")
+        while not self.store().execute(self._resuming(named(name, self._look()))):
+            pass  # it was changed meanwhile
+
+    async def aresume_schedule(self, name: str) -> None:
+        while not await self.async_store().execute(self._resuming(named(name, await self._alook()))):
+            pass
+
+    def run_schedule(self, name: str) -> Run[Any]:
+        """Submit what a schedule is for now, also while it is paused; its ticks stay as they are.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            QueueFull: as many wait as the class allows.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("run_schedule")
+        one = named(name, self._look())
+        admitted = self.store().execute(self.operations.run_schedule(name, one.partition))
+        self._ring({one.row.queue})
+        return self._run_of(one, admitted)
+
+    async def arun_schedule(self, name: str) -> Run[Any]:
+        one = named(name, await self._alook())
+        admitted = await self.async_store().execute(self.operations.run_schedule(name, one.partition))
+        await self._aring({one.row.queue})
+        return self._run_of(one, admitted)
+
+    def declarations(self, partitions: int) -> list[Declaration]:
+        """What this kit's workers declare in a namespace of so many partitions."""
+        return [entry.declaration(partitions) for entry in self._timetable.values()]
+
     # Finding ----------------------------------------------------------------------------------------------------------
 
     @overload
@@ -316,6 +422,28 @@ class JobKit:
 
     # Within -----------------------------------------------------------------------------------------------------------
 
+    def _enter(self, entry: Entry) -> None:
+        if self._timetable.setdefault(entry.name, entry) is not entry:
+            raise BadArguments(f"Two schedules are called {entry.name}: give one of them another name.")
+
+    def _look(self) -> list[Scheduled]:
+        store = self.store()
+        return store.execute_all([self.operations.schedules((), place) for place in range(store.partitions())])
+
+    async def _alook(self) -> list[Scheduled]:
+        store = self.async_store()
+        places = range(await store.partitions())
+        return await store.execute_all([self.operations.schedules((), place) for place in places])
+
+    def _resuming(self, one: Found) -> Operation[bool]:
+        return self.operations.resume_schedule(one.row, one.resumed_at, one.partition)
+
+    def _run_of(self, one: Found, admitted: Admitted | None) -> Run[Any]:
+        if admitted is None:
+            raise BadArguments(f"The schedule {one.row.name} is gone, or was just declared anew: try again.")
+        job = self._jobs.get(one.row.job)
+        return Run(admitted.id, self, spec_of(job) if job else None, admission=admitted.admission)
+
     def _lists(
         self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
     ) -> list[Operation[Listed]]:
@@ -338,10 +466,10 @@ class JobKit:
             _refuse_itself(submission)
         return batch
 
-    def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
+    def _refuse_unknown(self, job_class: type[ProgressJob[Any]], *, or_any: bool = True) -> None:
         """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
         name = spec_of(job_class).name
-        if self._jobs and name not in self._jobs:
+        if name not in self._jobs and (self._jobs or not or_any):
             raise UnknownJob(
                 f"{name} is not registered, so no worker of this kit would perform it: "
                 f"name it in JobKit(jobs=[..., {job_class.__name__}])."

@@ -15,8 +15,9 @@ from typing import Final
 
 import msgspec
 
-from jobkit import limits
+from jobkit import limits, schedule
 from jobkit.limits import Limit
+from jobkit.schedule import Schedule
 
 DEFAULT_QUEUE: Final = "default"
 MIN_LEASE_SECONDS: Final = 0.2
@@ -54,6 +55,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     debounce: float | None = None
     l1_ttl: float | None = None
     keep_for: float = 24 * 3600.0
+    schedule: Schedule | None = None
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     max_running: tuple[Limit, ...] = ()
@@ -177,6 +179,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "debounce": _or_none(_seconds),
     "l1_ttl": _or_none(_seconds),
     "keep_for": _seconds,
+    "schedule": _or_none(schedule.schedule),
     "queue": word,
     "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
     "max_running": _no_limit_or(limits.max_running),
@@ -196,7 +199,6 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
     "expires": "giving up on runs that waited too long",
-    "schedule": "starting jobs by the clock",
     "backoff": "retrying failures",
     "retry_on": "retrying failures",
     "give_up_on": "retrying failures",

@@ -41,6 +41,7 @@ from jobkit.text import LONGEST_MESSAGE, one_line
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from jobkit.snapshot import Number
 
@@ -329,10 +330,13 @@ class Progress:
     works in memory: call `perform(Progress())` in a test and look at `snapshot()`.
     """
 
-    __slots__ = ("_counts", "_created", "_reader", "_root", "_stage", "_stopped", "_token")
+    __slots__ = ("_counts", "_created", "_reader", "_root", "_scheduled_for", "_stage", "_stopped", "_token")
 
-    def __init__(self, token: str = "", stages: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, token: str = "", stages: Mapping[str, float] | None = None, *, scheduled_for: datetime | None = None
+    ) -> None:
         self._token = token
+        self._scheduled_for = scheduled_for
         self._stopped: str | None = None
         self._counts: dict[str, int] = {}
         self._created = time.time()
@@ -346,6 +350,11 @@ class Progress:
     def token(self) -> str:
         """The fencing token of this start, for side effects outside; "" without a run."""
         return self._token
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The moment for which a schedule started the run, in UTC; None for any other run."""
+        return self._scheduled_for
 
     @property
     def done(self) -> Number:

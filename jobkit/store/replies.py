@@ -53,7 +53,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     """The right to perform one start of a run.
 
     `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
-    None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`).
+    None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`); `tick` (ms) is the moment
+    for which a schedule started the run, or None.
     """
 
     run_id: str
@@ -70,6 +71,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     checkpoint: bytes | None = None
     kept: tuple[bytes, ...] = ()
     key: str = ""
+    tick: int | None = None
 
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
@@ -168,6 +170,58 @@ class Listed:
     rows: tuple[tuple[str, Snapshot], ...]
 
 
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as one partition keeps it. Moments are ms.
+
+    `mark` is of what was declared, and `schedule` the JSON of its ticks. `next_tick` is None where the schedule has
+    moved to another partition; `declared` is when somebody last declared it.
+    """
+
+    name: str
+    mark: str
+    schedule: str
+    job: str
+    queue: str
+    next_tick: int | None
+    paused: bool
+    last_tick: int | None
+    last_at: int | None
+    last_run: str
+    declared: int
+
+    @property
+    def seen(self) -> str:
+        """What `declare` is told of it, so as to replace nothing else."""
+        return f"{self.mark} {'' if self.next_tick is None else self.next_tick}"
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """The schedules of one partition, and what time it is there (ms)."""
+
+    now: int
+    rows: tuple[ScheduleRow, ...]
+
+
+class Firing(StrEnum):
+    """What became of a tick that somebody wanted to fire."""
+
+    FIRED = "fired"
+    PASSED = "passed"
+    """It was not for the caller to fire: somebody else has, or has declared something else, or it was passed over."""
+    EARLY = "early"
+    PAUSED = "paused"
+    FULL = "full"
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """The answer to a firing: the run and its admission, if it was fired; when a full queue may have room (s)."""
+
+    firing: Firing
+    run_id: str = ""
+    admission: Admission | None = None
+    retry_after: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Snapshots, newest first; `cursor` continues the list and is empty at its end."""
@@ -237,6 +291,9 @@ def taken(reply: list[Any]) -> Lease | NoWork:
 def _lease(fields: list[Any]) -> Lease:
     run_id, token, incarnation, start, failures, lease, attempts, watched, checkpoint, *kept = fields
     job, version, arguments = kept[0].split(b"\n", 2)
+    tick = b""
+    if not arguments.endswith(b"}"):  # as JSON of arguments does
+        arguments, _, tick = arguments.partition(b"\n")
     return Lease(
         run_id=run_id.decode(),
         token=token.decode(),
@@ -252,6 +309,7 @@ def _lease(fields: list[Any]) -> Lease:
         checkpoint=checkpoint,
         kept=tuple(kept),
         key=kept[2].decode(),
+        tick=int(tick) if tick else None,
     )
 
 
@@ -318,6 +376,51 @@ def owned(reply: int | None, run_id: str) -> bool:
 def listed(reply: list[Any]) -> Listed:
     rows = zip(reply[1::2], reply[2::2], strict=True)
     return Listed(bool(reply[0]), tuple([(score.decode(), Snapshot.from_json(text)) for score, text in rows]))
+
+
+def scheduled(reply: list[bytes]) -> Scheduled:
+    now, *texts = [part.decode() for part in reply]
+    columns = [texts[place::_COLUMNS] for place in range(_COLUMNS)]
+    return Scheduled(int(now), tuple([_schedule_row(*row) for row in zip(*columns, strict=True)]))
+
+
+_COLUMNS = len(ScheduleRow.__struct_fields__)
+
+
+def _schedule_row(
+    name: str, mark: str, schedule: str, job: str, queue: str, next_tick: str, paused: str, last_tick: str,
+    last_at: str, last_run: str, declared: str,
+) -> ScheduleRow:  # fmt: skip
+    return ScheduleRow(
+        name=name,
+        mark=mark,
+        schedule=schedule,
+        job=msgspec.json.decode(job, type=str) if job else "",
+        queue=queue,
+        next_tick=_whole(next_tick),
+        paused=paused == "1",
+        last_tick=_whole(last_tick),
+        last_at=_whole(last_at),
+        last_run=last_run,
+        declared=int(float(declared)),
+    )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def fired(reply: list[Any]) -> Fired:
+    firing, run_id, admission, ms = reply
+    return Fired(Firing(firing.decode()), run_id.decode(), _ADMISSIONS.get(admission), ms / 1000)
+
+
+def admitted_if_any(reply: list[Any]) -> Admitted | None:
+    return admitted(reply) if reply else None
+
+
+def flag(reply: int) -> bool:
+    return bool(reply)
 
 
 def page(parts: Sequence[Listed], limit: int) -> Page:

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 SHARED = (
     "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
-    "interests",
+    "interests", "schedules",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
     "open", "submit", "take", "renew", "report", "settle", "release", "reassert", "retire", "cancel", "invalidate",
-    "sweep", "load", "owned", "list",
+    "sweep", "load", "owned", "list", "declare", "fire", "run_schedule", "pause_schedule", "schedules",
 )  # fmt: skip
 
-_REFUSED_WHEN_FULL = {"submit"}
+_REFUSED_WHEN_FULL = {"submit", "declare", "fire", "run_schedule"}
 """A full server takes no new work; what it has may be performed, and so make room."""
 
 

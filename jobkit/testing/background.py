@@ -17,6 +17,7 @@ from jobkit.engines.inline import performed_here
 from jobkit.execution import Execution, StopReason
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Lease, Verdict
+from jobkit.timetable import Timetable
 from jobkit.worker.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class _Threads:
         self._threads = [threading.Thread(target=child.serve, name=child.slot) for child in self._children]
         self._heart = threading.Thread(target=self._beat, name=f"{self._worker} heart")
         self._stopped = threading.Event()
+        self._timetable = Timetable(kit.operations)
 
     def start(self) -> None:
         for thread in (*self._threads, self._heart):
@@ -77,6 +79,7 @@ class _Threads:
 
     def _beat(self) -> None:
         store, operations = self._kit.store(), self._kit.operations
+        self._timetable.declare(self._kit.declarations(store.partitions()))
         slots = [child.slot for child in self._children]
         while True:
             for partition in range(store.partitions()):
@@ -85,8 +88,20 @@ class _Threads:
                         reason = StopReason.CANCELLED if row.verdict is Verdict.CANCEL else StopReason.LOST
                         self._children[slots.index(row.slot)].stop(row.token, reason)
                 store.execute(operations.sweep(BEAT / 2, failure_head("Its worker was lost."), partition=partition))
-            if self._stopped.wait(BEAT):
+            if self._stopped.wait(min(BEAT, self._fire())):
                 return
+
+    def _fire(self) -> float:
+        """What the clock starts. Answers in how many seconds there may be more."""
+        store = self._kit.store()
+        while True:
+            for partition, look in enumerate(store.execute_all(self._timetable.looks(range(store.partitions())))):
+                self._timetable.heed(partition, look)
+            steps, seconds = self._timetable.plan(() if self._over.is_set() else self._queues)
+            if not steps:
+                return seconds
+            for step in steps:
+                self._timetable.take_in(step, store.execute(step.operation))
 
 
 class _Child:

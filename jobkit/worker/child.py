@@ -26,7 +26,20 @@ from jobkit.store.client import Store
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
+from jobkit.worker.link import (
+    TO_CHILD,
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    Link,
+    Ready,
+    Recount,
+    Stop,
+    Terms,
+    Timetable,
+    ToChild,
+    Unfit,
+)
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.target import BadTarget, load_kit
@@ -80,6 +93,7 @@ class Child:
         ended: _Ended | None = None
         try:
             self._partitions = self._count_partitions()
+            self._link.say(Timetable(declarations=tuple(self._kit.declarations(self._partitions))))
             while not self._interruption.draining:
                 work = self._next(ended)
                 ended = None

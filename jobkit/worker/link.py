@@ -1,7 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, and the terms of a run where they are not the usual ones. Messages are lines of JSON.
+never will be, what its kit has the clock start, and the terms of a run where they are not the usual ones. Messages are
+lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -14,6 +15,7 @@ import msgspec
 
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
 from jobkit.options import Options
+from jobkit.store.operations import Declaration  # noqa: TC001
 
 if TYPE_CHECKING:
     import socket
@@ -75,8 +77,14 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
 
 
+class Timetable(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the kit has the clock start; said once a child serves, also when that is nothing."""
+
+    declarations: tuple[Declaration, ...]
+
+
 ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms
+ToSupervisor = Ready | Unfit | Terms | Timetable
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

@@ -34,8 +34,9 @@ from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, Timetable, ToSupervisor, Unfit
 from jobkit.worker.process import ChildProcess, Phase, ending
+from jobkit.worker.scheduling import Scheduling
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -79,6 +80,7 @@ class Supervisor:
         self._children: set[ChildProcess] = set()
         self._store: AsyncStore | None = None
         self._heartbeat: Heartbeat | None = None
+        self._scheduling: Scheduling | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
         self._failed_starts = 0
@@ -139,6 +141,9 @@ class Supervisor:
                 _log.error("%s", text)
                 if self._store is None:
                     self._end_with(code)
+            case Timetable(declarations=declarations):
+                if self._scheduling is not None:
+                    self._scheduling.declare(declarations)
             case Terms():
                 child.terms = message
                 if self._heartbeat is not None:
@@ -260,7 +265,9 @@ class Supervisor:
             self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
+        self._scheduling = Scheduling(self._store, self._heartbeat)
         self._spawn(self._live(self._store, self._heartbeat))
+        self._spawn(self._scheduling.keep())
 
     def _warn_of_what_stays(self, ready: Ready) -> None:
         """Jobs of the kit that wait for another worker; whoever named several queues, or another one, knows that."""
