@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "watch": ("jobkit.cli.runs", "Watch a run to its end."),
     "runs": ("jobkit.cli.runs", "List runs, newest first."),
     "cancel": ("jobkit.cli.runs", "Stop a run."),
+    "schedule": ("jobkit.cli.schedule", "List, pause, resume and run what the clock starts."),
 }
 """Name: the module that has the function of that name, and what the command does."""
 
