@@ -4,7 +4,7 @@
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Generic, TypeVar, assert_type
 
 import msgspec
@@ -14,6 +14,8 @@ from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.progress import Progress
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
+from jobkit.timetable import ScheduleStatus
 
 R = TypeVar("R")
 
@@ -73,6 +75,8 @@ class Twice(ProgressJob[list[R]], Generic[R]):
 
 
 class Export(ProgressJob[File | None]):
+    schedule = Cron("0 3 * * *", tz="Europe/Berlin")
+
     def perform(self, progress: Progress) -> File:
         return File("a.csv", filename="b.csv", media_type="text/csv")
 
@@ -100,6 +104,16 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.perform(Fetch(url="x")), bytes)
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
+
+
+def by_the_clock(kit: JobKit) -> None:
+    kit.schedule("nightly", SalesReport(month="2026-01"), "0 3 * * *", tz="Europe/Berlin", missed="all", owner="ann")
+    kit.schedule("often", Export(), timedelta(minutes=5))
+    kit.schedule("weekly", Export(), Every(days=7, anchor=datetime.now(UTC)))
+    assert_type(kit.schedules(), list[ScheduleStatus])
+    assert_type(kit.schedules()[0].next_at, datetime | None)
+    assert_type(Cron("0 3 * * *").next_after(0.0), datetime)
+    assert_type(Progress().scheduled_for, datetime | None)
 
 
 async def asynchronous(kit: JobKit) -> None:
