@@ -13,11 +13,11 @@ from jobkit.lifecycle import Outcome, State
 from jobkit.schedule import Every, as_text
 from jobkit.store.client import Store
 from jobkit.store.operations import Declaration, Reuse
-from jobkit.store.replies import Admission, Cancelling, Firing
+from jobkit.store.replies import Admission, Cancelling, Fired, Firing
 from tests.store.world import LOST, SWEEP_EVERY, submission
 
 if TYPE_CHECKING:
-    from jobkit.store.replies import Fired, ScheduleRow
+    from jobkit.store.replies import ScheduleRow
     from tests.store.world import World
 
 NIGHTLY = "nightly"
@@ -59,12 +59,34 @@ def test_a_schedule_is_listed_as_it_was_declared(world: World) -> None:
 
 def test_a_tick_that_has_come_is_fired_and_its_run_says_for_when_it_is(world: World) -> None:
     mine, tick = declared(world, arguments=b'{"month":"2026-11"}')
+    world.skew(5)
     fired = fire(world, mine, tick)
-    assert (fired.firing, fired.admission) == (Firing.FIRED, Admission.NEW)
+    assert fired == Fired(Firing.FIRED, mine.run_id(tick), Admission.NEW)
     lease = world.take()
     assert (lease.run_id, lease.tick, lease.arguments) == (fired.run_id, tick, b'{"month":"2026-11"}')
     listed = row(world)
     assert (listed.next_tick, listed.last_tick, listed.last_run) == (tick + 60_000, tick, fired.run_id)
+    assert listed.last_at == pytest.approx(world.now() + 5000, abs=1000)
+
+
+def test_all_schedules_are_listed_by_name_and_what_was_removed_by_hand_is_not(world: World) -> None:
+    for name in ("a", "b", "c", "d"):
+        mine = msgspec.structs.replace(declaration(name), name=name)
+        world.execute(world.operations.declare(mine, world.now()))
+    world.raw.delete(f"{world.prefix}schedule:b")
+    rows = world.execute(world.operations.schedules([("a", "a"), ("c", "c"), ("d", "x")])).rows
+    assert [each.name for each in rows] == ["d", "a", "c"], "by when they were last declared"
+    assert sorted(world.members("schedules")) == ["a", "c", "d"]
+
+
+def test_what_is_kept_of_a_schedule_is_what_the_protocol_says(world: World) -> None:
+    mine, tick = declared(world)
+    fire(world, mine, tick)
+    assert {field.decode() for field in world.raw.hkeys(f"{world.prefix}schedule:{NIGHTLY}")} == {
+        "mark", "schedule", "next", "paused", "last_tick", "fired", "last_run", "last_at",
+        "job", "queue", "terms", "labels", "tags", "owner", "reuse", "priority", "start", "starts", "interest",
+        "id", "key", "limits", "work",
+    }  # fmt: skip
 
 
 def test_a_run_that_no_schedule_started_is_for_no_tick(world: World) -> None:
@@ -73,14 +95,17 @@ def test_a_run_that_no_schedule_started_is_for_no_tick(world: World) -> None:
 
 def test_a_tick_that_is_still_to_come_is_not_fired(world: World) -> None:
     mine, tick = declared(world, next_in=60_000)
-    assert fire(world, mine, tick).firing is Firing.EARLY
+    assert fire(world, mine, tick) == Fired(Firing.EARLY)
     assert world.members("runs") == []
 
 
 def test_a_tick_is_fired_once_however_often_it_is_sent(world: World) -> None:
     mine, tick = declared(world)
-    first = fire(world, mine, tick)
+    first, before = fire(world, mine, tick), row(world)
+    world.skew(10)
     assert fire(world, mine, tick) == first
+    assert row(world) == before
+    assert fire(world, mine, tick - 1) == Fired(Firing.PASSED)
     assert world.members("runs") == [first.run_id]
 
 
@@ -110,11 +135,35 @@ def test_of_two_clients_that_fire_the_same_ticks_one_does(world: World) -> None:
 def test_a_paused_schedule_fires_nothing_and_goes_on_with_what_it_is_told(world: World) -> None:
     mine, tick = declared(world)
     assert world.execute(world.operations.pause_schedule(row(world), 0))
-    assert fire(world, mine, tick).firing is Firing.PAUSED
+    assert fire(world, mine, tick) == Fired(Firing.PAUSED)
     later = world.now() + 60_000
     for _ in range(2):
         assert world.execute(world.operations.resume_schedule(row(world), later, 0))
     assert (row(world).paused, row(world).next_tick) == (False, later)
+
+
+def test_what_is_not_there_is_neither_paused_nor_resumed(world: World) -> None:
+    declared(world)
+    seen = row(world)
+    world.raw.delete(f"{world.prefix}schedule:{NIGHTLY}", f"{world.prefix}schedules")
+    assert not world.execute(world.operations.pause_schedule(seen, 0))
+    assert not world.execute(world.operations.resume_schedule(seen, 1, 0))
+    assert world.execute(world.operations.schedules()).rows == ()
+
+
+def test_who_resumes_what_goes_on_already_changes_nothing(world: World) -> None:
+    _, tick = declared(world)
+    world.execute(world.operations.pause_schedule(row(world), 0))
+    assert world.execute(world.operations.pause_schedule(row(world), 0))
+    seen = row(world)
+    world.execute(world.operations.resume_schedule(seen, tick + 1, 0))
+    assert world.execute(world.operations.resume_schedule(seen, tick + 2, 0))
+    assert row(world).next_tick == tick + 1
+
+
+def test_a_new_schedule_may_be_paused_from_the_start(world: World) -> None:
+    assert world.execute(world.operations.declare(declaration(), world.now(), paused=True))
+    assert row(world).paused
 
 
 def test_who_resumes_what_was_declared_anew_meanwhile_is_told(world: World) -> None:
@@ -157,7 +206,8 @@ def test_declaring_again_changes_nothing(world: World) -> None:
 
 def test_ticks_are_passed_over_without_a_run(world: World) -> None:
     mine, tick = declared(world)
-    assert world.execute(world.operations.fire(mine, tick, tick + 60_000)).firing is Firing.PASSED
+    for _ in range(2):
+        assert world.execute(world.operations.fire(mine, tick, tick + 60_000)) == Fired(Firing.PASSED)
     assert (row(world).next_tick, world.members("runs")) == (tick + 60_000, [])
 
 
@@ -185,7 +235,7 @@ def test_a_clock_that_goes_back_fires_nothing_twice(world: World) -> None:
 def test_a_full_queue_leaves_the_tick_to_be_fired(world: World) -> None:
     mine, tick = declared(world, max_queued=1)
     other = world.submit(max_queued=1)
-    assert fire(world, mine, tick).firing is Firing.FULL
+    assert fire(world, mine, tick) == Fired(Firing.FULL, retry_after=1.0)
     assert row(world).next_tick == tick
     world.cancel(other.id)
     assert fire(world, mine, tick).firing is Firing.FIRED
@@ -226,6 +276,7 @@ def test_run_of_an_unknown_schedule_and_of_a_full_queue(world: World) -> None:
     world.submit(max_queued=1)
     with pytest.raises(QueueFull):
         world.execute(world.operations.run_schedule(NIGHTLY, 0))
+    assert row(world).last_at is None
 
 
 def test_what_has_moved_away_fires_and_runs_nothing(world: World) -> None:
@@ -234,7 +285,8 @@ def test_what_has_moved_away_fires_and_runs_nothing(world: World) -> None:
     assert world.execute(world.operations.move_away(newer, row(world), 0))
     assert fire(world, mine, tick).firing is Firing.PASSED
     assert world.execute(world.operations.run_schedule(NIGHTLY, 0)) is None
-    assert row(world).next_tick is None
+    assert not world.execute(world.operations.pause_schedule(row(world), 0))
+    assert (row(world).next_tick, row(world).paused) == (None, False)
     assert world.execute(world.operations.declare(mine, tick, instead_of=row(world)))
     assert fire(world, mine, tick).firing is Firing.FIRED
 

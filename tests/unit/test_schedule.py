@@ -5,7 +5,7 @@ from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobkit import BadArguments, Cron, Every
@@ -242,6 +242,7 @@ MOMENTS = st.integers(1_767_225_600_000, 1_830_000_000_000) | st.sampled_from(
 )
 
 
+@settings(deadline=None, print_blob=True)
 @given(SCHEDULES, MOMENTS)
 def test_ticks_rise_and_a_moment_between_two_of_them_comes_to_the_second(schedule: Schedule, begin: int) -> None:
     for tick, following in pairwise(islice(ticks_after(schedule, begin), 20)):
@@ -250,6 +251,7 @@ def test_ticks_rise_and_a_moment_between_two_of_them_comes_to_the_second(schedul
         assert schedule.next_ms((tick + following) // 2) == following
 
 
+@settings(deadline=None, print_blob=True)
 @given(LINES, ZONES, MOMENTS)
 def test_ticks_of_a_line_match_it_unless_clocks_were_put_forward(line: str, tz: str, begin: int) -> None:
     minutes, hours = (
@@ -272,6 +274,7 @@ def _field(text: str, most: int) -> list[str]:
     return text.split(",")
 
 
+@settings(deadline=None, print_blob=True)
 @given(SCHEDULES, MOMENTS, st.integers(0, 3 * DAY), st.sampled_from(["once", "skip", "all"]))
 def test_what_is_due_is_a_tick_that_has_come_and_what_follows_is_the_next(
     schedule: Schedule, begin: int, later: int, missed: str
