@@ -411,8 +411,13 @@ def _whole(text: str) -> int | None:
 
 
 def fired(reply: list[Any]) -> Fired:
-    firing, run_id, admission, ms = reply
-    return Fired(Firing(firing.decode()), run_id.decode(), _ADMISSIONS.get(admission), ms / 1000)
+    match reply:
+        case [b"fired", run_id, admission]:
+            return Fired(Firing.FIRED, run_id.decode(), _ADMISSIONS[admission])
+        case [b"full", ms]:
+            return Fired(Firing.FULL, retry_after=ms / 1000)
+        case _:
+            return Fired(Firing(reply[0].decode()))
 
 
 def admitted_if_any(reply: list[Any]) -> Admitted | None:
@@ -420,7 +425,7 @@ def admitted_if_any(reply: list[Any]) -> Admitted | None:
 
 
 def flag(reply: int) -> bool:
-    return bool(reply)
+    return reply == 1
 
 
 def page(parts: Sequence[Listed], limit: int) -> Page:

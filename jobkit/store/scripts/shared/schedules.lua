@@ -16,7 +16,9 @@ end
 local function submission_of(name, id, tick)
   local words = redis.call('HMGET', schedule_key(name), unpack(SUBMITTED))
   words[12] = id
-  words[15] = tick == '' and words[15] or words[15] .. '\n' .. tick
+  if tick ~= '' then
+    words[15] = words[15] .. '\n' .. tick
+  end
   return words
 end
 
