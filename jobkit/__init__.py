@@ -6,6 +6,7 @@ from jobkit.errors import (
     BadResult,
     EngineUnavailable,
     JobKitError,
+    LimitReached,
     PublicError,
     QueueFull,
     RunCancelled,
@@ -18,13 +19,17 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.schedule import Cron, Every
 from jobkit.snapshot import Snapshot
@@ -39,12 +44,17 @@ __all__ = [
     "EngineUnavailable",
     "Every",
     "File",
+    "Incident",
+    "IncidentKind",
     "JobKit",
     "JobKitError",
+    "LimitReached",
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",
@@ -59,5 +69,6 @@ __all__ = [
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

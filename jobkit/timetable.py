@@ -30,7 +30,7 @@ from jobkit.job import UNWATCHED, spec_of
 from jobkit.schedule import NEVER, as_text, due, from_text
 from jobkit.store.operations import Declaration, partition_of
 from jobkit.store.replies import Firing
-from jobkit.submission import Wishes, submission_of
+from jobkit.submission import NO_RULES, Wishes, submission_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from jobkit.schedule import Schedule
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Fired, Scheduled, ScheduleRow
+    from jobkit.submission import Rules
 
 LOOK = 2.0
 """Seconds between two looks at the store: a schedule that was changed from outside is seen so soon."""
@@ -64,14 +65,14 @@ class Entry:
     schedule: Schedule
     wishes: Wishes
 
-    def declaration(self, partitions: int) -> Declaration:
-        """What a namespace of so many partitions is told."""
-        submission = submission_of(self.job, self.wishes, partitions)
+    def declaration(self, partitions: int, rules: Rules = NO_RULES) -> Declaration:
+        """What a namespace of so many partitions is told, under the rules of some queues."""
+        submission = submission_of(self.job, self.wishes, partitions, rules)
         conditions = submission.conditions
         if not conditions.interest:
             conditions = msgspec.structs.replace(conditions, interest=f"schedule:{self.name}")
         place = partition_of(submission.id)
-        if not submission.key and not spec_of(self.job).limits:  # it may be anywhere, but always there
+        if not (submission.key or spec_of(self.job).limits or conditions.queue_limits):  # anywhere, but always there
             place = zlib.crc32(self.name.encode()) % partitions
         kept = msgspec.structs.replace(submission, id=f"{place}-", conditions=conditions)
         text = as_text(self.schedule)

@@ -22,14 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = (
-    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
-    "interests", "schedules",
+    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
+    "interests", "incidents", "schedules",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
-    "open", "submit", "take", "renew", "report", "settle", "release", "reassert", "retire", "cancel", "invalidate",
-    "sweep", "load", "owned", "list", "declare", "fire", "run_schedule", "pause_schedule", "schedules",
+    "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
+    "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
+    "pause", "queues", "limit", "limits", "announce", "workers", "tell",
+    "declare", "fire", "run_schedule", "pause_schedule", "schedules",
 )  # fmt: skip
 
 _REFUSED_WHEN_FULL = {"submit", "declare", "fire", "run_schedule"}

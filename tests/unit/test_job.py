@@ -338,14 +338,12 @@ def unbuilt_hook() -> None:
         def on_success(self) -> None: ...
 
 
-def retries() -> None:
+def idle_retries() -> None:
     class Wrong(ProgressJob[int]):
-        max_attempts = 3
+        backoff = 5
 
-
-def strict_lease() -> None:
-    class Wrong(ProgressJob[int]):
-        strict_lease = True
+        def perform(self, progress: Progress) -> int:
+            return 1
 
 
 def own_init() -> None:
@@ -392,8 +390,7 @@ def mutable_default() -> None:
         (perform_with_arguments, r"perform takes the progress and nothing else"),
         (static_perform, r"perform must be a method"),
         (unbuilt_hook, r"'on_success' is not available yet: hooks"),
-        (retries, r"max_attempts = 3 must be 1: retries are not available yet"),
-        (strict_lease, r"'strict_lease' is not available yet: stopping a job at the end of .* is not built"),
+        (idle_retries, r"backoff without max_attempts does nothing"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
