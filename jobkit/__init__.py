@@ -34,7 +34,9 @@ from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.retrying import Retry
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
 from jobkit.snapshot import Snapshot
+from jobkit.timetable import ScheduleStatus
 
 __all__ = [
     "ALL",
@@ -43,7 +45,9 @@ __all__ = [
     "BadJob",
     "BadResult",
     "Checkpoint",
+    "Cron",
     "EngineUnavailable",
+    "Every",
     "File",
     "Incident",
     "IncidentKind",
@@ -62,6 +66,7 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunTimeout",
+    "ScheduleStatus",
     "Snapshot",
     "Start",
     "State",

@@ -21,6 +21,7 @@ import logging
 import random
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -217,7 +218,13 @@ class Execution:
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
         restored = _restored(lease)
-        progress = Progress(lease.token, spec.options.stages, restored=restored, checkpoint_seconds=CHECKPOINT_SECONDS)
+        progress = Progress(
+            lease.token,
+            spec.options.stages,
+            restored=restored,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            scheduled_for=_moment(lease.tick),
+        )
         return _Start(lease, spec, progress)
 
     def _perform(self, start: _Start) -> Ended:
@@ -418,6 +425,10 @@ def _kind(error: BaseException) -> IncidentKind:
     if not isinstance(error, LimitReached):
         return IncidentKind.FAILED
     return IncidentKind.STALLED if error.limit == "stall_limit" else IncidentKind.TIMED_OUT
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _text(error: BaseException) -> str:

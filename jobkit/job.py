@@ -35,11 +35,12 @@ from jobkit.errors import BadArguments, BadJob
 from jobkit.files import File, FileStorage
 from jobkit.hooks import FACTS, Event, Start
 from jobkit.limits import Limit
-from jobkit.options import ALL, BUILT_OPTIONS, OPTION_NAMES, OWN_NAME, UNBUILT_OPTIONS, EveryField, Options, word
+from jobkit.options import ALL, OPTION_CHECKS, OPTION_NAMES, OWN_NAME, EveryField, Options, word
 from jobkit.progress import Progress
+from jobkit.schedule import Cron, Every
 from jobkit.schema import core_schema, json_schema
 
-__all__ = ["ALL", "JobSpec", "ProgressJob", "spec_of"]
+__all__ = ["ALL", "UNWATCHED", "JobSpec", "ProgressJob", "spec_of"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -51,6 +52,10 @@ _NEED_A_KEY = {
     "debounce": "waits for nothing",
 }
 _NEED_A_MEMO = {"stale_ttl": "serves nothing", "refresh": "refreshes nothing", "l1_ttl": "remembers nothing"}
+UNWATCHED = (
+    "abandon_after stops a run that nobody waits for, and nobody waits for what a schedule starts. Schedule a class"
+    " derived from it, with abandon_after = None."
+)
 _REMEDIES = {
     "cache_key": "Add cache_key = ALL or a tuple of argument names.",
     "cache_ttl": "Add cache_ttl, how long a result answers.",
@@ -177,10 +182,8 @@ class _Definition:
         return taken.difference(*(base.__struct_fields__ for base in self.job_bases))
 
     def accept_attribute(self, name: str, value: object) -> None:
-        if name in UNBUILT_OPTIONS:
-            raise self.refusal(f"{name!r} is not available yet: {UNBUILT_OPTIONS[name]} is not built. Remove it.")
-        if name in BUILT_OPTIONS:
-            self.options[name] = self.checked(name, value, BUILT_OPTIONS[name])
+        if name in OPTION_CHECKS:
+            self.options[name] = self.checked(name, value, OPTION_CHECKS[name])
         elif self.parent and name in self.parent.__struct_fields__:
             raise self.refusal(f"{name!r} is an argument of the base class. Write `{name}: <type> = ...`.")
         elif name in _HOOKS and not isinstance(value, FunctionType):
@@ -373,6 +376,20 @@ class JobSpec:
         self._refuse_idle_retries()
         self._refuse_without("cache_key", _NEED_A_KEY, "no two jobs are identical")
         self._refuse_without("cache_ttl", _NEED_A_MEMO, "no result is remembered")
+        self._refuse_bad_schedule()
+
+    def _refuse_bad_schedule(self) -> None:
+        if self.options.schedule is None:
+            return
+        parameters = self.job_class.__signature__.parameters.values()
+        needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+        if needed:
+            raise BadJob(
+                f"{self.name}: schedule performs the job with its default arguments, and {needed[0]!r} has none. Give"
+                f" it one, or name the arguments: kit.schedule('nightly', {self.job_class.__name__}(...), ...)."
+            )
+        if self.options.abandon_after is not None:
+            raise BadJob(f"{self.name}: {UNWATCHED}")
 
     def _refuse_without(self, needed: str, options: Mapping[str, str], why: str) -> None:
         if getattr(self.options, needed) is not None:
@@ -560,6 +577,7 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     debounce: ClassVar[timedelta | float | None] = None
     l1_ttl: ClassVar[timedelta | float | None] = None
     keep_for: ClassVar[timedelta | float] = timedelta(hours=24)
+    schedule: ClassVar[str | timedelta | float | Cron | Every | None] = None
     queue: ClassVar[str] = "default"
     priority: ClassVar[int] = 0
     max_running: ClassVar[int | Mapping[Any, int] | None] = None

@@ -12,12 +12,13 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
-from jobkit.errors import StoreMisconfigured
+from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.job import spec_of
 from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
@@ -40,6 +41,7 @@ from jobkit.worker.link import (
     Stop,
     Tell,
     Terms,
+    Timetable,
     ToChild,
     Unfit,
 )
@@ -81,7 +83,8 @@ class Child:
         self._tally = Tally()
         self._told = Told(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
-        store = Store(kit.location, kit.operations, patience=math.inf)
+        self._kit = kit
+        self._store = store = Store(kit.location, kit.operations, patience=math.inf)
         alone = isinstance(interruption, MainThread)
         turn = None if alone else threading.Lock()
         self._servings = [
@@ -97,6 +100,7 @@ class Child:
     def serve(self) -> None:
         """Until there is nothing more to take, and all that was taken is settled."""
         self._reporter.start()
+        threading.Thread(target=self._tell_timetable, name="jobkit-timetable", daemon=True).start()
         self._slots.serve()
 
     def drain(self) -> None:
@@ -141,6 +145,11 @@ class Child:
     def _count(self, lease: Lease, outcome: str, seconds: float) -> None:
         waited = lease.waited if lease.start == 1 else None
         self._link.say(Counted(job=lease.job, outcome=outcome, seconds=seconds, waited=waited))
+
+    def _tell_timetable(self) -> None:
+        """Once the store has said how many partitions there are, for what is declared depends on that."""
+        with suppress(StoreError):  # it cannot be used, as the supervisor hears too
+            self._link.say(Timetable(declarations=tuple(self._kit.declarations(self._store.partitions()))))
 
     def _taken(self) -> None:
         self._slots.taken()

@@ -39,9 +39,10 @@ from jobkit.worker.control import ControlledWorker
 from jobkit.worker.guards import Guards
 from jobkit.worker.handback import Handback
 from jobkit.worker.heartbeat import Condition, Heartbeat
-from jobkit.worker.link import Counted, Guarded, Moved, Over, Recount, Stop, Terms, Told
+from jobkit.worker.link import Counted, Guarded, Moved, Over, Recount, Stop, Terms, Timetable, Told
 from jobkit.worker.process import Phase
 from jobkit.worker.registry import Registry
+from jobkit.worker.scheduling import Scheduling
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping
@@ -81,6 +82,7 @@ class Supervisor:
         self._registry = Registry(self._worker, settings.target, self, settings.pool)
         self._store: AsyncStore | None = None
         self._heartbeat: Heartbeat | None = None
+        self._scheduling: Scheduling | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
         self._ended = asyncio.Event()
@@ -130,7 +132,9 @@ class Supervisor:
         )
         lease = self._settings.lease
         self._heartbeat.allow_for(min(lease, ready.shortest_lease or lease))
-        self._spawn(self._live(self._store, self._heartbeat, ready))
+        self._scheduling = Scheduling(self._store, self._heartbeat)
+        self._spawn(self._live(self._store, self._heartbeat))
+        self._spawn(self._scheduling.keep())
 
     def unfit(self, unfit: Unfit) -> None:
         _log.error("%s", unfit.message)
@@ -151,6 +155,9 @@ class Supervisor:
                 child.terms[message.slot] = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Timetable(declarations=declarations):
+                assert self._scheduling is not None, "a child serves after the store is known"
+                self._scheduling.declare(declarations)
             case Guarded() | Moved() | Over():
                 self._guards.heed(child, message)
             case Told():
@@ -225,7 +232,7 @@ class Supervisor:
 
     # The store --------------------------------------------------------------------------------------------------------
 
-    async def _live(self, store: AsyncStore, heartbeat: Heartbeat, _ready: Ready) -> None:
+    async def _live(self, store: AsyncStore, heartbeat: Heartbeat) -> None:
         telling = asyncio.ensure_future(_tell_of_silence(store))
         try:
             await store.open()

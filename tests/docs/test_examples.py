@@ -27,6 +27,7 @@ RUN = [
     "kit",
     "sharing",
     "limits",
+    "schedules",
     "retries",
     "queues",
     "control",

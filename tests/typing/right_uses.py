@@ -4,7 +4,7 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
@@ -19,7 +19,9 @@ from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.retrying import Retry
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
 from jobkit.store.replies import Backlog
+from jobkit.timetable import ScheduleStatus
 from jobkit.worker import Worker
 
 R = TypeVar("R")
@@ -87,6 +89,8 @@ class Twice(ProgressJob[list[R]], Generic[R]):
 
 
 class Export(ProgressJob[File | None]):
+    schedule = Cron("0 3 * * *", tz="Europe/Berlin")
+
     def perform(self, progress: Progress) -> File:
         return File("a.csv", filename="b.csv", media_type="text/csv")
 
@@ -134,6 +138,16 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
     assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
+
+
+def by_the_clock(kit: JobKit) -> None:
+    kit.schedule("nightly", SalesReport(month="2026-01"), "0 3 * * *", tz="Europe/Berlin", missed="all", owner="ann")
+    kit.schedule("often", Export(), timedelta(minutes=5))
+    kit.schedule("weekly", Export(), Every(days=7, anchor=datetime.now(UTC)))
+    assert_type(kit.schedules(), list[ScheduleStatus])
+    assert_type(kit.schedules()[0].next_at, datetime | None)
+    assert_type(Cron("0 3 * * *").next_after(0.0), datetime)
+    assert_type(Progress().scheduled_for, datetime | None)
 
 
 async def asynchronous(kit: JobKit) -> None:

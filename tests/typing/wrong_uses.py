@@ -60,6 +60,7 @@ class Options(ProgressJob[int]):
     month: str
     cache_key = "month"  # WRONG text is no tuple
     cache_ttl = "1h"  # WRONG no duration
+    schedule = ("0", "3")  # WRONG no schedule
     queue = 1  # WRONG no name
     priority = "high"  # WRONG no number
     stages = {"read": "much"}  # WRONG no weight
@@ -78,6 +79,8 @@ SalesReport(month="2026-01").year  # WRONG no such argument  # noqa: B018
 def submitted(kit: JobKit) -> None:
     kit.submit(SalesReport)  # WRONG a class is no job
     kit.submit("SalesReport")  # WRONG text is no job
+    kit.schedule("nightly", SalesReport, "0 3 * * *")  # WRONG a class is no job
+    kit.schedule("nightly", SalesReport(month="2026-01"))  # WRONG no schedule
     number: int = kit.submit(SalesReport(month="2026-01")).result()  # WRONG another type
     text: str = kit.run("0-01J", SalesReport).result()  # WRONG another type
     print(number, text)  # noqa: T201

@@ -333,11 +333,6 @@ def static_perform() -> None:
             return 1
 
 
-def unbuilt_option() -> None:
-    class Wrong(ProgressJob[int]):
-        schedule = "0 3 * * *"
-
-
 def hook_without_the_run() -> None:
     class Wrong(ProgressJob[int]):
         def on_success(self) -> None: ...
@@ -394,7 +389,6 @@ def mutable_default() -> None:
         (perform_without_progress, r"perform takes the progress and nothing else"),
         (perform_with_arguments, r"perform takes the progress and nothing else"),
         (static_perform, r"perform must be a method"),
-        (unbuilt_option, r"'schedule' is not available yet: starting jobs by the clock is not built"),
         (idle_retries, r"backoff without max_attempts does nothing"),
         (
             hook_without_the_run,

@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Mark, Operations
-from jobkit.store.replies import Lease
+from jobkit.store.operations import Declaration, Mark, Operations
+from jobkit.store.replies import Lease, ScheduleRow
 from tests.store.world import submission
 
 OPERATIONS = Operations()
@@ -25,6 +25,20 @@ LEASE = Lease(
     max_attempts=3,
     watched=False,
     kept=(b"", b"x"),
+)
+DECLARATION = Declaration(name="nightly", schedule="{}", mark="a", submission=submission())
+ROW = ScheduleRow(
+    name="nightly",
+    mark="a",
+    schedule="{}",
+    job="reports.Sales",
+    queue="default",
+    next_tick=1,
+    paused=False,
+    last_tick=None,
+    last_at=None,
+    last_run="",
+    declared=1,
 )
 EVERY_KIND = {
     "open": OPERATIONS.open(founding=3),
@@ -47,6 +61,13 @@ EVERY_KIND = {
     "recall": OPERATIONS.recall(LEASE.run_id),
     "owned": OPERATIONS.owned(LEASE.run_id, "ann"),
     "list": OPERATIONS.list(State.RUNNING),
+    "schedules": OPERATIONS.schedules([("nightly", "a")]),
+    "declare": OPERATIONS.declare(DECLARATION, 1, instead_of=ROW, paused=True),
+    "move_away": OPERATIONS.move_away(DECLARATION, ROW, 3),
+    "fire": OPERATIONS.fire(DECLARATION, 1, 2, 1),
+    "run_schedule": OPERATIONS.run_schedule("nightly", 0),
+    "pause_schedule": OPERATIONS.pause_schedule(ROW, 0),
+    "resume_schedule": OPERATIONS.resume_schedule(ROW, 1, 0),
     "announce": OPERATIONS.announce("w", b"{}", 600.0),
     "workers": OPERATIONS.workers(),
     "tell": OPERATIONS.tell("control", b"{}"),
