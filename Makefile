@@ -46,6 +46,7 @@ setup: .venv/.dev js-client/node_modules/.installed
 
 .venv/.bench: pyproject.toml
 	$(SETUP) python .venv dev,bench
+	$(SETUP) apart arq
 	@touch $@ .venv/.dev .venv/.demo
 
 js-client/node_modules/.installed: js-client/package.json

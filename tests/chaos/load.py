@@ -164,6 +164,11 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self._finishing = False
 
+    @property
+    def runs(self) -> int:
+        """That answer somebody."""
+        return len({account.run_id for account in self.accounts if account.run_id})
+
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._place_orders()) for _ in range(self._width)]
 

@@ -236,15 +236,16 @@ async def scene(
     mix: Mix = MIX,
     grace: float = 10.0,
     route: Callable[[servers.Server], str] = lambda server: server.url,
+    **options: str,
 ) -> AsyncIterator[Scene]:
     """A campaign's scene, its workers up and its load coming in.
 
     `width` orders are under way at a time, `workers` take twice as many. `route` says how the server is reached: it is
-    asked for the submitters, then for each worker.
+    asked for the submitters, then for each worker. `options` are the server's.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"jobkit-chaos-{name}-", dir="/tmp"))
     books = Books(name, seed)
-    with servers.running(servers.valkey_binary()) as server:
+    with servers.running(servers.valkey_binary(), **options) as server:
         here = Scene(books, server, folder, mix, width, route(server), grace)
         in_order = False
         try:
