@@ -64,7 +64,8 @@ async def soaked(seed: int, seconds: float) -> dict[str, Any]:
         (folder / "files").mkdir()
         pids = {name: stack.enter_context(_worker(server.url, folder, name)).pid for name in WORKERS}
         kit = JobKit(server.url, jobs=jobs.kit.jobs.values(), patience=60.0)
-        users, gauges = Users(kit, seed, USERS), Gauges({**pids, "users": os.getpid()}, raw, folder / "files")
+        others = {"server": server.pid, "users": os.getpid()}
+        users, gauges = Users(kit, seed, USERS), Gauges(pids, others, raw, folder / "files")
         users.come()
         began = time.monotonic()
         while (over := time.monotonic() - began) < seconds:

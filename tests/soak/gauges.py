@@ -54,18 +54,20 @@ class Gauge:
 
 
 class Gauges:
-    """`processes` by what they are called; `raw` is a client of the store's server; files lie in `folder`."""
+    """Processes by what they are called, workers with their children; `raw` is a client of the store's server."""
 
-    def __init__(self, processes: Mapping[str, int], raw: Any, folder: Path) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in processes.items()}
+    def __init__(self, workers: Mapping[str, int], others: Mapping[str, int], raw: Any, folder: Path) -> None:
+        self._workers = {name: psutil.Process(pid) for name, pid in workers.items()}
+        self._others = {name: psutil.Process(pid) for name, pid in others.items()}
         self._raw = raw
         self._folder = folder
         self._readings: list[dict[tuple[str, str], float]] = []
 
     def read(self) -> None:
         reading = {}
-        for name, process in self._processes.items():
+        for name, process in (self._workers | self._others).items():
             reading |= _of_process(name, process)
+        for name, process in self._workers.items():
             for number, child in enumerate(sorted(process.children(), key=lambda child: child.create_time())):
                 reading |= _of_process(f"{name}, child {number + 1}", child)
         info = self._raw.info()
