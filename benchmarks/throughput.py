@@ -29,8 +29,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
-import redis
-
 from benchmarks.peers.queues.marks import SIZE, Marks
 from benchmarks.server import valkey
 
@@ -41,7 +39,19 @@ ROOT: Final = Path(__file__).parent.parent
 OURS: Final = "ours:process"
 AHEAD_OF: Final = ("celery", "rq", "arq", "saq", "dramatiq", "taskiq:list", "taskiq:stream")
 """Of these our process pool must be; huey, whose list forgets a job when it is given away, is told only."""
-QUEUES: Final = (OURS, "celery", "rq", "arq", "saq", "dramatiq", "taskiq:list", "taskiq:stream", "huey")
+QUEUES: Final = (
+    OURS,
+    "ours:thread",
+    "ours:asyncio",
+    "celery",
+    "rq",
+    "arq",
+    "saq",
+    "dramatiq",
+    "taskiq:list",
+    "taskiq:stream",
+    "huey",
+)
 APART: Final = {"arq": ROOT / ".tools" / "arq" / "bin" / "python"}
 """Queues that do not go together with the others."""
 LASTS: Final = 2.0

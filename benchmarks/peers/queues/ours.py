@@ -1,4 +1,4 @@
-"""jobkit: a worker with two slots, in each of its pools."""
+"""jobkit, in each of its pools: a worker with two processes, or two workers with threads, or an event loop, each."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from jobkit import JobKit, Progress, ProgressJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+POOL = VARIANT or "process"
+CONCURRENCY = {"process": PROCESSES, "thread": 10, "asyncio": 100}
+
 PACKAGES = ("jobkit-progress",)
-CONFIGURATION = "results are kept; 50 submitted at once"
+CONFIGURATION = f"{POOL} pool, {CONCURRENCY[POOL]} at a time; results are kept; 50 submitted at once"
 WORKERS = (
-    ("-m", "jobkit.cli", "worker", "benchmarks.peers.queues.ours:kit", "--concurrency", f"{PROCESSES}",
-     "--log-level", "WARNING"),
-)  # fmt: skip
+    ("-m", "jobkit.cli", "worker", "benchmarks.peers.queues.ours:kit", "--pool", POOL,
+     "--concurrency", f"{CONCURRENCY[POOL]}", "--log-level", "WARNING"),
+) * (1 if POOL == "process" else PROCESSES)  # fmt: skip
 
 
 class NoOp(ProgressJob[None]):
@@ -28,6 +31,14 @@ class NoOp(ProgressJob[None]):
         mark(self.number)
 
 
+class NoOpOnALoop(ProgressJob[None]):
+    job_name = "throughput.NoOpOnALoop"
+    number: int
+
+    async def perform(self, progress: Progress) -> None:  # noqa: ARG002
+        mark(self.number)
+
+
 class SaysWhen(ProgressJob[float]):
     job_name = "throughput.SaysWhen"
 
@@ -35,16 +46,25 @@ class SaysWhen(ProgressJob[float]):
         return time.time()
 
 
-kit = JobKit(URL or None, jobs=[NoOp, SaysWhen])
+class SaysWhenOnALoop(ProgressJob[float]):
+    job_name = "throughput.SaysWhenOnALoop"
+
+    async def perform(self, progress: Progress) -> float:  # noqa: ARG002
+        return time.time()
+
+
+kit = JobKit(URL or None, jobs=[NoOp, NoOpOnALoop, SaysWhen, SaysWhenOnALoop])
 
 
 def begin() -> None: ...
 
 
 def submit_many(numbers: Sequence[int]) -> None:
+    job = NoOpOnALoop if POOL == "asyncio" else NoOp
     for first in range(0, len(numbers), AT_ONCE):
-        kit.submit_many([NoOp(number=number) for number in numbers[first : first + AT_ONCE]])
+        kit.submit_many([job(number=number) for number in numbers[first : first + AT_ONCE]])
 
 
 def ask() -> float:
-    return kit.submit(SaysWhen()).result(timeout=60)
+    job = SaysWhenOnALoop if POOL == "asyncio" else SaysWhen
+    return kit.submit(job()).result(timeout=60)
