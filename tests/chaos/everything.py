@@ -1,4 +1,4 @@
-"""Everything: all that the other campaigns do, at once and on top of each other, by a plan that the seed alone makes.
+"""Everything: kills, freezes, a bad network, outages, deploys, on top of each other, by a plan that the seed makes.
 
 A blow falls when so many orders have been placed, so a blow meets the same load again when the seed is used again; what
 it hits is found by lot among those who are there. Some fall while others last. Nothing that is done may cost data: the
@@ -15,18 +15,18 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tests.chaos.fleet import HANDED_BACK, tell
 from tests.chaos.forger import Forger
 from tests.chaos.jobs import LEASE, Fuse
 from tests.chaos.journal import Event
 from tests.chaos.scene import MIX, Scene, scene
-from tests.store.proxy import CLEAR, Fate, Proxy, Way
+from tests.store.proxy import Fate, Proxy, Way, Weather
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
     from tests.chaos.books import Books
     from tests.chaos.fleet import Member
@@ -79,6 +79,8 @@ STORES = {Kind.RESTART_STORE, Kind.KILL_STORE, Kind.FREEZE_STORE, Kind.FORGET}
 PARTS = {Kind.CUT, Kind.HOLD, Kind.SWALLOW}
 FUSES = {Fuse.KILL_CHILD: 0.004, Fuse.KILL_WORKER: 0.002, Fuse.FREEZE_WORKER: 0.002}
 """The share of orders whose process, or worker, dies or freezes as they are settled."""
+LOST, REPEATED = 0.005, 0.01
+"""The share of replies that never arrive, as many break off; of requests that come a second time, up to 10 s later."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def fingerprint(blows: Sequence[Blow]) -> str:
 
 
 async def campaign(seed: int, plan: Plan) -> Books:
-    blows, net = planned(seed, plan), Net()
+    blows, net = planned(seed, plan), Net(seed)
     mix = replace(MIX, fuses=FUSES, short=0.95)
     try:
         async with scene(
@@ -152,10 +154,9 @@ async def campaign(seed: int, plan: Plan) -> Books:
             forging.cancel()
             await here.load_done()
             await striker.over()
-            striker.keep_up()
             await forger.write()
             await here.close_books()
-            _tell(here, striker, forger, plan)
+            _tell(here, net, striker, forger, plan)
     finally:
         net.close()
     return here.books
@@ -175,12 +176,14 @@ async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
 
 @dataclass
 class Net:
-    """A clear network for everybody who asks the way to the server; the submitters ask first."""
+    """A network for everybody who asks the way to the server; the submitters ask first."""
 
+    seed: int
     proxies: list[Proxy] = field(default_factory=list)
 
     def route(self, server: Server) -> str:
-        self.proxies.append(Proxy(server.port, CLEAR))
+        weather = Weather(lose=LOST, halve=LOST, repeat=REPEATED, seed=self.seed + len(self.proxies))
+        self.proxies.append(Proxy(server.port, weather))
         return f"redis://127.0.0.1:{self.proxies[-1].port}"
 
     def close(self) -> None:
@@ -208,9 +211,8 @@ class Striker:
         self._go(self._strike(blow))
 
     async def over(self) -> None:
-        """Wait until everything goes on."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks)
+        """Wait until everything goes on, and those are gone who were told to end."""
+        await await_until(self._is_over, "all goes on", GOES_ON_WITHIN, LOOK_SECONDS)
 
     def keep_up(self) -> None:
         """Replace who is gone; have go on who was frozen by a job."""
@@ -303,6 +305,10 @@ class Striker:
                     await asyncio.to_thread(server.start)
         self._was_away(blow)
 
+    def _is_over(self) -> bool:
+        self.keep_up()
+        return not self._tasks and not any(member.told_to_end for member in self._here.fleet.members)
+
     # What follows -----------------------------------------------------------------------------------------------------
 
     def _bury(self, member: Member) -> None:
@@ -339,10 +345,15 @@ class Striker:
         await asyncio.sleep(dice.uniform(1.0, 3.0) * LEASE)
         tell(pids, signal.SIGCONT)
 
-    def _go(self, task: Awaitable[None]) -> None:
-        going = asyncio.ensure_future(task)
+    def _go(self, blow: Coroutine[Any, Any, None]) -> None:
+        going = asyncio.create_task(blow)
         self._tasks.add(going)
-        going.add_done_callback(self._tasks.discard)
+        going.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception():
+            self._here.books.unbalanced(f"A blow failed: {task.exception()!r}")
 
     def _struck(self, blow: Blow, pids: list[int]) -> None:
         self._here.struck(blow.kind, pids, calm=False, until=blow.seconds)
@@ -355,12 +366,17 @@ def drawn(things: Sequence[T], lot: float) -> T | None:
     return things[int(lot * len(things))] if things else None
 
 
-def _tell(here: Scene, striker: Striker, forger: Forger, plan: Plan) -> None:
+def _tell(here: Scene, net: Net, striker: Striker, forger: Forger, plan: Plan) -> None:
     books = here.books
     kinds = Counter(strike.kind for strike in here.strikes)
     missing = [kind for kind in Kind if not kinds[kind]]
     books.must(not missing, f"Nothing of this was done: {missing}")
     books.must(here.load.runs >= plan.runs, f"There were {here.load.runs} runs only")
     books.must(sum(kinds.values()) >= plan.blows - striker.spared, f"There were {sum(kinds.values())} strikes only")
-    books.enter(blows_that_hit_nobody=striker.spared, runs_handed_back=here.fleet.count(HANDED_BACK))
+    books.enter(
+        blows_that_hit_nobody=striker.spared,
+        runs_handed_back=here.fleet.count(HANDED_BACK),
+        replies_lost_or_broken=sum(proxy.disturbed for proxy in net.proxies),
+        requests_that_came_twice=sum(proxy.repeated for proxy in net.proxies),
+    )
     forger.tell(books)
