@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from enum import Enum
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from jobkit_web.serving import CannotServe, listening_socket
 
 from jobkit.cli.endings import Exit, Refusal
 from jobkit.cli.lifeline import OPTION as LIFELINE
+from jobkit.cli.reloading import on_change
 from jobkit.cli.web import READINESS
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="The
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @click.option("--concurrency", metavar="N", type=click.IntRange(1, 1000), default=2, show_default=True)
 @click.option("--queues", metavar="A,B", help="The queues it serves  [default: those that the kit's jobs name]")
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Start anew when Python code changes.")
 @click.option("--public", is_flag=True, help="Without --app: let everybody who can reach it read, start and cancel.")
 @click.pass_context
 def dev(
@@ -51,12 +54,18 @@ def dev(
     port: int,
     concurrency: int,
     queues: str | None,
+    reload: bool,
     public: bool,
 ) -> None:
-    """Run store, worker and web together while you develop. Ctrl-C ends them all."""
+    """Run store, worker and web together while you develop. Ctrl-C ends them all.
+
+    When Python code in this folder changes, the web server starts anew, and so do the worker's processes as soon as
+    they have finished what they perform.
+    """
     served = ["--app", app] if app else ["--public"] * public
-    worker = ["--concurrency", str(concurrency), *_serving(queues)]
-    context.exit(run_together(target, web=["--host", host, "--port", str(port), *served], worker=worker))
+    worker = ["--concurrency", str(concurrency), *_serving(queues), *["--reload"] * reload]
+    web = ["--host", host, "--port", str(port), *served]
+    context.exit(run_together(target, web=web, worker=worker, reload=reload))
 
 
 @click.command()
@@ -89,50 +98,64 @@ def _is_free(host: str, port: int) -> bool:
     return True
 
 
-def run_together(target: str, *, web: Sequence[str], worker: Sequence[str]) -> int:
+def run_together(target: str, *, web: Sequence[str], worker: Sequence[str], reload: bool = False) -> int:
     """Run a worker and a web process, with these options, until a signal comes or one of them ends.
 
+    With `reload`, the web process is started anew when code changes, and waits for another change when it fails then.
     The exit code is 0 after a signal, else that of the one that ended.
     """
-    together = _Together({"worker": ["worker", target, *worker]})
+    together = _Together(["web", target, *web], {"worker": ["worker", target, *worker]}, lasting=reload)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _frame: together.heard.put(number))
-    together.start_first("web", ["web", target, *web])
+    if reload:
+        on_change(partial(together.heard.put, _News.CHANGED))
     return together.run()
 
 
-class _Ready(Enum):
-    """The first process does what it is for."""
+class _News(Enum):
+    """What is heard beside signals and ends."""
 
-    READY = "ready"
+    READY = "the first process does what it is for"
+    CHANGED = "the code has changed"
 
 
 class _Together:
     """Processes that end together: a first one, and the others when it is ready.
 
-    What happens to them comes through one queue: a signal's number, that the first is ready, or who ended.
+    What happens comes through one queue: a signal's number, news, or who ended. `lasting`: once all were started, the
+    first one may end with an error, and is started again with the next change.
     """
 
-    def __init__(self, others: Mapping[str, Sequence[str]]) -> None:
-        self.heard: SimpleQueue[int | _Ready | str] = SimpleQueue()
+    def __init__(self, first: Sequence[str], others: Mapping[str, Sequence[str]], *, lasting: bool) -> None:
+        self.heard: SimpleQueue[int | _News | str] = SimpleQueue()
+        self._first = first
         self._others = others
+        self._lasting = lasting
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._all_started = False
+        self._changing = False
         self._code: int | None = None
 
-    def start_first(self, name: str, arguments: Sequence[str]) -> None:
+    @property
+    def _name_of_first(self) -> str:
+        return self._first[0]
+
+    def _start_first(self) -> None:
         reading, writing = os.pipe()
-        self._start(name, [*arguments, READINESS, str(writing)], writing)
+        self._start(self._name_of_first, [*self._first, READINESS, str(writing)], writing)
         os.close(writing)
         threading.Thread(target=self._tell_ready, args=(reading,), name="jobkit-readiness", daemon=True).start()
 
     def run(self) -> int:
+        self._start_first()
         while self._processes:
             match self.heard.get():
                 case int():
                     self._stop(Exit.SUCCEEDED)
-                case _Ready():
+                case _News.READY:
                     self._start_others()
+                case _News.CHANGED:
+                    self._start_first_anew()
                 case name:
                     self._bury(name)
         return self._code or Exit.SUCCEEDED
@@ -144,15 +167,25 @@ class _Together:
         threading.Thread(target=self._tell_end, args=(name, process), name=f"jobkit-{name}", daemon=True).start()
 
     def _start_others(self) -> None:
-        if self._code is None:
+        if self._code is None and not self._all_started:
             self._all_started = True
             for name, arguments in self._others.items():
                 self._start(name, arguments)
 
+    def _start_first_anew(self) -> None:
+        if self._code is not None or not self._all_started:
+            return
+        first = self._processes.get(self._name_of_first)
+        if first is None:
+            self._start_first()
+        else:
+            self._changing = True
+            first.terminate()
+
     def _tell_ready(self, reading: int) -> None:
         with open(reading, "rb") as pipe:
             if pipe.read(1):
-                self.heard.put(_Ready.READY)
+                self.heard.put(_News.READY)
 
     def _tell_end(self, name: str, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -160,7 +193,16 @@ class _Together:
 
     def _bury(self, name: str) -> None:
         code = self._processes.pop(name).returncode
-        if self._code is None:
+        if self._code is not None:
+            return
+        if name == self._name_of_first and self._changing:
+            self._changing = False
+            self._start_first()
+        elif name == self._name_of_first and self._lasting and self._all_started:
+            click.echo(
+                f"jobkit dev: the {name} process ended with exit code {code}; a change starts it again.", err=True
+            )
+        else:
             if self._all_started or code < 0:  # else its own words are the last, and all there is to say
                 click.echo(f"jobkit dev: the {name} process ended with exit code {code}; stopping the rest.", err=True)
             self._stop(code if code > 0 else Exit.FAILED)

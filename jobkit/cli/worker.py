@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import logging
+import os
+import signal
+from functools import partial
 
 import click
 
 from jobkit.cli.lifeline import ends_with_its_starter
+from jobkit.cli.reloading import on_change
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
-from jobkit.worker import Worker
+from jobkit.worker import POOLS, Worker
 
 
 @click.command()
 @click.argument("target", metavar="MODULE:KIT")
 @click.option(
+    "--pool",
+    type=click.Choice(list(POOLS)),
+    default="process",
+    show_default=True,
+    help="Where it performs them: each in a process or a thread of its own, or all on one event loop.",
+)
+@click.option(
     "--concurrency",
     metavar="N",
     type=click.IntRange(1, 1000),
-    help="How many runs it performs at once  [default: one per CPU]",
+    help="How many runs it performs at once  [default: one per CPU; 16 threads; 100 on an event loop]",
 )
 @click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
 @click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
@@ -38,6 +49,19 @@ from jobkit.worker import Worker
     help="How long running jobs may go on after SIGTERM before they are handed back.",
 )
 @click.option(
+    "--max-runs-per-child",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Replace a child by a fresh one after so many runs.",
+)
+@click.option(
+    "--max-memory-per-child",
+    metavar="MB",
+    type=click.IntRange(1),
+    help="Replace a child by a fresh one when a run has left it with more memory than that.",
+)
+@click.option("--reload", is_flag=True, help="Replace the children whenever Python code in this folder changes.")
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -50,21 +74,38 @@ def worker(
     context: click.Context,
     *,
     target: str,
+    pool: str,
     concurrency: int | None,
     queues: str,
     all_queues: bool,
     lease: float,
     grace: float,
+    max_runs_per_child: int | None,
+    max_memory_per_child: int | None,
+    reload: bool,
     log_level: str,
 ) -> None:
     """Perform the jobs of a kit.
 
-    SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once.
+    SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once. SIGUSR1 replaces the
+    children, as they finish what they perform, by fresh ones that import the code anew.
     """
     names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
-        worker = Worker(target, concurrency=concurrency, queues=names, lease=lease, grace=grace, log_level=log_level)
+        worker = Worker(
+            target,
+            pool=pool,
+            concurrency=concurrency,
+            queues=names,
+            lease=lease,
+            grace=grace,
+            log_level=log_level,
+            max_runs_per_child=max_runs_per_child,
+            max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
+        )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if reload:
+        on_change(partial(os.kill, os.getpid(), signal.SIGUSR1))
     context.exit(worker.run())

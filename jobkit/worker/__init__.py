@@ -6,32 +6,51 @@ import asyncio
 import os
 import threading
 from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
 
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
 from jobkit.worker.supervisor import Supervisor
 
-__all__ = ["Worker"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["POOLS", "Worker"]
+
+POOLS: Mapping[str, int] = {"process": os.cpu_count() or 1, "thread": 16, "asyncio": 100}
+"""Where jobs are performed, and how many at a time unless it is said."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """Performs the runs of the kit that `target` ("module:kit") names, each in a process of its own.
+    """Performs the runs of the kit that `target` ("module:kit") names.
 
-    `concurrency` (default: one per CPU) is how many at a time. `queues` are those it serves; None is all that the kit's
-    jobs name, and `default`. `lease` (s) is for jobs whose class names none: how
-    long a run waits to be performed anew after this whole worker was lost. `grace` (s) is how long running jobs may
-    go on after SIGTERM before they are handed back. `log_level` is that of the children.
+    `pool` says where: "process" (each in the main thread of a process of its own), "thread" (each in a thread of one
+    process) or "asyncio" (as thread, but all that is awaited runs on one event loop). `concurrency` is how many at a
+    time (default: one per CPU; 16 threads; 100 in the asyncio pool). `queues` are those it serves; None is all that the
+    kit's jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed
+    anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
+    handed back. `log_level` is that of the children. A child is replaced by a fresh one after `max_runs_per_child`, or
+    when a run has left it with more than `max_memory_per_child` bytes (None: never).
     """
 
     target: str
     _: KW_ONLY
+    pool: str = "process"
     concurrency: int | None = None
     queues: tuple[str, ...] | None = (DEFAULT_QUEUE,)
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
+    max_runs_per_child: int | None = None
+    max_memory_per_child: int | None = None
 
     def __post_init__(self) -> None:
+        if self.pool not in POOLS:
+            raise ValueError(f"pool must be one of {', '.join(POOLS)}, not {self.pool!r}.")
+        for name in ("max_runs_per_child", "max_memory_per_child"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise ValueError(f"{name} must be 1 or more, not {most}.")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError(f"concurrency must be 1 or more, not {self.concurrency}.")
         if not MIN_LEASE_SECONDS <= self.lease <= MAX_LEASE_SECONDS:
@@ -47,11 +66,14 @@ class Worker:
             raise RuntimeError("A worker handles signals, so it runs in the main thread: start a process for it.")
         supervisor = Supervisor(
             self.target,
-            concurrency=self.concurrency or os.cpu_count() or 1,
+            pool=self.pool,
+            concurrency=self.concurrency or POOLS[self.pool],
             queues=None if self.queues is None else tuple(self.queues),
             lease=self.lease,
             grace=self.grace,
             level=self.log_level,
+            most_runs=self.max_runs_per_child,
+            most_memory=self.max_memory_per_child,
         )
         return asyncio.run(supervisor.run())
 

@@ -1,8 +1,6 @@
-"""Child: the process that performs runs, one at a time, in its main thread.
+"""Child: the process that performs runs: one at a time in its main thread, or several, each in a thread of its own.
 
-It takes a run only when it is free, in the same round trip that settles the last one, and waits on the queues' bells
-while there is none. Whatever it is doing, its process may be killed: the supervisor renews its leases and gives them
-back. Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL
+Started by the supervisor only: python -m jobkit.worker.child TARGET DESCRIPTOR PARENT LEVEL POOL
 """
 
 from __future__ import annotations
@@ -15,173 +13,124 @@ import signal
 import socket
 import sys
 import threading
-import time
-from itertools import count
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
-from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
-from jobkit.execution import Execution
+import psutil  # type: ignore[import-untyped]
+
+from jobkit.errors import StoreMisconfigured
 from jobkit.job import spec_of
 from jobkit.store.client import Store
-from jobkit.store.conversation import backoff
-from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
-from jobkit.worker.interruption import SIGNAL, Drained, Interruption
-from jobkit.worker.link import TO_CHILD, USUAL_GRACE, Begin, Drain, Link, Ready, Recount, Stop, Terms, ToChild, Unfit
+from jobkit.worker.interruption import SIGNAL, AnyThread, Drained, MainThread, OneLoop
+from jobkit.worker.link import (
+    TO_CHILD,
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    GiveUp,
+    Leaving,
+    Link,
+    Ready,
+    Recount,
+    Stop,
+    Terms,
+    ToChild,
+    Unfit,
+)
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
+from jobkit.worker.serving import Serving
+from jobkit.worker.slots import Alone, Threads
 from jobkit.worker.target import BadTarget, load_kit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from jobkit.job import JobSpec, ProgressJob
+    from jobkit.job import JobSpec
     from jobkit.kit import JobKit
     from jobkit.progress import Progress
-    from jobkit.store.operations import Operation
+    from jobkit.store.replies import Lease
+    from jobkit.worker.interruption import Interruption
 
-T = TypeVar("T")
-
-LONGEST_WAIT = 2.0
-SHORTEST_WAIT = 0.005
+INTERRUPTIONS: Mapping[str, Callable[[], Interruption]] = {
+    "process": MainThread,
+    "thread": AnyThread,
+    "asyncio": OneLoop,
+}
+"""How jobs are stopped in each pool."""
 ENDING_SECONDS = 2.0
 """How long threads that jobs left behind may hold up the end of the process."""
 
 _log = logging.getLogger("jobkit.worker")
 
 
-class _Ended(NamedTuple):
-    """A start that is over, and what settles it."""
-
-    lease: Lease
-    settling: Operation[Verdict]
-
-
 class Child:
-    """Serves one slot. It is also the `Performer` of its runs."""
+    """Serves the slots of this process: a single one in the main thread, or each in a thread of its own."""
 
     def __init__(self, kit: JobKit, link: Link, interruption: Interruption, begin: Begin) -> None:
         self._begin = begin
-        self._kit = kit
         self._link = link
         self._interruption = interruption
-        self._store = Store(kit.location, kit.operations, patience=math.inf)
-        self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), begin.slot, interruption.stop)
-        self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
-        )
-        self._nonces = count()
-        self._partitions = 1
-        self._turn = 0
-        """The partition to be asked first."""
+        self._runs = 0
+        self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
+        store = Store(kit.location, kit.operations, patience=math.inf)
+        alone = isinstance(interruption, MainThread)
+        turn = None if alone else threading.Lock()
+        slots = [
+            Serving(
+                kit, store, slot, begin.queues, begin.lease,
+                interruption=interruption, watch=self, turn=turn, taken=self._taken, done=self._done,
+            )
+            for slot in begin.slots
+        ]  # fmt: skip
+        self._slots: Alone | Threads = Alone(slots[0]) if alone else Threads(slots)
 
     def serve(self) -> None:
-        """Take and perform runs until there is nothing more to take."""
+        """Until there is nothing more to take, and all that was taken is settled."""
         self._reporter.start()
-        ended: _Ended | None = None
-        try:
-            self._partitions = self._count_partitions()
-            while not self._interruption.draining:
-                work = self._next(ended)
-                ended = None
-                if isinstance(work, Lease):
-                    settling = self._execution.execute(work)
-                    ended = None if settling is None else _Ended(work, settling)
-                else:
-                    self._wait(work)
-        except (Drained, SlotDead):
-            return
-        if ended is not None:
-            self._heed(ended, self._ask([ended.settling])[0])
+        self._slots.serve()
+
+    def drain(self) -> None:
+        """Take nothing more. (For another thread.)"""
+        self._interruption.drain()
+        self._slots.drain()
+
+    def give_up(self, slot: str) -> None:
+        """Wait no more for what this slot performs. (For another thread.)"""
+        self._slots.give_up(slot)
 
     def recount(self) -> None:
         """Tell the store again what is performed. (For another thread.)"""
         self._reporter.hurry()
 
-    def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
-        if spec.options.cancel_grace != USUAL_GRACE or lease.duration < self._begin.lease:
-            self._link.say(Terms(token=lease.token, cancel_grace=spec.options.cancel_grace, lease=lease.duration))
-        self._reporter.follow(lease, progress)
-        try:
-            return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
-        finally:
-            self._reporter.leave()
+    def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress) -> None:
+        grace = spec.options.cancel_grace
+        if grace != USUAL_GRACE or lease.duration < self._begin.lease:
+            self._link.say(Terms(slot=slot, token=lease.token, cancel_grace=grace, lease=lease.duration))
+        self._reporter.follow(slot, lease, progress)
 
-    def _count_partitions(self) -> int:
-        with self._interruption.waiting():
-            return self._persist(self._store.partitions)
+    def ends(self, _slot: str, lease: Lease) -> None:
+        self._reporter.leave(lease)
 
-    def _next(self, ended: _Ended | None) -> Lease | NoWork:
-        """Settle the last run and take the next, of the partition whose turn it is, else of the one after it.
+    def _taken(self) -> None:
+        self._slots.taken()
 
-        One is asked after the other: who asks two at once may get a run of each.
-        """
-        dues: list[float] = []
-        for _ in range(self._partitions):
-            partition = self._turn % self._partitions
-            self._turn = partition + 1
-            work = self._take(partition) if ended is None else self._settle_and_take(ended, partition)
-            ended = None
-            if isinstance(work, Lease):
-                return work
-            if work.next_due is not None:
-                dues.append(work.next_due)
-        return NoWork(min(dues, default=None))
+    def _done(self, ours: bool) -> None:
+        self._runs += 1
+        why = self._why_to_leave(ours)
+        if why and not self._interruption.draining:
+            self._link.say(Leaving(why=why))
+            self.drain()
+        self._slots.done()
 
-    def _take(self, partition: int) -> Lease | NoWork:
-        with self._interruption.waiting():
-            work: Lease | NoWork = self._ask([self._taking(partition)])[0]
-            return work
-
-    def _settle_and_take(self, ended: _Ended, partition: int) -> Lease | NoWork:
-        """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
-        settling = ended.settling
-        if settling.partition != partition and not self._store.together({settling.partition, partition}):
-            self._heed(ended, self._ask([settling])[0])
-            return self._take(partition)
-        verdict, work = self._ask([settling, self._taking(partition)])
-        self._heed(ended, verdict)
-        taken: Lease | NoWork = work
-        return taken
-
-    def _taking(self, partition: int) -> Operation[Lease | NoWork]:
+    def _why_to_leave(self, ours: bool) -> str:
         begin = self._begin
-        nonce = str(next(self._nonces))
-        return self._kit.operations.take(begin.slot, nonce, begin.queues, begin.lease, partition)
-
-    def _wait(self, idle: NoWork) -> None:
-        due = LONGEST_WAIT if idle.next_due is None else idle.next_due
-        with self._interruption.waiting():
-            try:
-                rang = self._store.wait(self._begin.queues, min(max(due, SHORTEST_WAIT), LONGEST_WAIT))
-            except StoreUnavailable:
-                return  # the next take waits until it is back
-        if rang is not None:
-            self._turn = rang
-
-    def _ask(self, operations: list[Operation[Any]]) -> list[Any]:
-        return self._persist(lambda: self._store.execute_all(operations))
-
-    def _persist(self, ask: Callable[[], T]) -> T:
-        """Ask until there is an answer: what was performed is not thrown away because the store is in trouble."""
-        said = ""
-        for pause in backoff():
-            try:
-                return ask()
-            except StoreError as error:
-                if str(error) != said:
-                    said = str(error)
-                    _log.error("%s (Asking again.)", said)
-                time.sleep(pause)
-        raise AssertionError("backoff never ends")
-
-    def _heed(self, ended: _Ended, verdict: Verdict) -> None:
-        if verdict is Verdict.UNKNOWN:  # the store has lost the run: it is asserted anew, to be settled
-            reassert = self._kit.operations.reassert(ended.lease, slot="")
-            verdict = self._ask([reassert, ended.settling])[-1]
-        if verdict is Verdict.ENDED:  # by this outcome, if it had to be sent again, or by a verdict that came first
-            _log.info("Run %s has ended already.", ended.lease.run_id)
-        elif verdict is not Verdict.OK:
-            _log.warning("Run %s: its outcome was refused (%s); another start came first.", ended.lease.run_id, verdict)
+        if not ours:
+            return "it had lost a lease, so it may be in trouble"
+        if begin.most_runs is not None and self._runs >= begin.most_runs:
+            return f"it has performed {self._runs} runs"
+        if begin.most_memory is not None and (memory := psutil.Process().memory_info().rss) > begin.most_memory:
+            return f"it has {memory / 1e6:.0f} MB of memory"
+        return ""
 
 
 class _Listener:
@@ -216,14 +165,20 @@ class _Listener:
                 self._begun.set()
             case Stop(token=token, reason=reason):
                 self._interruption.stop(token, reason)
+            case GiveUp(slot=slot):
+                if self.child is not None:
+                    self.child.give_up(slot)
             case Drain():
-                self._interruption.drain()
+                if self.child is not None:
+                    self.child.drain()
+                else:
+                    self._interruption.drain()
             case Recount():
                 if self.child is not None:
                     self.child.recount()
 
 
-def main(target: str, descriptor: str, parent: str, level: str) -> int:
+def main(target: str, descriptor: str, parent: str, level: str, pool: str) -> int:
     die_with_parent(int(parent))
     faulthandler.enable()
     _leave_signals_to_the_supervisor()
@@ -232,7 +187,7 @@ def main(target: str, descriptor: str, parent: str, level: str) -> int:
     if kit is None:
         return 1
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    interruption = Interruption()
+    interruption = INTERRUPTIONS[pool]()
     listener = _Listener(link, interruption)
     listener.start()
     link.say(_ready(kit))

@@ -1,21 +1,24 @@
-"""Interruption: how another thread stops what the main thread does, be it a job or waiting for one.
+"""Interruption: how another thread stops a start that is being performed, or the waiting for one.
 
-A signal makes the main thread's handler run, between two steps of Python or out of a blocking call. The handler raises
-only while that is wanted: in a job only between arming and disarming, only for the very start (token) that is to
-stop, and only once, so that the job's own cleaning up is left alone. A job on an event loop is cancelled through the
-loop instead, at its next await.
+A job that runs in the main thread is stopped by a signal, whose handler runs between two steps of Python or out of a
+blocking call (`MainThread`). One that runs in any other thread gets an exception set by the interpreter, which comes
+between two steps of Python only (`AnyThread`). A job on an event loop is cancelled through the loop, at its next await.
 
-Nothing here needs a lock: each start has a `_Current` of its own, so a thread that still holds an old one stops
-nothing.
+Either way it is raised only while that is wanted: between arming and disarming, only in the very start (token) that is
+to stop, and only once, so that the job's own cleaning up is left alone. No lock is needed: each start has a `Start` of
+its own, so a thread that still holds an old one stops nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import inspect
 import os
 import signal
 import threading
+import time
+from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -28,68 +31,134 @@ if TYPE_CHECKING:
     from jobkit.progress import Progress
 
 SIGNAL = signal.SIGUSR2
+MOST_EARLY = 1000
+"""Stops that are kept for starts of which nothing is known yet."""
 
 
 class Drained(BaseException):
-    """Raised in the waiting main thread: there is nothing more to wait for."""
+    """Raised where a slot waits for work: there is nothing more to wait for."""
 
 
-class _Current:
+class Start:
     """One start that is being performed."""
 
     def __init__(self, token: str, progress: Progress) -> None:
         self.token = token
         self.progress = progress
+        self.thread = threading.get_ident()
         self.stopped: StopReason | None = None
         self.armed = False
+        self.being_interrupted = False
         self.cancel_task: Callable[[], object] | None = None
 
 
 class Interruption:
-    """Made in the main thread of a child; `stop` and `drain` are for its other threads."""
+    """Stops what hears it by itself: at a call of its progress, or at an await. The other two raise it in the job, too.
+
+    `stop` and `drain` are for other threads than those that perform.
+    """
 
     def __init__(self) -> None:
-        self._main = threading.get_ident()
-        self._process = os.getpid()
-        self._current: _Current | None = None
-        self._early: tuple[str, StopReason] | None = None
-        self._waiting = False
         self.draining = False
-        signal.signal(SIGNAL, self._handle)
+        self._process = os.getpid()
+        self._starts: dict[str, Start] = {}
+        self._early: OrderedDict[str, StopReason] = OrderedDict()
 
     # From other threads -----------------------------------------------------------------------------------------------
 
     def stop(self, token: str, reason: StopReason) -> None:
         """Stop the start with this token, or, with an empty one, whatever is being performed."""
-        self._early = (token, reason)  # its lease may be on the way to us just now
-        current = self._current
-        if current is not None and token in ("", current.token):
-            self._stop(current, reason)
+        if token:
+            self._early[token] = reason  # its lease may be on the way to us just now
+            while len(self._early) > MOST_EARLY:
+                self._early.popitem(last=False)
+        for start in tuple(self._starts.values()):
+            if token in ("", start.token):
+                self._stop(start, reason)
 
     def drain(self) -> None:
         """End the waiting; a job that is being performed is left alone."""
         self.draining = True
-        signal.pthread_kill(self._main, SIGNAL)
 
-    def _stop(self, current: _Current, reason: StopReason) -> None:
-        if current.stopped is None:
-            current.stopped = reason
-            current.progress.stop(reason)
-            self._interrupt(current)
-
-    def _interrupt(self, current: _Current) -> None:
-        cancel = current.cancel_task
-        if cancel is None:
-            signal.pthread_kill(self._main, SIGNAL)
-        else:
-            with suppress(RuntimeError):  # the loop has just closed: the job has ended
-                cancel()
-
-    # In the main thread -----------------------------------------------------------------------------------------------
+    # Where jobs are performed -----------------------------------------------------------------------------------------
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """What is done inside ends with `Drained` as soon as there is nothing more to wait for."""
+        """What is done inside ends with `Drained` when there is nothing more to wait for."""
+        if self.draining:
+            raise Drained
+        yield
+
+    def perform(self, token: str, progress: Progress, call: Callable[[], object]) -> object:
+        """What `call` returns, or, if that is a coroutine, what it comes to.
+
+        Raises:
+            Cancelled: it was stopped, whatever it made of that.
+        """
+        start = self._starts[token] = Start(token, progress)
+        try:
+            early = self._early.get(token)
+            if early is not None:
+                self._stop(start, early)
+            value = self._armed(start, call)
+            return self._come_to(start, value) if inspect.isawaitable(value) else value
+        except BaseException as error:
+            if start.stopped is None or (isinstance(error, Cancelled) and error.reason == start.stopped):
+                raise
+            raise Cancelled(start.stopped) from error
+        finally:
+            self._disarm(start)  # again: the first time may have been broken off by what was on its way
+            self._starts.pop(token, None)
+            if os.getpid() != self._process:
+                os._exit(0)  # a fork made by the job came back from it: the run is the parent's
+
+    def _armed(self, start: Start, call: Callable[[], object]) -> object:
+        try:
+            start.armed = True
+            if start.stopped is not None:
+                raise Cancelled(start.stopped)
+            return call()
+        finally:
+            self._disarm(start)
+
+    def _stop(self, start: Start, reason: StopReason) -> None:
+        if start.stopped is not None:
+            return
+        start.stopped = reason
+        start.progress.stop(reason)
+        if start.cancel_task is None:
+            self._raise_in(start)
+        else:
+            with suppress(RuntimeError):  # the loop has just closed: the job has ended
+                start.cancel_task()
+
+    def _come_to(self, start: Start, value: Awaitable[object]) -> object:
+        """What is awaited, on a loop of its own."""
+        return asyncio.run(_awaited(start, value))
+
+    def _raise_in(self, start: Start) -> None:
+        """Nothing can be done."""
+
+    def _disarm(self, start: Start) -> None:
+        start.armed = False
+
+
+class MainThread(Interruption):
+    """Made in the main thread of a child that performs there, one start at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._main = threading.get_ident()
+        self._waiting = False
+        signal.signal(SIGNAL, self._handle)
+
+    def drain(self) -> None:
+        super().drain()
+        signal.pthread_kill(self._main, SIGNAL)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """As it is said above, and as soon as there is nothing more to wait for."""
         try:
             self._waiting = True
             if self.draining:
@@ -99,54 +168,76 @@ class Interruption:
             self._waiting = False
 
     def perform(self, token: str, progress: Progress, call: Callable[[], object]) -> object:
-        """What `call` returns, or, if that is a coroutine, what it comes to.
-
-        Raises:
-            Cancelled: it was stopped, whatever it made of that.
-        """
         signal.signal(SIGNAL, self._handle)  # anew each time: a job may have taken it, or blocked it
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL,))
-        current = self._current = _Current(token, progress)
-        try:
-            if self._early is not None and self._early[0] == token:
-                self._stop(current, self._early[1])
-            value = self._armed(current, call)
-            return asyncio.run(self._awaited(current, value)) if inspect.isawaitable(value) else value
-        except Cancelled:
-            raise
-        except BaseException as error:
-            if current.stopped is not None:
-                raise Cancelled(current.stopped) from error
-            raise
-        finally:
-            self._current = None
-            if os.getpid() != self._process:
-                os._exit(0)  # a fork made by the job came back from it: the run is the parent's
+        return super().perform(token, progress, call)
 
-    def _armed(self, current: _Current, call: Callable[[], object]) -> object:
-        try:
-            current.armed = True
-            if current.stopped is not None:
-                raise Cancelled(current.stopped)
-            return call()
-        finally:
-            current.armed = False
-
-    async def _awaited(self, current: _Current, value: Awaitable[object]) -> object:
-        task = asyncio.ensure_future(value)
-        loop = asyncio.get_running_loop()
-        current.cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
-        if current.stopped is not None:
-            task.cancel()
-        return await task
+    def _raise_in(self, _start: Start) -> None:
+        signal.pthread_kill(self._main, SIGNAL)
 
     def _handle(self, _number: int, _frame: object) -> None:
         if os.getpid() != self._process:
             return
-        current = self._current
-        if current is not None and current.armed and current.stopped is not None:
-            current.armed = False
-            raise Cancelled(current.stopped)
+        for start in self._starts.values():
+            if start.armed and start.stopped is not None:
+                start.armed = False
+                raise Cancelled(start.stopped)
         if self._waiting and self.draining:
             self._waiting = False
             raise Drained
+
+
+class AnyThread(Interruption):
+    """For a child whose threads perform, one start each at a time."""
+
+    def _raise_in(self, start: Start) -> None:
+        start.being_interrupted = True
+        if start.armed:
+            _raise_in_thread(start.thread, Cancelled)
+        start.being_interrupted = False
+
+    def _disarm(self, start: Start) -> None:
+        """When this returns, nothing is raised in this thread any more."""
+        start.armed = False
+        while start.being_interrupted:
+            time.sleep(0)
+        if start.stopped is not None:
+            _raise_in_thread(start.thread, None)
+
+
+class OneLoop(AnyThread):
+    """As `AnyThread`, but what is awaited all runs on one event loop, in a thread of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, name="jobkit-loop", daemon=True).start()
+
+    def _come_to(self, start: Start, value: Awaitable[object]) -> object:
+        """A task in the context of this thread. It never raises: what ends a program would end the loop of all."""
+        error, result = asyncio.run_coroutine_threadsafe(_settled(start, value), self._loop).result()
+        if error is not None:
+            raise error
+        return result
+
+
+async def _settled(start: Start, value: Awaitable[object]) -> tuple[BaseException | None, object]:
+    try:
+        return None, await _awaited(start, value)
+    except BaseException as error:  # noqa: BLE001
+        return error, None
+
+
+async def _awaited(start: Start, value: Awaitable[object]) -> object:
+    """It can be cancelled through its task from now on."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task is not None, "a coroutine that is awaited is a task's"
+    start.cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
+    if start.stopped is not None:
+        task.cancel()
+    return await value
+
+
+def _raise_in_thread(thread: int, error: type[BaseException] | None) -> None:
+    """Between two steps of Python; None takes back what was not raised yet."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error) if error else None)

@@ -1,13 +1,16 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
-The supervisor tells a child to begin, to stop one start of a run, to drain. A child tells that it is ready, or why it
-never will be, and the terms of a run where they are not the usual ones. Messages are lines of JSON.
+The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
+that it is ready, or why it never will be, the terms of a run where they are not the usual ones, and that it leaves.
+Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -22,11 +25,16 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as this slot. `lease` (s) is for jobs that name none."""
+    """Take runs from now on, as these slots. `lease` (s) is for jobs that name none.
 
-    slot: str
+    Leave after `most_runs`, or when a run has left the process with more than `most_memory` bytes; None: never.
+    """
+
+    slots: tuple[str, ...]
     queues: tuple[str, ...]
     lease: float
+    most_runs: int | None = None
+    most_memory: int | None = None
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -34,6 +42,12 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
     token: str
     reason: StopReason
+
+
+class GiveUp(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Wait no more for what this slot performs: it could not be stopped, and its run is given back."""
+
+    slot: str
 
 
 class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -68,15 +82,22 @@ class Unfit(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """How the run that the child performs now departs from the usual: `USUAL_GRACE`, and `Begin.lease` (seconds)."""
+    """How the run in this slot departs from the usual: `USUAL_GRACE`, and `Begin.lease` (seconds)."""
 
+    slot: str
     token: str
     cancel_grace: float
     lease: float
 
 
-ToChild = Begin | Stop | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms
+class Leaving(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The child takes nothing more, and ends when it has settled what it performs: another one is wanted."""
+
+    why: str
+
+
+ToChild = Begin | Stop | GiveUp | Drain | Recount
+ToSupervisor = Ready | Unfit | Terms | Leaving
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)
@@ -84,10 +105,11 @@ TO_SUPERVISOR: msgspec.json.Decoder[ToSupervisor] = msgspec.json.Decoder(ToSuper
 
 
 class Link:
-    """One end of the socket pair."""
+    """One end of the socket pair. Any thread may say something; one hears."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._saying = threading.Lock()
         self._rest = b""
 
     def fileno(self) -> int:
@@ -95,10 +117,8 @@ class Link:
 
     def say(self, message: ToChild | ToSupervisor) -> None:
         """Tell the other end; whether it still lives is not this function's matter."""
-        try:
+        with self._saying, suppress(OSError):
             self._end.sendall(msgspec.json.encode(message) + b"\n")
-        except OSError:
-            return
 
     def hear(self, read: msgspec.json.Decoder[M]) -> list[M] | None:
         """The messages that have come; None when the other end is gone."""

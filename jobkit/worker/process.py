@@ -27,24 +27,29 @@ class Phase(Enum):
     STARTING = "starting"
     SPARE = "spare"
     SERVING = "serving"
+    LEAVING = "leaving"
+    """It finishes what it performs, and takes nothing more."""
 
 
 class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
-    def __init__(self, target: str, level: str, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
+    def __init__(self, target: str, level: str, pool: str, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
         self.phase = Phase.STARTING
-        self.slot = ""
+        self.slots: set[str] = set()
+        """The store takes these for alive."""
         self.pardoned = False
-        """Its end is our own doing: nothing is to be held against the run it performed."""
-        self.terms: Terms | None = None
-        self.stopping = ""
+        """Its end is our own doing: nothing is to be held against the runs it performed."""
+        self.terms: dict[str, Terms] = {}
+        """By slot: of the last unusual run in it."""
+        self.stopping: dict[str, str] = {}
+        """By slot: the token of what is to stop in it."""
         self._heed = heed
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = _started(target, theirs.fileno(), level)
+            self._process = _started(target, theirs.fileno(), level, pool)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -54,9 +59,10 @@ class ChildProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def cancel_grace(self, token: str, usual: float) -> float:
+    def cancel_grace(self, slot: str, token: str, usual: float) -> float:
         """Seconds that the start with this token has to stop."""
-        return self.terms.cancel_grace if self.terms is not None and self.terms.token == token else usual
+        terms = self.terms.get(slot)
+        return terms.cancel_grace if terms is not None and terms.token == token else usual
 
     def say(self, message: ToChild) -> None:
         self._link.say(message)
@@ -103,9 +109,9 @@ class ChildProcess:
         self.gone.set_result(code)
 
 
-def _started(target: str, descriptor: int, level: str) -> subprocess.Popen[bytes]:
+def _started(target: str, descriptor: int, level: str, pool: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), level],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), level, pool],
         stdin=subprocess.DEVNULL,
         pass_fds=(descriptor,),
         process_group=0,

@@ -1,8 +1,9 @@
-"""Reporter: the one thread that tells the store how far the run is.
+"""Reporter: the one thread that tells the store how far the runs of a process are.
 
-It looks at the live progress ten times a second and writes what has changed: at most ten times a second while
-somebody watches, else once a second. While nothing is performed it sleeps. The last value is not its matter:
-settling carries it. What it still sends after that is refused by the store, and what it then hears names an old token.
+It looks at the live progress ten times a second and writes what has changed, of all runs in one round trip: at most
+ten times a second while somebody watches a run, else once a second. While nothing is performed it sleeps. The last
+value is not its matter: settling carries it. What it still sends after that is refused, and what it then hears
+names an old token.
 """
 
 from __future__ import annotations
@@ -33,9 +34,10 @@ _log = logging.getLogger("jobkit.worker")
 
 
 class _Followed:
-    """The run whose progress is being told."""
+    """A run whose progress is being told."""
 
-    def __init__(self, lease: Lease, progress: Progress) -> None:
+    def __init__(self, slot: str, lease: Lease, progress: Progress) -> None:
+        self.slot = slot
         self.lease = lease
         self.progress = progress
         self.told: object = _UNTOUCHED
@@ -44,29 +46,28 @@ class _Followed:
 
 
 class Reporter:
-    """Reports for one process, which has a slot; `stop` is told the token of a start that the store says is over."""
+    """Reports for one process; `stop` is told the token of a start that the store says is over."""
 
-    def __init__(self, store: Store, slot: str, stop: Callable[[str, StopReason], None]) -> None:
+    def __init__(self, store: Store, stop: Callable[[str, StopReason], None]) -> None:
         self._store = store
-        self._slot = slot
         self._stop = stop
         self._looking = threading.Lock()
         self._awake = threading.Event()
-        self._followed: _Followed | None = None
+        self._followed: dict[str, _Followed] = {}
         self._over = False
 
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
 
-    def follow(self, lease: Lease, progress: Progress) -> None:
-        self._followed = _Followed(lease, progress)
+    def follow(self, slot: str, lease: Lease, progress: Progress) -> None:
+        self._followed[lease.token] = _Followed(slot, lease, progress)
         if not self._awake.is_set():
             self._awake.set()
 
-    def leave(self) -> None:
-        """When this returns, nobody but the caller looks at the progress any more."""
+    def leave(self, lease: Lease) -> None:
+        """When this returns, nobody but the caller looks at the progress of this start any more."""
         with self._looking:
-            self._followed = None
+            self._followed.pop(lease.token, None)
 
     def end(self) -> None:
         """Its thread ends soon."""
@@ -75,8 +76,7 @@ class Reporter:
 
     def hurry(self) -> None:
         """Report at the next look, whether or not anything has changed."""
-        followed = self._followed
-        if followed is not None:
+        for followed in tuple(self._followed.values()):
             followed.told, followed.due = None, 0.0
 
     def _report_for_ever(self) -> None:
@@ -84,20 +84,24 @@ class Reporter:
             self._awake.wait()
             time.sleep(LOOK_SECONDS)
             self._report()
-            if self._followed is None:
+            if not self._followed:
                 self._rest()
 
     def _rest(self) -> None:
         self._awake.clear()
-        if self._followed is not None:
+        if self._followed:
             self._awake.set()
 
     def _report(self) -> None:
-        with self._looking:
-            followed = self._followed
-            operation = self._news(followed) if followed is not None else None
-        if followed is not None and operation is not None:
-            self._send(followed, operation)
+        news: list[tuple[_Followed, Operation[Reported]]] = []
+        for token in tuple(self._followed):
+            with self._looking:  # for one at a time: who leaves waits for no other's
+                followed = self._followed.get(token)
+                operation = self._news(followed) if followed is not None else None
+            if followed is not None and operation is not None:
+                news.append((followed, operation))
+        if news:
+            self._send(news)
 
     def _news(self, followed: _Followed) -> Operation[Reported] | None:
         revision = followed.progress.revision()
@@ -108,17 +112,19 @@ class Reporter:
         body = followed.progress.view(time.time()).to_json()
         return self._store.operations.report(followed.lease, followed.sequence, body)
 
-    def _send(self, followed: _Followed, operation: Operation[Reported]) -> None:
+    def _send(self, news: list[tuple[_Followed, Operation[Reported]]]) -> None:
         sent = time.monotonic()
         try:
-            reported = self._store.execute(operation)
+            answers: list[Reported] = self._store.execute_all([operation for _, operation in news])
         except StoreError as error:
-            _log.debug("Run %s: the progress could not be told (%s); it will be.", followed.lease.run_id, error)
-            followed.told = None
-            followed.due = time.monotonic() + RETRY_SECONDS
+            runs = ", ".join(followed.lease.run_id for followed, _ in news)
+            _log.debug("The progress of %s could not be told (%s); it will be.", runs, error)
+            for followed, _ in news:
+                followed.told, followed.due = None, time.monotonic() + RETRY_SECONDS
         else:
-            followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
-            self._heed(followed, reported.verdict)
+            for (followed, _), reported in zip(news, answers, strict=True):
+                followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
+                self._heed(followed, reported.verdict)
 
     def _heed(self, followed: _Followed, verdict: Verdict) -> None:
         match verdict:
@@ -133,7 +139,7 @@ class Reporter:
         """The store has lost this run: it is told all that its lease said; how far it is, it hears right after."""
         followed.sequence, followed.told, followed.due = 0, None, 0.0
         with suppress(StoreError):  # asked again with the next report
-            verdict = self._store.execute(self._store.operations.reassert(followed.lease, self._slot))
+            verdict = self._store.execute(self._store.operations.reassert(followed.lease, followed.slot))
             if verdict is Verdict.OK:
                 _log.warning("Run %s was lost by the store, and is asserted anew.", followed.lease.run_id)
             else:

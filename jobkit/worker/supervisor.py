@@ -5,10 +5,13 @@ It never imports the jobs' code; a child tells where the store is. All happens i
 * a child's end is noticed at once: what its slot held goes back into the queue, and a spare child, warm, steps in;
 * a stop is handed on to the child; a job that has not stopped when its grace is over is killed, if the store confirms
   that its slot still holds that very start;
-* SIGTERM lets running jobs finish for `grace` seconds and hands back the others; a second signal ends at once.
+* a child that leaves (recycled, or outdated) finishes what it performs, while another serves in its place;
+* SIGTERM lets running jobs finish for `grace` seconds and hands back the others; a second signal ends at once;
+* SIGUSR1 has all children replaced by fresh ones, which import the code anew.
 
-A slot is a child's name in the store, `worker/number`, never used again. Leases are renewed and given back by slot,
-never by what a child said: it may die between taking a run and saying so.
+A slot is a name in the store, `worker/number`, never used again: a child of the process pool has one, one of the other
+pools many. Leases are renewed and given back by slot, never by what a child said: it may die between taking a run and
+saying so.
 """
 
 from __future__ import annotations
@@ -34,11 +37,23 @@ from jobkit.store.location import parse
 from jobkit.store.operations import Operations, failure_head, partition_of
 from jobkit.store.replies import Verdict
 from jobkit.worker.heartbeat import Heartbeat
-from jobkit.worker.link import USUAL_GRACE, Begin, Drain, Ready, Recount, Stop, Terms, ToSupervisor, Unfit
+from jobkit.worker.link import (
+    USUAL_GRACE,
+    Begin,
+    Drain,
+    GiveUp,
+    Leaving,
+    Ready,
+    Recount,
+    Stop,
+    Terms,
+    ToSupervisor,
+    Unfit,
+)
 from jobkit.worker.process import ChildProcess, Phase, ending
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Collection, Coroutine
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
@@ -64,9 +79,20 @@ class Supervisor:
     """One worker's life; `run` returns its exit code."""
 
     def __init__(
-        self, target: str, *, concurrency: int, queues: tuple[str, ...] | None, lease: float, grace: float, level: str
+        self,
+        target: str,
+        *,
+        pool: str,
+        concurrency: int,
+        queues: tuple[str, ...] | None,
+        lease: float,
+        grace: float,
+        level: str,
+        most_runs: int | None,
+        most_memory: int | None,
     ) -> None:
         self._target = target
+        self._pool = pool
         self._concurrency = concurrency
         self._all_queues = queues is None
         self._queues = queues or ()
@@ -74,9 +100,13 @@ class Supervisor:
         self._lease = lease
         self._grace = grace
         self._level = level
+        self._most_runs = most_runs
+        self._most_memory = most_memory
         self._worker = _new_worker_name()
         self._slots = count(1)
         self._children: set[ChildProcess] = set()
+        self._outdated: set[ChildProcess] = set()
+        """Those to be replaced, as soon as there are fresh ones."""
         self._store: AsyncStore | None = None
         self._heartbeat: Heartbeat | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -93,6 +123,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _ending_signals():
             loop.add_signal_handler(number, self._leave)
+        loop.add_signal_handler(signal.SIGUSR1, self.replace_children)
         self._fill()
         self._spawn(self._tell_of_a_long_import())
         try:
@@ -106,25 +137,63 @@ class Supervisor:
 
     # Children ---------------------------------------------------------------------------------------------------------
 
-    def _in(self, phase: Phase) -> list[ChildProcess]:
-        return [child for child in self._children if child.phase is phase]
+    def replace_children(self) -> None:
+        """Have fresh children serve, which import the code anew; the old ones finish what they perform."""
+        if self._leaving:
+            return
+        _log.info("Worker %s replaces its children.", self._worker)
+        self._outdated = self._in(Phase.SERVING)
+        for child in self._in(Phase.SPARE) | self._in(Phase.STARTING):
+            child.pardoned = True
+            child.kill()
+        self._resting = False
+
+    @property
+    def _processes(self) -> int:
+        """How many children are to serve."""
+        return self._concurrency if self._pool == "process" else 1
+
+    @property
+    def _slots_each(self) -> int:
+        return self._concurrency // self._processes
+
+    def _in(self, *phases: Phase) -> set[ChildProcess]:
+        return {child for child in self._children if child.phase in phases}
 
     def _fill(self) -> None:
-        """Start what is missing: a child for every slot, and once all of them serve, a spare one."""
-        wanted = self._concurrency + (len(self._in(Phase.SERVING)) >= self._concurrency)
-        while len(self._children) < wanted and not (self._leaving or self._resting):
-            child = ChildProcess(self._target, self._level, self._heed)
+        """Start what is missing: children that serve, and once all of them do, a spare one."""
+        wanted = self._processes + (len(self._in(Phase.SERVING)) >= self._processes)
+        while len(self._children - self._in(Phase.LEAVING)) < wanted and not (self._leaving or self._resting):
+            child = ChildProcess(self._target, self._level, self._pool, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
     def _promote(self) -> None:
-        """Let spare children serve where one is missing."""
+        """Let spare children serve where one is missing, or is outdated."""
         for child in self._in(Phase.SPARE):
-            if self._leaving or len(self._in(Phase.SERVING)) >= self._concurrency:
+            if self._leaving:
                 return
+            if len(self._in(Phase.SERVING)) >= self._processes:
+                if not self._outdated:
+                    return
+                self._let_go(self._outdated.pop())
             child.phase = Phase.SERVING
-            child.slot = f"{self._worker}/{next(self._slots)}"
-            child.say(Begin(slot=child.slot, queues=self._queues, lease=self._lease))
+            child.slots = {f"{self._worker}/{next(self._slots)}" for _ in range(self._slots_each)}
+            child.say(
+                Begin(
+                    slots=tuple(child.slots),
+                    queues=self._queues,
+                    lease=self._lease,
+                    most_runs=self._most_runs,
+                    most_memory=self._most_memory,
+                )
+            )
+
+    def _let_go(self, child: ChildProcess) -> None:
+        """It takes nothing more, and ends when it has settled what it performs."""
+        child.phase = Phase.LEAVING
+        self._outdated.discard(child)
+        child.say(Drain())
 
     def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
         match message:
@@ -140,14 +209,20 @@ class Supervisor:
                 if self._store is None:
                     self._end_with(code)
             case Terms():
-                child.terms = message
+                child.terms[message.slot] = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Leaving(why=why):
+                _log.info("Child %d leaves: %s.", child.pid, why)
+                self._let_go(child)
+                self._promote()
+                self._fill()
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
         self._children.discard(child)
-        if child.phase is Phase.SERVING:
+        self._outdated.discard(child)
+        if child.phase in (Phase.SERVING, Phase.LEAVING):
             self._give_back(child, code)
         elif child.phase is Phase.STARTING and not self._leaving and not child.pardoned:
             self._rest_after_failed_start(code)
@@ -181,64 +256,82 @@ class Supervisor:
     # What slots hold --------------------------------------------------------------------------------------------------
 
     def _give_back(self, child: ChildProcess, code: int) -> None:
-        pardoned = child.pardoned or (self._leaving and code == 0)
+        leaving = self._leaving or child.phase is Phase.LEAVING
+        pardoned = child.pardoned or (leaving and code == 0)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
             return
-        release = self._spawn(self._release(child.slot, crashed=not pardoned, code=code))
+        release = self._spawn(self._release(child.slots, crashed=not pardoned, code=code))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
 
-    async def _release(self, slot: str, *, crashed: bool, code: int) -> None:
+    async def _release(self, slots: Collection[str], *, crashed: bool, code: int) -> None:
         message = f"The process that performed this {ending(code)}."
-        why = f": its process {ending(code)}" if crashed else ", as the worker ends"
-        for verdict, run_id in await self._ask_release(slot, crashed=crashed, message=message):
+        why = (
+            f": its process {ending(code)}" if crashed else f", as the {'worker' if self._leaving else 'process'} ends"
+        )
+        for verdict, run_id in await self._ask_release(slots, crashed=crashed, message=message):
             if verdict is Verdict.OK:
                 _log.warning("Run %s was given back%s.", run_id, why)
 
     async def _ask_release(
-        self, slot: str, *, crashed: bool, message: str, partition: int | None = None, token: str = ""
+        self, slots: Collection[str], *, crashed: bool, message: str, partition: int | None = None, token: str = ""
     ) -> list[tuple[Verdict, str]]:
-        """Ask until there is an answer: in all partitions, for the slot must take nothing more from any; or in one."""
+        """Ask until there is an answer: in all partitions, for the slots must take nothing more from any; or in one."""
         store = self._store
         assert store is not None, "a slot is given after the store is known"
-        release = partial(store.operations.release, slot, crashed=crashed, failure=failure_head(message), token=token)
+        release = partial(store.operations.release, crashed=crashed, failure=failure_head(message), token=token)
         for pause in backoff():
             try:
                 partitions = range(await store.partitions()) if partition is None else (partition,)
-                return await store.execute_all([release(partition=each) for each in partitions])
+                return await store.execute_all([release(slot, partition=each) for each in partitions for slot in slots])
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(pause)
         raise AssertionError("backoff never ends")
 
     def _stop(self, slot: str, run_id: str, token: str, reason: StopReason) -> None:
-        child = next((child for child in self._children if child.slot == slot), None)
+        child = next((child for child in self._children if slot in child.slots), None)
         if child is None:
             return
         child.say(Stop(token=token, reason=reason))
-        if child.stopping != token:
-            child.stopping = token
+        if child.stopping.get(slot) != token:
+            child.stopping[slot] = token
             _log.info("Run %s is to stop (%s).", run_id, reason)
-            self._spawn(self._kill_unless_stopped(child, run_id, token))
+            self._spawn(self._kill_unless_stopped(child, slot, run_id, token))
 
     def _recount(self) -> None:
-        for child in self._in(Phase.SERVING):
+        for child in self._in(Phase.SERVING, Phase.LEAVING):
             child.say(Recount())
 
-    async def _kill_unless_stopped(self, child: ChildProcess, run_id: str, token: str) -> None:
+    async def _kill_unless_stopped(self, child: ChildProcess, slot: str, run_id: str, token: str) -> None:
         """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
-        await asyncio.sleep(child.cancel_grace(token, USUAL_GRACE))
+        await asyncio.sleep(child.cancel_grace(slot, token, USUAL_GRACE))
         if child.gone.done():
             return
         ((verdict, _),) = await self._ask_release(
-            child.slot, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
+            {slot}, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
         )
-        if verdict is not Verdict.IDLE:
+        if verdict is Verdict.IDLE:
+            return
+        if len(child.slots) > 1:
+            self._give_up(child, slot, run_id)
+        else:
             _log.warning("Run %s has not stopped in time: its process %d is killed.", run_id, child.pid)
             child.pardoned = True
             child.kill()
+
+    def _give_up(self, child: ChildProcess, slot: str, run_id: str) -> None:
+        """A thread cannot be killed: its process takes nothing more, and ends when the other runs in it have."""
+        _log.warning(
+            "Run %s has not stopped in time: its process %d ends when what else it performs has.", run_id, child.pid
+        )
+        child.slots.discard(slot)
+        child.say(GiveUp(slot=slot))
+        self._let_go(child)
+        self._promote()
+        self._fill()
 
     # The store --------------------------------------------------------------------------------------------------------
 
@@ -290,7 +383,7 @@ class Supervisor:
             telling.cancel()
 
     def _serving_slots(self) -> list[str]:
-        return [child.slot for child in self._in(Phase.SERVING)]
+        return [slot for child in self._in(Phase.SERVING, Phase.LEAVING) for slot in child.slots]
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
@@ -317,7 +410,7 @@ class Supervisor:
         self._leaving = True
         if self._heartbeat is not None:
             self._heartbeat.queues = ()
-        serving = self._in(Phase.SERVING)
+        serving = self._in(Phase.SERVING, Phase.LEAVING)
         for child in serving:
             child.say(Drain())
         for child in self._children.difference(serving):
@@ -325,10 +418,10 @@ class Supervisor:
         _log.info("Worker %s takes nothing more; running jobs have %g s.", self._worker, self._grace)
         self._spawn(self._drain(serving))
 
-    async def _drain(self, serving: list[ChildProcess]) -> None:
+    async def _drain(self, serving: Collection[ChildProcess]) -> None:
         busy = await _still_there(serving, self._grace)
         for child in busy:
-            _log.info("Child %d hands its run back.", child.pid)
+            _log.info("Child %d hands back what it performs.", child.pid)
             child.say(Stop(token="", reason=StopReason.HANDED_BACK))
         await _still_there(busy, HANDBACK_SECONDS)
         self._end_with(0)
@@ -376,7 +469,7 @@ async def _tell_of_silence(store: AsyncStore) -> None:
         pause = SILENCE_SECONDS
 
 
-async def _still_there(children: list[ChildProcess], seconds: float) -> list[ChildProcess]:
+async def _still_there(children: Collection[ChildProcess], seconds: float) -> list[ChildProcess]:
     """Those that have not ended within so many seconds."""
     if children:
         await asyncio.wait([child.gone for child in children], timeout=seconds)

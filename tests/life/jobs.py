@@ -152,6 +152,17 @@ class SleepsOnALoop(ProgressJob[str]):
         return "slept"
 
 
+class TellsItsLoop(ProgressJob[int]):
+    folder: str
+
+    async def perform(self, progress: Progress) -> int:
+        begin(self.folder)
+        while not has(self.folder, "go"):
+            progress.advance()
+            await asyncio.sleep(0.005)
+        return id(asyncio.get_running_loop())
+
+
 class AddsOnALoop(ProgressJob[int]):
     a: int
 
@@ -360,6 +371,7 @@ kit = JobKit(
         OnlyAdvances,
         Sleeps,
         SleepsOnALoop,
+        TellsItsLoop,
         Versioned,
         Grown,
         WillNotStop,
