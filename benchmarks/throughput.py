@@ -59,6 +59,8 @@ LASTS: Final = 2.0
 FEWEST, MOST = 400, 12_000
 ROOM: Final = 1.5
 """What is known of a queue's rate is mostly too low."""
+STARTING: Final = 2.0
+"""Seconds in which all workers are up: some take what was submitted before for lost."""
 PATIENCE: Final = 60.0
 LOOK_SECONDS: Final = 0.002
 BARS: Final = {
@@ -150,6 +152,7 @@ def _go_round(name: str, found: dict[str, Measured], asked: int) -> None:
     with _stage(name, keeps_results=True) as stage:
         measured = found.setdefault(name, Measured(about=stage.submitter.about))
         with stage.workers():
+            time.sleep(STARTING)
             idle = stage.submitter.tell("ask", asked // 10) and stage.submitter.tell("ask", asked)
             measured.starts += idle["starts"]
             measured.results += idle["results"]

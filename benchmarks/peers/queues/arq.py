@@ -19,7 +19,10 @@ POLL = 0.01
 """Seconds; by default it is half of one."""
 
 PACKAGES = ("arq", "redis")
-CONFIGURATION = f"two workers of 10 coroutines, poll_delay {POLL * 1000:g} ms (500); a no-op's result is not kept"
+CONFIGURATION = (
+    f"two workers of 10 coroutines, poll_delay {POLL * 1000:g} ms (500); a no-op's result is not kept;"
+    " asked for results each ms (500)"
+)
 WORKERS = (("-m", "arq", "benchmarks.peers.queues.arq.WorkerSettings"),) * PROCESSES
 
 

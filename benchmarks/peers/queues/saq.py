@@ -18,7 +18,10 @@ TRIES = 3
 """What a worker takes as another one starts, that one may sweep away."""
 
 PACKAGES = ("saq", "redis")
-CONFIGURATION = "two processes of 10 coroutines; a no-op's result is not kept; 50 submitted at once"
+CONFIGURATION = (
+    "two processes of 10 coroutines; a no-op's result is not kept; 50 submitted at once;"
+    " asked for results each ms (500)"
+)
 WORKERS = (("-m", "saq", "benchmarks.peers.queues.saq.settings", "--workers", f"{PROCESSES}", "--quiet"),)
 
 
@@ -49,4 +52,4 @@ async def submit_many(numbers: Sequence[int]) -> None:
 
 
 async def ask() -> float:
-    return await queue.apply("says_when", timeout=60, retries=TRIES)  # type: ignore[no-any-return]
+    return await queue.apply("says_when", timeout=60, retries=TRIES, poll_interval=0.001)  # type: ignore[no-any-return]

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 KINDS = {"list": ListQueueBroker, "stream": RedisStreamBroker}
 
 PACKAGES = ("taskiq", "taskiq-redis")
-CONFIGURATION = "two processes of 100 coroutines, uvloop; no result backend for no-ops; 50 submitted at once"
+CONFIGURATION = (
+    "two processes of 100 coroutines, uvloop; no result backend for no-ops; 50 submitted at once;"
+    " asked for results each ms (200)"
+)
 WORKERS = (
     ("-m", "taskiq", "worker", "benchmarks.peers.queues.taskiq:broker", "--workers", f"{PROCESSES}",
      "--log-level", "ERROR"),
