@@ -29,6 +29,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
+import psutil  # type: ignore[import-untyped]
+
 from benchmarks.peers.queues.marks import SIZE, Marks
 from benchmarks.server import valkey
 
@@ -84,6 +86,7 @@ class Measured:
     results: list[float] = field(default_factory=list)
     full: list[float] = field(default_factory=list)
     beside: list[float] = field(default_factory=list)
+    cpu_us: list[float] = field(default_factory=list)
     guess: float = 0.0
     """No-ops a second, about."""
 
@@ -96,6 +99,7 @@ class Measured:
             "result_p99_ms": percentile(self.results, 99),
             "full_a_second": statistics.median(self.full),
             "beside_a_second": statistics.median(self.beside),
+            "cpu_us": statistics.median(self.cpu_us),
         }
 
 
@@ -161,7 +165,9 @@ def _go_round(name: str, found: dict[str, Measured], asked: int) -> None:
         jobs = stage.jobs(measured.guess)
         stage.submitter.tell("submit", jobs.start, len(jobs))
         with stage.workers():
-            measured.full.append(stage.rate_of_second_half(jobs))
+            rate, cpu_us = stage.rate_of_second_half(jobs)
+            measured.full.append(rate)
+            measured.cpu_us.append(cpu_us)
             measured.beside.append(stage.rate_beside(stage.jobs(measured.guess)))
         measured.guess = measured.full[-1]
 
@@ -174,7 +180,9 @@ class Stage:
     environment: Mapping[str, str]
     marks: Marks
     log: Path
+    server: int
     used: int = 0
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def jobs(self, rate: float) -> range:
         """Numbers for the jobs of some seconds."""
@@ -186,23 +194,31 @@ class Stage:
     def workers(self) -> Iterator[None]:
         commands = self.submitter.about["workers"]
         with self.log.open("wb") as log:
-            started = [_started([self.submitter.python, *command], self.environment, log) for command in commands]
+            self.started = [_started([self.submitter.python, *command], self.environment, log) for command in commands]
         try:
             yield
         except Wrong as error:
             raise Wrong(f"{error}; its workers wrote:\n{self.log.read_text(errors='replace')}") from error
         finally:
-            for process in started:
+            for process in self.started:
                 _end(process)
 
-    def rate_of_second_half(self, jobs: range) -> float:
-        half = self._performed(jobs, len(jobs) // 2)
+    def rate_of_second_half(self, jobs: range) -> tuple[float, float]:
+        """A second; and µs of the cores' time that one takes of the workers and the server."""
+        half, spent = self._performed(jobs, len(jobs) // 2), self._cpu_seconds()
         rest = len(jobs) - self.marks.performed(jobs)
-        return rest / (self._performed(jobs, len(jobs)) - half)
+        seconds = self._performed(jobs, len(jobs)) - half
+        return rest / seconds, (self._cpu_seconds() - spent) / rest * 1e6
 
     def rate_beside(self, jobs: range) -> float:
         began = self.submitter.tell("submit", jobs.start, len(jobs))["began"]
         return len(jobs) / (self._performed(jobs, len(jobs)) - began)
+
+    def _cpu_seconds(self) -> float:
+        workers = [psutil.Process(process.pid) for process in self.started]
+        children = [child for worker in workers for child in worker.children(recursive=True)]
+        times = [process.cpu_times() for process in (psutil.Process(self.server), *workers, *children)]
+        return sum(time.user + time.system for time in times)
 
     def _performed(self, jobs: range, number: int) -> float:
         """When so many of these have been performed."""
@@ -233,7 +249,7 @@ def _stage(name: str, *, keeps_results: bool) -> Iterator[Stage]:
         made = Marks.new(marks)
         submitter = Submitter(file, str(APART.get(file, sys.executable)), environment)
         try:
-            yield Stage(submitter, environment, made, Path(folder) / "workers.log")
+            yield Stage(submitter, environment, made, Path(folder) / "workers.log", server.pid)
         finally:
             submitter.end()
 
@@ -320,7 +336,7 @@ def told(report: Mapping[str, Any]) -> str:
         "",
         f"{'':16}{'submit → start ms':>20}{'→ result ms':>20}{'no-ops/s, full':>18}{'beside':>10}{'of ours':>16}",
     ]
-    lines += [f"{'':16}{'p50':>10}{'p99':>10}{'p50':>10}{'p99':>10}{'':28}{'full':>8}{'beside':>8}"]
+    lines += [f"{'':16}{'p50':>10}{'p99':>10}{'p50':>10}{'p99':>10}{'':38}{'full':>8}{'beside':>8}"]
     ours = next((row for row in report["queues"] if row["queue"] == OURS), None)
     lines += [_line(row, ours) for row in report["queues"]]
     return "\n".join([*lines, "", *map(_verdict, report["bars"])])
@@ -328,7 +344,7 @@ def told(report: Mapping[str, Any]) -> str:
 
 def _line(row: Row, ours: Row | None) -> str:
     idle = "".join(f"{row[name]:10.2f}" for name in ("start_p50_ms", "start_p99_ms", "result_p50_ms", "result_p99_ms"))
-    rates = f"{row['full_a_second']:18,.0f}{row['beside_a_second']:10,.0f}"
+    rates = f"{row['full_a_second']:18,.0f}{row['beside_a_second']:10,.0f}{row['cpu_us']:10,.0f}"
     ratios = "".join(f"{row[name] / ours[name]:8.2f}" for name in ("full_a_second", "beside_a_second")) if ours else ""
     return f"{row['queue']:16}{idle}{rates}{ratios}"
 
