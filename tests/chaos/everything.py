@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+POOLS = ("process", "thread", "process", "asyncio")
+"""Of the first workers, and of those that replace them."""
 GRACE = 0.3
 """Seconds that jobs may go on in a deploy, before they are handed back."""
 GOES_ON_WITHIN = 120.0
@@ -96,7 +98,7 @@ class Plan:
 
 
 SHORT = Plan(runs=100, blows=14, workers=2, width=6, haste=0.25)
-LONG = Plan(runs=10_000, blows=330, workers=3, width=10)
+LONG = Plan(runs=10_000, blows=330, workers=4, width=12)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,8 +141,8 @@ async def campaign(seed: int, plan: Plan) -> Books:
     mix = replace(MIX, fuses=FUSES, short=0.95)
     try:
         async with scene(
-            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, route=net.route,
-            appendfsync="always",
+            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, pools=POOLS,
+            route=net.route, appendfsync="always",
         ) as here:  # fmt: skip
             here.books.enter(plan=fingerprint(blows))
             striker, forger = Striker(here, net), Forger(here)
@@ -262,7 +264,7 @@ class Striker:
         member.told_to_end = True
         self._told_to_end[member.pid] = time.time()
         tell([member.pid], signal.SIGTERM)
-        self._enlist()
+        self._replace(member)
 
     async def _freeze(self, blow: Blow, pids: list[int]) -> None:
         """They wake one by one, in an order of their own."""
@@ -324,14 +326,14 @@ class Striker:
         proxy = self._proxies.pop(member.pid)
         proxy.close()
         if not member.told_to_end:
-            self._enlist()
+            self._replace(member)
 
     def _was_cut_off(self, member: Member) -> bool:
         since = self._told_to_end[member.pid]
         return bool(self._tasks) or any(until >= since for _, until in self._away)
 
-    def _enlist(self) -> None:
-        member = self._here.enlist(self._net.route(self._here.server))
+    def _replace(self, gone: Member) -> None:
+        member = self._here.enlist(self._net.route(self._here.server), gone.pool)
         self._proxies[member.pid] = self._net.proxies[-1]
 
     def _heed_fuses(self) -> None:

@@ -23,6 +23,7 @@ import redis
 
 from jobkit import JobKit
 from tests import servers
+from tests.chaos.fleet import CHILDREN, CONCURRENCY
 from tests.life.workers import WorkerProcess
 from tests.soak import jobs
 from tests.soak.gauges import Gauge, Gauges
@@ -36,9 +37,8 @@ RESULTS = servers.ROOT / "benchmarks" / "results"
 READINGS = 300
 """In all."""
 USERS = 8
-CONCURRENCY = 2
-WORKERS: dict[str, tuple[str, ...]] = {"worker": ()}
-"""Their options, by what they are called."""
+POOLS = ("process", "thread", "asyncio")
+"""A worker of each."""
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ async def soaked(seed: int, seconds: float) -> dict[str, Any]:
         server = stack.enter_context(servers.running(servers.valkey_binary()))
         raw = stack.enter_context(redis.Redis.from_url(server.url, protocol=2))
         (folder / "files").mkdir()
-        pids = {name: stack.enter_context(_worker(server.url, folder, name)).pid for name in WORKERS}
+        pids = {name: stack.enter_context(_worker(server.url, folder, name)).pid for name in POOLS}
         kit = JobKit(server.url, jobs=jobs.kit.jobs.values(), patience=60.0)
         others = {"server": server.pid, "users": os.getpid()}
         users, gauges = Users(kit, seed, USERS), Gauges(pids, others, raw, folder / "files")
@@ -77,12 +77,12 @@ async def soaked(seed: int, seconds: float) -> dict[str, Any]:
 
 
 @contextmanager
-def _worker(url: str, folder: Path, name: str) -> Iterator[WorkerProcess]:
+def _worker(url: str, folder: Path, pool: str) -> Iterator[WorkerProcess]:
     environment = os.environ | {"JOBKIT_URL": url, "JOBKIT_FILES": str(folder / "files")}
-    options = ("--concurrency", f"{CONCURRENCY}", "--log-level", "WARNING", *WORKERS[name])
-    worker = WorkerProcess(environment, folder / f"{name}.log", *options, target="tests.soak.jobs:kit")
+    options = ("--pool", pool, "--concurrency", f"{CONCURRENCY[pool]}", "--log-level", "WARNING")
+    worker = WorkerProcess(environment, folder / f"{pool}.log", *options, target="tests.soak.jobs:kit")
     try:
-        wait_until(lambda: len(worker.children()) > CONCURRENCY, "all its children are there", 30)
+        wait_until(lambda: len(worker.children()) >= CHILDREN[pool], "all its children are there", 30)
         yield worker
     finally:
         worker.stop()

@@ -39,4 +39,4 @@ def test_a_soak_of_seconds_answers_everybody_rightly() -> None:
     report = asyncio.run(soaked(seed=1, seconds=2))
     assert report["orders"] > 5
     assert not report["wrong"], report["wrong"][0]
-    assert "worker, child 1: descriptors" in told(report)
+    assert "thread, child 1: descriptors" in told(report)
