@@ -242,8 +242,8 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     """A campaign's scene, its workers up and its load coming in.
 
-    `width` orders are under way at a time, `workers` take about twice as many; their pools take turns. `route` says how the server is reached: it is
-    asked for the submitters, then for each worker. `options` are the server's.
+    `width` orders are under way at a time, `workers` take about twice as many; their pools take turns. `route` says how
+    the server is reached: it is asked for the submitters, then for each worker. `options` are the server's.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"jobkit-chaos-{name}-", dir="/tmp"))
     books = Books(name, seed)

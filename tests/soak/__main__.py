@@ -62,7 +62,7 @@ async def soaked(seed: int, seconds: float) -> dict[str, Any]:
         server = stack.enter_context(servers.running(servers.valkey_binary()))
         raw = stack.enter_context(redis.Redis.from_url(server.url, protocol=2))
         (folder / "files").mkdir()
-        pids = {name: stack.enter_context(_worker(server.url, folder, name)).pid for name in POOLS}
+        pids = {pool: stack.enter_context(_worker(server.url, folder, pool)).pid for pool in POOLS}
         kit = JobKit(server.url, jobs=jobs.kit.jobs.values(), patience=60.0)
         others = {"server": server.pid, "users": os.getpid()}
         users, gauges = Users(kit, seed, USERS), Gauges(pids, others, raw, folder / "files")
