@@ -6,6 +6,7 @@ from jobkit.errors import (
     BadResult,
     EngineUnavailable,
     JobKitError,
+    LimitReached,
     PublicError,
     QueueFull,
     RunCancelled,
@@ -18,13 +19,17 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.snapshot import Snapshot
 
@@ -35,12 +40,17 @@ __all__ = [
     "BadResult",
     "EngineUnavailable",
     "File",
+    "Incident",
+    "IncidentKind",
     "JobKit",
     "JobKitError",
+    "LimitReached",
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
+    "Retry",
     "Run",
     "RunCancelled",
     "RunError",
@@ -54,5 +64,6 @@ __all__ = [
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

@@ -22,3 +22,10 @@ class Engine(Protocol):
             EngineUnavailable: it cannot be said. The runs are in the store, and idle workers find them.
         """
         ...
+
+    def awaited(self, queue: str) -> float | None:
+        """Somebody is about to wait, here, for a run of this queue: one that performs in its callers does so now.
+
+        Returns after how many seconds at the latest it is to be asked again; None when others perform. Blocks as `ring`.
+        """
+        ...

@@ -17,6 +17,8 @@
     ├── StoreError               about the Valkey/Redis that keeps the runs
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
+    ├── UnknownWorker            no worker of this name is known
+    ├── LimitReached             what an attempt fails with that its class does not allow to go on
     └── PublicError              raised by jobs: its text may be shown to the end user
 
 Each is made from one message; what else it carries is a keyword with a default, so that every error
@@ -138,5 +140,20 @@ class StoreMisconfigured(StoreError):
     """The store answers but cannot be used as it is set up; an operator must act."""
 
 
+class UnknownWorker(JobKitError):
+    """No worker of this name has told of itself lately; the message lists those that have."""
+
+
 class PublicError(JobKitError):
     """Raised by jobs: its text may be shown to the end user, any other error's text may not."""
+
+
+class LimitReached(JobKitError):
+    """An attempt was stopped at the `limit` of its class: "time_limit" or "stall_limit". Its text is public, too.
+
+    Unlike a `PublicError` it may be gone the next time, so it is tried again where attempts are left.
+    """
+
+    def __init__(self, message: str = "", *, limit: str = "time_limit") -> None:
+        super().__init__(message)
+        self.limit = limit

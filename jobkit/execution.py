@@ -16,25 +16,29 @@ the job's authors.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import BadArguments, PublicError
+from jobkit.errors import BadArguments, LimitReached, PublicError
+from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import performing
 from jobkit.progress import Cancelled, Progress
+from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
-from jobkit.tracebacks import traceback_of
+from jobkit.tracebacks import summary_of, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobkit.files import File
     from jobkit.job import JobSpec, ProgressJob
+    from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
 
@@ -45,6 +49,9 @@ UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
+
+STALLS_UNTIL_STOPPED = 2
+"""Times its `stall_limit` that a start may go without progress; then it is stopped."""
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -58,6 +65,21 @@ class StopReason(StrEnum):
     """Its worker shuts down; another one performs it anew."""
     LOST = "lost"
     """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
+    TIME_LIMIT = "time limit"
+    """It took longer than its class allows."""
+    STALL_LIMIT = "stall limit"
+    """It made no progress for twice as long as its class allows."""
+    UNCONFIRMED = "lease unconfirmed"
+    """Its lease may be over by now, and its class is strict about that: the store decides what becomes of the run."""
+
+
+class Limits(Protocol):
+    """How long an attempt may take, in seconds; `Options` fits."""
+
+    @property
+    def time_limit(self) -> float | None: ...
+    @property
+    def stall_limit(self) -> float | None: ...
 
 
 class Performer(Protocol):
@@ -114,6 +136,10 @@ class Decision:
     traceback: str = ""
     delay: float = 0.0
     reason: str = ""
+    account: Account | None = None
+    """What befell it, for the job's authors."""
+    retry_after: float | None = None
+    """Seconds until another attempt, if the store still wants one; None: the failure is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +150,11 @@ class _Start:
     spec: JobSpec | None
     progress: Progress
     began: float = field(default_factory=time.monotonic)
+
+    def again(self, error: BaseException) -> float | None:
+        """Seconds until another attempt may follow this error."""
+        policy = self.spec.options.retries if self.spec else RetryPolicy()
+        return policy.wait_after(error, self.lease.failures + 1, self.lease.max_attempts, random.random())
 
 
 class Execution:
@@ -143,7 +174,7 @@ class Execution:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
         ended = self._perform(start)
-        decision = decide(ended)
+        decision = decide(ended, start.again)
         if isinstance(ended, Unknown):
             self._tell_unknown(lease, ended.reason)
         else:
@@ -175,7 +206,7 @@ class Execution:
                 value = self._performer.perform(lease, spec, job, start.progress)
             return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
         except Cancelled as cancelled:
-            return Stopped(cancelled.reason)
+            return _stopped(cancelled, spec.options)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
@@ -203,6 +234,8 @@ class Execution:
             traceback=decision.traceback,
             delay=decision.delay,
             reason=decision.reason,
+            incident=decision.account.to_json() if decision.account else b"",
+            retry_after=decision.retry_after,
         )
 
 
@@ -210,32 +243,39 @@ def _tell(start: _Start, decision: Decision | None) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = decision.outcome if decision else "no longer ours"
     took = time.monotonic() - start.began
-    level, why = _why(start.lease, decision)
+    level, told = _told(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
-    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, why and f" {why}")
+    _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, told and f" {told}")
 
 
-def _why(lease: Lease, decision: Decision | None) -> tuple[int, str]:
+def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
     if decision is None or decision.outcome is not Outcome.FAILED:
         return logging.INFO, decision.reason if decision else ""
-    level, why = (logging.WARNING, decision.message) if decision.public else (logging.ERROR, decision.traceback)
-    return level, f"Reference {reference(lease.run_id, lease.start)}. {why}"
+    cause = decision.message if decision.public else decision.traceback
+    said = f"Reference {reference(lease.run_id, lease.start)}. {cause}"
+    if decision.retry_after is None:
+        return logging.WARNING if decision.public else logging.ERROR, said
+    attempt = f"Attempt {lease.failures + 2} of {lease.max_attempts}"
+    return logging.WARNING, f"{attempt} starts in {decision.retry_after:.1f} s. {said}"
 
 
-def decide(ended: Ended) -> Decision | None:
-    """What the end of a start means for its run; None when the run is no longer ours."""
+def _never(_error: BaseException) -> None:
+    return None
+
+
+def decide(ended: Ended, again: Callable[[BaseException], float | None] = _never) -> Decision | None:
+    """What the end of a start means for its run; None when the run is no longer ours.
+
+    `again` tells after how many seconds another attempt may follow an error; None for none.
+    """
     match ended:
         case Returned(result):
             return Decision(outcome=Outcome.SUCCEEDED, result=result)
         case Raised(error):
-            public = isinstance(error, PublicError)
-            message = one_line(_text(error).strip()) if public else ""
-            return Decision(
-                outcome=Outcome.FAILED, message=message or FAILED, public=public, traceback=traceback_of(error)
-            )
+            return _failed(why(error), again(error))
         case Stopped(StopReason.LOST):
             return None
-        case Stopped(StopReason.HANDED_BACK):
+        case Stopped(StopReason.HANDED_BACK | StopReason.UNCONFIRMED):
             return Decision(outcome=Outcome.RELEASED)
         case Stopped():
             return Decision(outcome=Outcome.CANCELLED)
@@ -245,6 +285,43 @@ def decide(ended: Ended) -> Decision | None:
             )
         case _:
             assert_never(ended)
+
+
+def over_limit(reason: str, limits: Limits) -> LimitReached | None:
+    """What an attempt fails with that was stopped for this reason; None when that is no failure."""
+    if reason == StopReason.TIME_LIMIT and limits.time_limit is not None:
+        return LimitReached(f"It took longer than its limit of {limits.time_limit:g} s.")
+    if reason == StopReason.STALL_LIMIT and limits.stall_limit is not None:
+        seconds = STALLS_UNTIL_STOPPED * limits.stall_limit
+        return LimitReached(f"It made no progress for {seconds:g} s.", limit="stall_limit")
+    return None
+
+
+def _stopped(cancelled: Cancelled, options: Options) -> Ended:
+    """With the traceback of where the job was when it was stopped."""
+    reached = over_limit(cancelled.reason, options)
+    return Stopped(cancelled.reason) if reached is None else Raised(reached.with_traceback(cancelled.__traceback__))
+
+
+def _failed(error: BaseException, retry_after: float | None) -> Decision:
+    public = isinstance(error, PublicError | LimitReached)
+    message = one_line(_text(error).strip()) if public else ""
+    traceback = traceback_of(error)
+    told = message or one_line(summary_of(traceback)) or FAILED
+    return Decision(
+        outcome=Outcome.FAILED,
+        message=message or FAILED,
+        public=public,
+        traceback=traceback,
+        account=Account(kind=_kind(error), message=told, traceback=traceback),
+        retry_after=retry_after,
+    )
+
+
+def _kind(error: BaseException) -> IncidentKind:
+    if not isinstance(error, LimitReached):
+        return IncidentKind.FAILED
+    return IncidentKind.STALLED if error.limit == "stall_limit" else IncidentKind.TIMED_OUT
 
 
 def _text(error: BaseException) -> str:

@@ -330,6 +330,7 @@ class JobSpec:
                     _did_you_mean(name, self.job_class.__struct_fields__) or f"Its arguments are {self._signature}."
                 )
                 raise BadJob(f"{self.name}: a limit names {name!r}, which is no argument. {advice}")
+        self._refuse_idle_retries()
         self._refuse_without("cache_key", _NEED_A_KEY, "no two jobs are identical")
         self._refuse_without("cache_ttl", _NEED_A_MEMO, "no result is remembered")
 
@@ -339,6 +340,15 @@ class JobSpec:
         for name, in_vain in options.items():
             if getattr(self.options, name):
                 raise BadJob(f"{self.name}: {name} without {needed} {in_vain}, for {why}. {_REMEDIES[needed]}")
+
+    def _refuse_idle_retries(self) -> None:
+        usual, options = Options(), self.options
+        for name in ("backoff", "retry_on", "give_up_on") if options.max_attempts == 1 else ():
+            if getattr(options, name) != getattr(usual, name):
+                raise BadJob(
+                    f"{self.name}: {name} without max_attempts does nothing, for a run is tried once. "
+                    "Add max_attempts, how often it may be tried."
+                )
 
     def nothing_to_perform(self) -> BadJob:
         return BadJob(
@@ -516,12 +526,21 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     rate: ClassVar[str | tuple[int, timedelta | float] | Mapping[Any, Any] | None] = None
     fair_share: ClassVar[bool] = False
     max_queued: ClassVar[int | None] = None
+    expires: ClassVar[timedelta | float | None] = None
     max_attempts: ClassVar[int] = 1
+    backoff: ClassVar[timedelta | float | tuple[timedelta | float, ...] | None] = None
+    retry_on: ClassVar[type[Exception] | tuple[type[Exception], ...]] = (Exception,)
+    give_up_on: ClassVar[type[Exception] | tuple[type[Exception], ...]] = ()
     max_crashes: ClassVar[int] = 3
     undeliverable_after: ClassVar[timedelta | float] = timedelta(minutes=10)
     cancel_grace: ClassVar[timedelta | float] = 10.0
     abandon_after: ClassVar[timedelta | float | None] = None
     lease: ClassVar[timedelta | float | None] = None
+    strict_lease: ClassVar[bool] = False
+    time_limit: ClassVar[timedelta | float | None] = None
+    stall_limit: ClassVar[timedelta | float | None] = None
+    memory_limit: ClassVar[int | str | None] = None
+    leak_warning: ClassVar[int | str | None] = None
     stages: ClassVar[Mapping[str, float] | None] = None
     submittable: ClassVar[bool] = False
     public_result: ClassVar[bool] = False

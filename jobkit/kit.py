@@ -13,8 +13,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
+from msgspec import json
+
 from jobkit import asking
 from jobkit.clients import Clients
+from jobkit.control import Control
 from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import (
     BadArguments,
@@ -26,22 +29,25 @@ from jobkit.errors import (
     UnknownJob,
 )
 from jobkit.files import FileStorage
+from jobkit.fleet import known_worker
 from jobkit.following import Origin
 from jobkit.job import ProgressJob, spec_of
+from jobkit.limits import Queue
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.performing import performed, refuse_while_imported
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
-from jobkit.store.operations import Operations, Reuse, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full, page
+from jobkit.store.operations import Operations, Reuse, Terms, checked_run_id, partition_of
+from jobkit.store.replies import Admission, Full, all_backlogs, page
 from jobkit.submission import (
     NO_WISHES,
     Batch,
     Wishes,
     interest_of,
     invalidated,
-    partition_of_key,
+    places_of_key,
+    submission_again,
     submission_of,
 )
 
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
+    from jobkit.fleet import WorkerInfo
     from jobkit.job import JobSpec
     from jobkit.lifecycle import State
     from jobkit.store.async_client import AsyncStore
@@ -58,7 +65,7 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Listed, Page
+    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
@@ -72,14 +79,15 @@ class JobKit:
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
-    performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
+    performs what it makes due. `queues` are limits of queues, as {"mail": Queue(max_running=2)}: all kits that submit
+    to these must name the same. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
     raises StoreUnavailable; a reply is waited for at least one second, and at most five.
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
         EngineUnavailable: there is no such engine.
-        BadArguments: `patience` is no duration.
+        BadArguments: `patience` is no duration, or a queue is not given as one.
         BadJob: one of the jobs is no job class, or two bear one name.
     """
 
@@ -89,6 +97,7 @@ class JobKit:
         *,
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
+        queues: Mapping[str, Queue] | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
     ) -> None:
@@ -99,6 +108,10 @@ class JobKit:
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
+        self.control = Control(self)
+        """Asks the workers of its namespace, and changes limits, while they run."""
+        self.queue_rules: Mapping[str, Queue] = _checked_rules(queues or {})
+        """The limits of queues, by name."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
         self._warned = False
         for job in _job_classes(jobs):
@@ -113,8 +126,9 @@ class JobKit:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that its jobs name, and `default`, which a job waits in that names none."""
-        return tuple(sorted({DEFAULT_QUEUE, *(spec_of(job).options.queue for job in self._jobs.values())}))
+        """The queues that its jobs name, those it limits, and `default`, which a job waits in that names none."""
+        named = (spec_of(job).options.queue for job in self._jobs.values())
+        return tuple(sorted({DEFAULT_QUEUE, *self.queue_rules, *named}))
 
     def register(self, job: J) -> J:
         """Make a job class known to this kit's workers; also as a decorator.
@@ -236,6 +250,34 @@ class JobKit:
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
+    def retry(self, run_id: str, *, owner: str | None = None) -> Run[Any]:
+        """Do once more what an ended run did: a new run of the same job and arguments, in the same queue.
+
+        Its snapshot names the old one (`retry_of`). Remembered results and failures do not answer it; an equal run that
+        has not begun does. It belongs to `owner`, or to whom the old one belonged.
+
+        Raises:
+            RunNotFound: no such run is kept.
+            RunError: it has not ended.
+            SubmitError: the class of the job has changed since; nothing was started.
+            StoreUnavailable: the store could not be reached.
+        """
+        refuse_while_imported(SubmitError)
+        self.warn_if_blocking("retry")
+        store = self.store()
+        submission = self._again(run_id, store.execute(self.operations.recall(checked_run_id(run_id))), owner)
+        admitted = store.execute(self.operations.submit(submission))
+        self._ring({submission.conditions.queue})
+        return self._begun_anew(submission, admitted, store.known)
+
+    async def aretry(self, run_id: str, *, owner: str | None = None) -> Run[Any]:
+        refuse_while_imported(SubmitError)
+        store = self.async_store()
+        submission = self._again(run_id, await store.execute(self.operations.recall(checked_run_id(run_id))), owner)
+        admitted = await store.execute(self.operations.submit(submission))
+        await self._aring({submission.conditions.queue})
+        return self._begun_anew(submission, admitted, store.known)
+
     def invalidate(
         self, what: ProgressJob[Any] | type[ProgressJob[Any]] | None = None, *, tag: str | None = None
     ) -> None:
@@ -314,6 +356,55 @@ class JobKit:
         operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
         return page(await self.async_store().execute_all(operations), limit)
 
+    # Queues and workers -----------------------------------------------------------------------------------------------
+
+    def pause_queue(self, queue: str) -> bool:
+        """Let nothing be taken from a queue until it is resumed; what is running goes on. False: it was paused already.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
+        """
+        self.warn_if_blocking("pause_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=True)))
+
+    async def apause_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=True)))
+
+    def resume_queue(self, queue: str) -> bool:
+        """Let runs be taken from a queue again. False: it was not paused.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
+        """
+        self.warn_if_blocking("resume_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=False)))
+
+    async def aresume_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=False)))
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """How each queue stands: those that this kit names, and all that have runs, by name."""
+        self.warn_if_blocking("backlog")
+        return all_backlogs(self.store().execute_all(self._backlogs(self.store().partitions())))
+
+    async def abacklog(self) -> tuple[Backlog, ...]:
+        store = self.async_store()
+        return all_backlogs(await store.execute_all(self._backlogs(await store.partitions())))
+
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """The workers of this namespace, by name, as each last told; one that was lost is listed for ten minutes."""
+        self.warn_if_blocking("workers")
+        return _known_workers(self.store().execute(self.operations.workers()))
+
+    async def aworkers(self) -> tuple[WorkerInfo, ...]:
+        return _known_workers(await self.async_store().execute(self.operations.workers()))
+
     # Within -----------------------------------------------------------------------------------------------------------
 
     def _lists(
@@ -324,28 +415,58 @@ class JobKit:
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
+    def _pauses(self, queue: str, partitions: int, *, paused: bool) -> list[Operation[bool]]:
+        return [self.operations.pause(queue, partition, paused=paused) for partition in range(partitions)]
+
+    def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
+        return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
+
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions)
-        self._refuse_unknown(type(job))
+        submission = submission_of(job, wishes, partitions, self.queue_rules)
+        self._refuse_unknown(spec_of(job).name)
         _refuse_itself(submission)
         return submission
 
     def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions)
+        batch = Batch(jobs, wishes, partitions, self.queue_rules)
         for job_class in batch.classes:
-            self._refuse_unknown(job_class)
+            self._refuse_unknown(spec_of(job_class).name)
         for submission in batch.submissions:
             _refuse_itself(submission)
         return batch
 
-    def _refuse_unknown(self, job_class: type[ProgressJob[Any]]) -> None:
+    def _refuse_unknown(self, name: str) -> None:
         """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
-        name = spec_of(job_class).name
         if self._jobs and name not in self._jobs:
             raise UnknownJob(
                 f"{name} is not registered, so no worker of this kit would perform it: "
-                f"name it in JobKit(jobs=[..., {job_class.__name__}])."
+                f"name it in JobKit(jobs=[..., {name.rpartition('.')[2]}])."
             )
+
+    def _again(self, run_id: str, kept: Recalled, owner: str | None) -> Submission:
+        submission = submission_again(run_id, kept, owner)
+        name, version, arguments = submission.work.split(b"\n", 2)
+        self._refuse_unknown(name.decode())
+        spec = self._spec_called(name.decode())
+        if spec is not None:
+            if spec.cache_version != version.decode():
+                raise BadArguments(
+                    f"Run {run_id} was made by version {version.decode()} of {spec.name}, and here is version"
+                    f" {spec.cache_version}: submit the job itself."
+                )
+            spec.decode_arguments(arguments)
+        return submission
+
+    def _begun_anew(self, submission: Submission, admitted: Admitted, known: Partitions) -> Run[Any]:
+        spec = self._spec_called(submission.work.partition(b"\n")[0].decode())
+        keep_for = json.decode(submission.conditions.terms, type=Terms).keep / 1000
+        origin = _origin(submission, admitted, keep_for, known)
+        interest = submission.interest
+        return Run(admitted.id, self, spec, admission=admitted.admission, interest=interest, origin=origin)
+
+    def _spec_called(self, name: str) -> JobSpec | None:
+        job = self._jobs.get(name)
+        return None if job is None else spec_of(job)
 
     def _run(
         self, job: ProgressJob[R], submission: Submission, admitted: Admitted, known: Partitions, asked_at: int
@@ -360,7 +481,7 @@ class JobKit:
             interest=submission.interest if has_stake else "",
             answered=admitted.result,
             refresh_id=admitted.refresh_id or None,
-            origin=_origin(submission, admitted, spec, known) if has_stake else None,
+            origin=_origin(submission, admitted, spec.options.keep_for, known) if has_stake else None,
         )
         if spec.options.l1_ttl is not None and admission is Admission.CACHED and not run.refresh_id:
             self._clients.l1().put(spec, run, submission, admitted, asked_at)
@@ -388,7 +509,7 @@ class JobKit:
     def _invalidations(self, what: Any, tag: str | None, partitions: int) -> tuple[str, list[Operation[None]]]:
         """The name of what is invalidated, and what does it."""
         key, label = invalidated(what, tag)
-        places = [partition_of_key(spec_of(what), key, partitions)] if key else range(partitions)
+        places = places_of_key(spec_of(what), key, partitions, self.queue_rules) if key else range(partitions)
         operations = [self.operations.invalidate(key=key, label=label, partition=place) for place in places]
         return f"key:{key}" if key else label, operations
 
@@ -417,6 +538,13 @@ class JobKit:
     async def _aring(self, queues: Collection[str]) -> None:
         if self.engine is not None:
             await asyncio.to_thread(self._ring, queues)
+
+    def awaited(self, queue: str) -> float | None:
+        """Whoever waits for a run of this queue says so before; answers for how long it may wait then, None: as it likes."""
+        return None if self.engine is None else self.engine.awaited(queue)
+
+    async def aawaited(self, queue: str) -> float | None:
+        return None if self.engine is None else await asyncio.to_thread(self.engine.awaited, queue)
 
     def _engine_called(self, name: str) -> Engine | None:
         match name:
@@ -512,6 +640,14 @@ def _job_classes(jobs: Iterable[type[ProgressJob[Any]]]) -> Iterable[type[Progre
     return jobs
 
 
+def _checked_rules(queues: Mapping[str, Queue]) -> Mapping[str, Queue]:
+    for name, rule in queues.items():
+        asking.named("queue", name)
+        if not isinstance(rule, Queue):
+            raise BadArguments(f"The queue {name!r} is given as {rule!r:.80}: write Queue(max_running=…, rate=…).")
+    return dict(queues)
+
+
 def _refuse_itself(submission: Submission) -> None:
     within = performed()
     if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
@@ -535,9 +671,15 @@ def _wishes(
     return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
 
 
-def _origin(submission: Submission, admitted: Admitted, spec: JobSpec, known: Partitions) -> Origin:
+def _known_workers(announced: tuple[Announced, ...]) -> tuple[WorkerInfo, ...]:
+    now = time.time()
+    found = [known_worker(each.worker, each.about, each.silence, now) for each in announced]
+    return tuple(sorted(found, key=lambda worker: worker.name))
+
+
+def _origin(submission: Submission, admitted: Admitted, keep_for: float, known: Partitions) -> Origin:
     incarnation = known.incarnations[partition_of(admitted.id)]
-    return Origin(submission, incarnation, time.monotonic(), spec.options.keep_for)
+    return Origin(submission, incarnation, time.monotonic(), keep_for)
 
 
 def _lasting(url: str | None, location: Location) -> str:

@@ -13,7 +13,10 @@ Moves that bring a run back, and how they differ in what they leave behind:
   a holder that was only cut off can *resume* (which takes the crash back).
 * *release*: the holder gave the run back, or its supervisor saw it die. The token is void at once.
 * *postpone*: as release, but not before a given time.
+* *retry*: this attempt failed, and another one is to come after its wait. The token is void at once.
 * *reassert*: the store lost the run, or went back to an older copy of it, and its holder says so: it is running.
+
+*give up* ends a run that has not begun in the time that its class allows for that.
 """
 
 from __future__ import annotations
@@ -62,9 +65,11 @@ class Move(StrEnum):
     RESUME = "resume"
     RELEASE = "release"
     POSTPONE = "postpone"
+    RETRY = "retry"
     REASSERT = "reassert"
     SUCCEED = "succeed"
     FAIL = "fail"
+    GIVE_UP = "give_up"
     CANCEL = "cancel"
 
 
@@ -80,14 +85,17 @@ MOVES: Mapping[tuple[State | None, Move], State] = MappingProxyType(
         (None, Move.REASSERT): State.RUNNING,
         (State.SCHEDULED, Move.DUE): State.QUEUED,
         (State.SCHEDULED, Move.CANCEL): State.CANCELLED,
+        (State.SCHEDULED, Move.GIVE_UP): State.FAILED,
         (State.SCHEDULED, Move.REASSERT): State.RUNNING,
         (State.QUEUED, Move.TAKE): State.RUNNING,
         (State.QUEUED, Move.RESUME): State.RUNNING,
         (State.QUEUED, Move.CANCEL): State.CANCELLED,
+        (State.QUEUED, Move.GIVE_UP): State.FAILED,
         (State.QUEUED, Move.REASSERT): State.RUNNING,
         (State.RUNNING, Move.EXPIRE): State.QUEUED,
         (State.RUNNING, Move.RELEASE): State.QUEUED,
         (State.RUNNING, Move.POSTPONE): State.SCHEDULED,
+        (State.RUNNING, Move.RETRY): State.SCHEDULED,
         (State.RUNNING, Move.REASSERT): State.RUNNING,
         (State.RUNNING, Move.SUCCEED): State.SUCCEEDED,
         (State.RUNNING, Move.FAIL): State.FAILED,

@@ -8,22 +8,27 @@ so that no argument is called like one.
 import enum
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
 import msgspec
 
-from jobkit import limits
+from jobkit import limits, retrying
 from jobkit.limits import Limit
+from jobkit.retrying import Backoff, RetryPolicy
 
 DEFAULT_QUEUE: Final = "default"
 MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
 MIN_ABANDON_SECONDS: Final = 60.0
 MAX_PRIORITY: Final = 1000
+MAX_QUEUE_WEIGHT: Final = 1000
 
+MIN_MEMORY: Final = 1024 * 1024
+
+_MEMORY: Final = re.compile(r"\s*(\d{1,9}(?:\.\d{1,3})?)\s*([KMGTkmgt])i?[Bb]?\s*")
 _WORD: Final = re.compile(r"[\w.:/-]{1,100}")
 
 
@@ -60,16 +65,31 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     rate: tuple[Limit, ...] = ()
     fair_share: bool = False
     max_queued: int | None = None
+    expires: float | None = None
     max_attempts: int = 1
+    backoff: Backoff = Backoff()
+    retry_on: tuple[type[Exception], ...] = (Exception,)
+    give_up_on: tuple[type[Exception], ...] = ()
     max_crashes: int = 3
     undeliverable_after: float = 600.0
     cancel_grace: float = 10.0
     abandon_after: float | None = None
     lease: float | None = None
     """None: the worker's own, 15 s unless it is told otherwise."""
+    strict_lease: bool = False
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    memory_limit: int | None = None
+    """Bytes. None: the worker's own, if it has one."""
+    leak_warning: int | None = None
+    """Bytes."""
     stages: dict[str, float] | None = None
     submittable: bool = False
     public_result: bool = False
+
+    @property
+    def retries(self) -> RetryPolicy:
+        return RetryPolicy(self.retry_on, self.give_up_on, self.backoff)
 
 
 def word(value: object) -> str:
@@ -79,6 +99,31 @@ def word(value: object) -> str:
     if not _WORD.fullmatch(value):
         raise ValueError("must be 1 to 100 letters, digits and . : / - _ only")
     return value
+
+
+def queue_weights(queues: object) -> dict[str, int]:
+    """The queues that a worker is to serve, with their weights; 0 where none is given.
+
+    Raises:
+        ValueError: these are none.
+    """
+    if isinstance(queues, str) or not isinstance(queues, Iterable) or not (names := tuple(queues)):
+        raise ValueError(
+            f"queues must be a tuple of one or more names, or their weights, as {{'critical': 6}}, not {queues!r}."
+        )
+    for name in names:
+        try:
+            word(name)
+        except ValueError as error:
+            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None
+    return {name: _queue_weight(name, queues[name]) if isinstance(queues, Mapping) else 0 for name in names}
+
+
+def _queue_weight(name: str, weight: object) -> int:
+    try:
+        return _whole_number(weight, 1, MAX_QUEUE_WEIGHT)
+    except ValueError as error:
+        raise ValueError(f"The queue {name!r} cannot be served: its weight, {weight!r}, {error}.") from None
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -93,6 +138,21 @@ def _seconds(value: object) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
         raise ValueError("must be a timedelta or a number of seconds above 0")
     return float(seconds)
+
+
+def memory_bytes(value: object) -> int:
+    """Bytes, of a number of them or a text as "512 MB"; a KB is 1024 of them."""
+    wrong = 'must be a whole number of bytes or a text as "512 MB" or "1.5 GB", of at least 1 MB'
+    match = _MEMORY.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        amount = int(float(match[1]) * 1024 ** "KMGT".index(match[2].upper()) * 1024)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        amount = value
+    else:
+        raise ValueError(wrong)
+    if not MIN_MEMORY <= amount < 2**53:
+        raise ValueError(wrong)
+    return amount
 
 
 def _lease_seconds(value: object) -> float:
@@ -121,12 +181,6 @@ def _whole_number(value: object, lowest: int, highest: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
         raise ValueError(f"must be a whole number from {lowest} to {highest}")
     return value
-
-
-def _one_attempt(value: object) -> int:
-    if _whole_number(value, 1, 1000) > 1:
-        raise ValueError("must be 1: retries are not available yet")
-    return 1
 
 
 def _cache_version(value: object) -> int | str:
@@ -183,27 +237,28 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "rate": _no_limit_or(limits.rate),
     "fair_share": _flag,
     "max_queued": _or_none(partial(_whole_number, lowest=1, highest=2**53)),
-    "max_attempts": _one_attempt,
+    "expires": _or_none(_seconds),
+    "max_attempts": partial(_whole_number, lowest=1, highest=1000),
+    "backoff": retrying.backoff,
+    "retry_on": retrying.classes,
+    "give_up_on": retrying.classes,
     "max_crashes": partial(_whole_number, lowest=0, highest=1000),
     "undeliverable_after": _seconds,
     "cancel_grace": _seconds,
     "abandon_after": _or_none(_abandon_seconds),
     "lease": _or_none(_lease_seconds),
+    "strict_lease": _flag,
+    "time_limit": _or_none(_seconds),
+    "stall_limit": _or_none(_seconds),
+    "memory_limit": _or_none(memory_bytes),
+    "leak_warning": _or_none(memory_bytes),
     "stages": _or_none(_stages),
     "submittable": _flag,
     "public_result": _flag,
 }
 
 UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "expires": "giving up on runs that waited too long",
     "schedule": "starting jobs by the clock",
-    "backoff": "retrying failures",
-    "retry_on": "retrying failures",
-    "give_up_on": "retrying failures",
-    "time_limit": "stopping jobs that take too long",
-    "stall_limit": "stopping jobs that make no progress",
-    "memory_limit": "stopping jobs that take too much memory",
-    "strict_lease": "stopping a job at the end of an unconfirmed lease",
     "on_start": "hooks",
     "on_success": "hooks",
     "on_failure": "hooks",

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from jobkit.files import FileStorage
     from jobkit.following import Following, Origin, Step
+    from jobkit.incident import Incident
     from jobkit.job import JobSpec
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
@@ -51,6 +52,8 @@ class Kit(Protocol):
     def async_store(self) -> AsyncStore: ...
     def listening(self) -> Listening: ...
     def secret(self) -> bytes: ...
+    def awaited(self, queue: str) -> float | None: ...
+    async def aawaited(self, queue: str) -> float | None: ...
     def warn_if_blocking(self, method: str) -> None: ...
 
 
@@ -150,6 +153,18 @@ class Run(Generic[R]):
                 last = seen
         raise self._timeout(seconds, last)
 
+    def incidents(self) -> tuple[Incident, ...]:
+        """What befell its starts that did not succeed, oldest first; the last ten.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        self.kit.warn_if_blocking("incidents")
+        return self.kit.store().execute(self.kit.operations.incidents(self.id))
+
+    async def aincidents(self) -> tuple[Incident, ...]:
+        return await self.kit.async_store().execute(self.kit.operations.incidents(self.id))
+
     # Cancelling and owning --------------------------------------------------------------------------------------------
 
     def cancel(self, *, force: bool = False) -> bool:
@@ -196,17 +211,19 @@ class Run(Generic[R]):
         """First subscribed, then read: what is published in between is not missed."""
         steps, store = self._steps(deadline, whole), self.kit.store()
         answer: Any = None
+        queue = ""
         with self.kit.listening().feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
                     case Snapshot():
+                        queue = step.queue.name
                         yield self._seen(step)
                     case Loaded():
                         yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
-                        answer = feed.next(seconds)
+                        answer = feed.next(_at_most(seconds, self.kit.awaited(queue) if queue else None))
                     case Operation():
                         try:
                             answer = store.execute(step, _left(deadline))
@@ -226,17 +243,19 @@ class Run(Generic[R]):
     async def _afollow_here(self, deadline: float | None, whole: bool) -> AsyncGenerator[Snapshot | Loaded, None]:
         steps, store = self._steps(deadline, whole), self.kit.async_store()
         answer: Any = None
+        queue = ""
         async with store.subscriptions.feed(self._channel, _left(deadline)) as feed:
             while (step := _next(steps, answer)) is not None:
                 answer = None
                 match step:
                     case Snapshot():
+                        queue = step.queue.name
                         yield self._seen(step)
                     case Loaded():
                         yield step
                     case Listen(seconds):
                         self._refuse_to_wait()
-                        answer = await feed.next(seconds)
+                        answer = await feed.next(_at_most(seconds, await self.kit.aawaited(queue) if queue else None))
                     case Operation():
                         try:
                             answer = await store.execute(step, _left(deadline))
@@ -308,8 +327,10 @@ class Run(Generic[R]):
             error=error,
             retry_at=loaded.retry_at,
         )
-        if loaded.traceback:
+        if loaded.traceback and not loaded.lost_worker:
             failure.add_note(f"In the worker:\n{loaded.traceback}")
+        elif loaded.incident:
+            failure.add_note(loaded.incident.to_text())
         return failure
 
     def _timeout(self, seconds: float | None, last: Snapshot | None) -> RunTimeout:
@@ -336,6 +357,10 @@ def _deadline(seconds: float | None) -> float | None:
 def _left(deadline: float | None) -> float | None:
     """Seconds until it."""
     return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+
+def _at_most(seconds: float, most: float | None) -> float:
+    return seconds if most is None else min(seconds, most)
 
 
 def _next(steps: Following, answer: Any) -> Step | None:

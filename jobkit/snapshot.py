@@ -7,7 +7,7 @@ reader understands a newer writer. A snapshot never holds the arguments, the own
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
 import msgspec
 
@@ -82,11 +82,15 @@ class ProgressView(_Readable, frozen=True, kw_only=True):
 
 
 class QueuePlace(_Readable, frozen=True, kw_only=True):
-    """Where a run waits: `position` and `workers` are known only while it is queued."""
+    """Where a run waits: `position` and `workers` are known only while it is queued.
+
+    `paused`: it waits, and nothing is taken from its queue until somebody resumes that.
+    """
 
     name: str = "default"
     position: int | None = None
     workers: int | None = None
+    paused: bool = False
 
 
 class Failure(_Readable, frozen=True, kw_only=True):
@@ -113,15 +117,23 @@ class Snapshot(_Readable, frozen=True, kw_only=True):
     progress: ProgressView = ProgressView()
     queue: QueuePlace = QueuePlace()
     cancellable: bool = False
+    stopping: Literal["cancelling", "killing"] | None = None
+    """How far it has come with ending a run that still goes on: it was told, or its process is being killed."""
     stalled: bool = False
+    """Whether it has made no progress for its `stall_limit`."""
     created_at: float
     started_at: float | None = None
     updated_at: float
     finished_at: float | None = None
+    due_at: float | None = None
+    """When it may start, while it is scheduled: for its time, or for its next attempt."""
     result: Any = None
     result_inline: bool = True
     result_url: str | None = None
     error: Failure | None = None
+    """Why it failed, or, while it waits for its next attempt, why the last one did."""
+    retry_of: str | None = None
+    """The run that this one is made after (`kit.retry`)."""
 
     @classmethod
     def from_json(cls, data: bytes | str) -> "Snapshot":

@@ -31,9 +31,14 @@ def traceback_of(error: BaseException) -> str:
         text = "".join(traceback.format_exception(type(error), error, _from_the_job_on(error.__traceback__)))
     except BaseException:  # noqa: BLE001  the author's class, so anything
         text = f"{type(error).__qualname__}, whose traceback cannot be formatted."
+    return shortened(text, LONGEST_TRACEBACK)
+
+
+def shortened(text: str, most: int) -> str:
+    """Beginning and end of it, at most so many bytes as UTF-8."""
     data = text.encode(errors="backslashreplace")
-    if len(data) > LONGEST_TRACEBACK:
-        half = LONGEST_TRACEBACK // 2 - 16
+    if len(data) > most:
+        half = most // 2 - 16
         data = data[:half] + b"\n  [...]\n" + data[-half:]
     return data.decode(errors="ignore")
 

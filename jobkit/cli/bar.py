@@ -105,6 +105,8 @@ class Bar:
     def _waiting(self, snapshot: Snapshot) -> str:
         waited = f"queued {duration(self._clock() - snapshot.created_at)}"
         position = snapshot.queue.position
+        if snapshot.queue.paused:
+            return f"{waited} · its queue is paused"
         if position is None:
             return waited
         return f"{waited} · {'next in line' if position == 1 else f'number {position:,} in line'}"
@@ -120,8 +122,7 @@ class Bar:
                 return [self._advice(printable(snapshot.queue.name))]
             case State.RUNNING:
                 counts = [f"{count:,} {name}" for name, count in snapshot.progress.counts.items()]
-                stalled = ["no progress for a while"] if snapshot.stalled else []
-                below = " · ".join(printable(part) for part in (snapshot.message, *counts, *stalled) if part)
+                below = " · ".join(printable(part) for part in (snapshot.message, *counts, *_trouble(snapshot)) if part)
                 return [below] if below else []
             case State.FAILED if snapshot.error:
                 reference = f" (reference {snapshot.error.reference})" if snapshot.error.reference else ""
@@ -132,6 +133,12 @@ class Bar:
     def _advice(self, queue: str) -> str:
         option = "" if queue == "default" else f" --queues {queue}"
         return f"no worker serves the queue {queue!r}: start one with {self._start_worker}{option}"
+
+
+def _trouble(snapshot: Snapshot) -> list[str]:
+    stopping = {"cancelling": "told to stop", "killing": "does not stop, so it is killed"}.get(snapshot.stopping or "")
+    stalled = "no progress for a while" if snapshot.stalled else None
+    return [said for said in (stalled, stopping) if said]
 
 
 def printable(text: str) -> str:

@@ -22,8 +22,9 @@ from jobkit.cli.bar import Bar, printable
 from jobkit.cli.endings import Exit, exit_of
 from jobkit.errors import RunFailed
 from jobkit.files import MARK, with_files_replaced
+from jobkit.incident import IncidentKind
 from jobkit.lifecycle import State
-from jobkit.snapshot import LARGEST_INLINE_RESULT, Failure, Snapshot
+from jobkit.snapshot import LARGEST_INLINE_RESULT, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -137,12 +138,19 @@ def _print_outcome(kit: JobKit, run: Run[Any], last: Snapshot) -> None:
             result = _with_paths(run.result(), kit)
             if result is not None:
                 click.echo(_as_json(result))
-        case Snapshot(state=State.FAILED, error=Failure(public=False)):
+        case Snapshot(state=State.FAILED):
             try:
                 run.result()
             except RunFailed as error:
-                notes = "\n".join(getattr(error, "__notes__", ()))
-                click.echo("\n".join(printable(line) for line in notes.splitlines()), err=True)
+                if not (error.error and error.error.public and _said_it_all(run)):
+                    notes = "\n".join(getattr(error, "__notes__", ()))
+                    click.echo("\n".join(printable(line) for line in notes.splitlines()), err=True)
+
+
+def _said_it_all(run: Run[Any]) -> bool:
+    """Whether the job itself failed with the words that it chose."""
+    told = run.incidents()
+    return not told or told[-1].kind is IncidentKind.FAILED
 
 
 def _as_json(value: Any) -> str:

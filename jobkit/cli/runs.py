@@ -1,4 +1,4 @@
-"""`jobkit watch`, `runs` and `cancel`: what can be done about runs without the code of their jobs."""
+"""`jobkit watch`, `runs`, `incidents`, `cancel`, `retry`: what is done about runs without the code of their jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from jobkit.cli.bar import duration, printable
 from jobkit.cli.endings import Exit
 from jobkit.cli.following import follow
 from jobkit.cli.stores import takes_store, this_user
+from jobkit.cli.submit import SAID, say
 from jobkit.lifecycle import State
+from jobkit.store.replies import Admission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,6 +57,22 @@ def runs(kit: JobKit, *, state: str | None, limit: int, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_id", metavar="RUN")
+@click.option("--json", "as_json", is_flag=True, help='Print one JSON document, {"incidents": [incident, …]}.')
+@takes_store
+def incidents(kit: JobKit, run_id: str, *, as_json: bool) -> None:
+    """Tell what befell a run.
+
+    Of each start that went wrong, oldest first: why, how far it was, what it wrote last, and where it was.
+    """
+    told = kit.run(run_id).incidents()
+    if as_json:
+        click.echo(msgspec.json.encode({"incidents": told}))
+    else:
+        click.echo("\n\n".join(incident.to_text() for incident in told) or "Nothing befell it.")
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
 @click.option("--force", is_flag=True, help="Stop it for everybody who waits for it.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"id": …, "stopping": true | false}.')
 @takes_store
@@ -71,6 +89,26 @@ def cancel(context: click.Context, kit: JobKit, run_id: str, *, force: bool, as_
     else:
         click.echo("It stops." if stopping else _why_not(run.snapshot()), err=not stopping)
     context.exit(Exit.SUCCEEDED if stopping else Exit.FAILED)
+
+
+@click.command()
+@click.argument("run_id", metavar="RUN")
+@click.option("--wait/--no-wait", default=True, help="Watch the new run to its end (default), or print its id and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: with --wait one snapshot per line.")
+@takes_store
+@click.pass_context
+def retry(context: click.Context, kit: JobKit, run_id: str, *, wait: bool, as_json: bool) -> None:
+    """Do once more what an ended run did, and watch the new run.
+
+    It is a run of the same job and arguments, in the same queue. Ctrl-C stops watching, not the run.
+    """
+    run = kit.retry(run_id, owner=this_user())
+    if not wait:
+        say(run, as_json=as_json)
+        return
+    if not as_json:
+        click.echo(SAID[run.admission or Admission.NEW].format(id=run.id), err=True)
+    context.exit(follow(kit, run.id, as_json=as_json, start_worker="jobkit worker MODULE:KIT"))
 
 
 def _why_not(snapshot: Snapshot) -> str:

@@ -44,14 +44,15 @@ def submit(
         work = job_from(job_called(job, kit), arguments)
         run = kit.submit(work, owner=this_user())
         if not wait:
-            _say(run, as_json=as_json)
+            say(run, as_json=as_json)
             return
         if not as_json:
             click.echo(SAID[run.admission or Admission.NEW].format(id=run.id), err=True)
         context.exit(follow(kit, run.id, as_json=as_json, start_worker=f"jobkit worker {target}"))
 
 
-def _say(run: Run[object], *, as_json: bool) -> None:
+def say(run: Run[object], *, as_json: bool) -> None:
+    """The run's id, and what was decided."""
     if as_json:
         click.echo(msgspec.json.encode({"id": run.id, "admission": run.admission}))
     else:

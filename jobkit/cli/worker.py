@@ -9,6 +9,7 @@ from functools import partial
 
 import click
 
+from jobkit.cli.arguments import queues_of
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.cli.reloading import on_change
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
@@ -30,7 +31,13 @@ from jobkit.worker import POOLS, Worker
     type=click.IntRange(1, 1000),
     help="How many runs it performs at once  [default: one per CPU; 16 threads; 100 on an event loop]",
 )
-@click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
+@click.option(
+    "--queues",
+    metavar="A,B",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    help="The queues it serves; with weights (critical=6,low=1) they get starts in proportion.",
+)
 @click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
 @click.option(
     "--lease",
@@ -60,6 +67,11 @@ from jobkit.worker import POOLS, Worker
     type=click.IntRange(1),
     help="Replace a child by a fresh one when a run has left it with more memory than that.",
 )
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help='How much memory a child, and what it starts, may use, as "2 GB"; beyond it is killed. A job\'s own wins.',
+)
 @click.option("--reload", is_flag=True, help="Replace the children whenever Python code in this folder changes.")
 @click.option(
     "--log-level",
@@ -82,6 +94,7 @@ def worker(
     grace: float,
     max_runs_per_child: int | None,
     max_memory_per_child: int | None,
+    memory_limit: str | None,
     reload: bool,
     log_level: str,
 ) -> None:
@@ -90,18 +103,18 @@ def worker(
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once. SIGUSR1 replaces the
     children, as they finish what they perform, by fresh ones that import the code anew.
     """
-    names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
         worker = Worker(
             target,
             pool=pool,
             concurrency=concurrency,
-            queues=names,
+            queues=None if all_queues else queues_of(queues),
             lease=lease,
             grace=grace,
             log_level=log_level,
             max_runs_per_child=max_runs_per_child,
             max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
+            memory_limit=memory_limit,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

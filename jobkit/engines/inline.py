@@ -2,7 +2,8 @@
 
 For tests and scripts: herd, memo, limits, failures and results are the store's, as ever, and there is no process to
 start. A job is performed in the thread that submitted it; it is reported when it ends, and cannot be stopped from
-outside. What is scheduled for later is performed by the next submission after its time, or by `perform_due`.
+outside. What is scheduled for later, as is the next attempt of one that failed, is performed by the next submission after
+its time, by `perform_due`, or by whoever waits for a run of its queue.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LEASE = 3600.0
 """Seconds for jobs that name none: nobody renews it."""
+LOOK = 0.1
+"""Seconds between looks of one who waits: its time may be set by a test's clock, and others may submit."""
 
 
 class Kit(Protocol):
@@ -60,6 +63,10 @@ class Inline:
 
     def ring(self, queue: str) -> None:
         self.perform_due([queue])
+
+    def awaited(self, queue: str) -> float | None:
+        self.perform_due([queue])
+        return LOOK
 
     def perform_due(self, queues: Sequence[str]) -> int:
         """Perform what can be taken from these queues now, and answer how many runs that were."""

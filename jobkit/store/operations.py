@@ -28,9 +28,12 @@ from jobkit.store.script import LIBRARY, SCRIPTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from jobkit.incident import Incident
     from jobkit.lifecycle import Outcome, State
     from jobkit.store.replies import (
         Admitted,
+        Announced,
+        Backlog,
         Cancelling,
         Full,
         Lease,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
         Loaded,
         NoWork,
         Opened,
+        Override,
+        Recalled,
         Renewals,
         Reported,
         Stored,
@@ -86,6 +91,14 @@ class Reuse(StrEnum):
     NONE = "none"
 
 
+class Mark(StrEnum):
+    """What a supervisor sees of a start."""
+
+    STALLED = "stalled"
+    MOVING = "moving"
+    KILLING = "killing"
+
+
 @dataclass(frozen=True, slots=True)
 class Witness:
     """The newest token that a client knows of, and the server that gave it."""
@@ -95,6 +108,8 @@ class Witness:
 
 
 NOTHING_WITNESSED = Witness()
+CONTROL = "control"
+"""The channel of requests to workers, as `tell` takes it."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -113,8 +128,11 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     debounce: int | None = None
     longest_debounce: int | None = None
     abandon_after: int | None = None
+    expires: int | None = None
     max_queued: int | None = None
     public_result: int = 0
+    retry_of: str | None = None
+    """Of this very submission: the run that it is to do again."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +141,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between, and `tags` those of them
     that hold for an older run that answers, too; `start` is '' for now, `+ms` from now, or epoch milliseconds; `starts`
     is how many a run had that its store has lost; `interest` names the stake, '' for a ticket of each submission's own;
-    `share` is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
+    `queue_limits` are those of its queue, as of a `Submission`; `share` is the limit by which owners take turns, '' for
+    none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
@@ -137,6 +156,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""
     starts: int = 0
     interest: str = ""
+    queue_limits: str = ""
     share: str = ""
     work: bytes = b""
 
@@ -190,6 +210,14 @@ class Operations:
         """Where the whole namespace hears what was invalidated: `key:DIGEST`, `job:NAME` or `tag:TAG`."""
         return f"{{{self.namespace}}}:invalidated"
 
+    def control_channel(self) -> str:
+        """Where all workers of the namespace hear what they are asked to do."""
+        return f"{self.prefix()}{CONTROL}"
+
+    def replies_channel(self, request: str) -> str:
+        """Where who asked hears what they answer."""
+        return f"{self.prefix()}{replies_to(request)}"
+
     def bell(self, queue: str, partition: int = 0) -> str:
         return f"{self.prefix(f'{partition}-')}bell:{queue}"
 
@@ -221,16 +249,25 @@ class Operations:
         return self._submit(submissions, replies.all_admitted)
 
     def take(
-        self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0, partition: int = 0
+        self,
+        slot: str,
+        nonce: str,
+        queues: Sequence[str],
+        lease: float = 15.0,
+        partition: int = 0,
+        *,
+        in_turn: bool = False,
     ) -> Operation[Lease | NoWork]:
         """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
 
-        `lease` (s) is for jobs that name none of their own.
+        `lease` (s) is for jobs that name none of their own. The best run of all these queues is taken, or, `in_turn`,
+        the best of the first of them that has any.
 
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", partition, slot, nonce, _ms(lease), *queues, read=replies.taken)
+        order = "first" if in_turn else "best"
+        return self._operation("take", partition, slot, nonce, _ms(lease), order, *queues, read=replies.taken)
 
     def renew(
         self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
@@ -239,8 +276,20 @@ class Operations:
         return self._operation("renew", partition, worker, str(len(queues)), *queues, *slots, read=replies.renewed)
 
     def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
-        """Count a worker as serving these queues no more."""
+        """Count a worker as serving these queues no more, and list it no more."""
         return self._operation("retire", partition, worker, *queues, read=replies.nothing)
+
+    def announce(self, worker: str, about: bytes, memory: float) -> Operation[None]:
+        """List a worker with what it tells of itself, for `memory` seconds after it has last told."""
+        return self._operation("announce", 0, worker, about, _ms(memory), read=replies.nothing)
+
+    def workers(self) -> Operation[tuple[Announced, ...]]:
+        """What workers told of themselves, by name; those that fell silent lately too."""
+        return self._operation("workers", 0, read=replies.announced)
+
+    def tell(self, channel: str, message: bytes) -> Operation[int]:
+        """Publish to the `control` or a `replies:…` channel; answers how many hear it, where the server knows."""
+        return self._operation("tell", 0, channel, message, read=int)
 
     def report(self, lease: Lease, sequence: int, progress: bytes, checkpoint: bytes = b"") -> Operation[Reported]:
         """Write a `ProgressView`'s JSON, and a checkpoint, through the lease.
@@ -263,11 +312,18 @@ class Operations:
         traceback: str = "",
         delay: float = 0.0,
         reason: str = "",
+        retry_after: float | None = None,
+        incident: bytes = b"",
     ) -> Operation[Verdict]:
-        """End this start. `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release."""
+        """End this start.
+
+        `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
+        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it.
+        """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, read=replies.verdict,
+            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            read=replies.verdict,
         )  # fmt: skip
 
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
@@ -281,11 +337,30 @@ class Operations:
         )  # fmt: skip
 
     def release(
-        self, slot: str, *, crashed: bool, failure: bytes, token: str = "", partition: int = 0
+        self,
+        slot: str,
+        *,
+        crashed: bool,
+        failure: bytes,
+        failed: bool = False,
+        retry_after: float | None = None,
+        incident: bytes = b"",
+        token: str = "",
+        partition: int = 0,
     ) -> Operation[tuple[Verdict, str]]:
-        """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one."""
-        how = "crashed" if crashed else "handback"
-        return self._operation("release", partition, slot, how, failure, token, read=replies.released)
+        """Declare a slot dead and give back what it holds; with a `token`, only if it holds the start of that one.
+
+        `crashed` counts a crash, `failed` a failure of the job's own (which another attempt may follow `retry_after` so
+        many seconds), neither nothing at all.
+        """
+        how = "crashed" if crashed else "failed" if failed else "handback"
+        return self._operation(
+            "release", partition, slot, how, failure, token, incident, _ms_or_never(retry_after), read=replies.released
+        )
+
+    def mark(self, run_id: str, token: str, what: Mark, incident: bytes = b"") -> Operation[Verdict]:
+        """Say what is seen of a start that is being performed; nothing of any other start."""
+        return self._operation("mark", partition_of(run_id), run_id, token, what.value, incident, read=replies.verdict)
 
     def cancel(self, run_id: str, interest: str, *, force: bool = False) -> Operation[Cancelling]:
         """Withdraw an interest, and stop the run when it was the last, or when forced.
@@ -300,12 +375,35 @@ class Operations:
         """From now on neither join nor serve what began before, under this cache key or this label."""
         return self._operation("invalidate", partition, key, label, read=replies.nothing)
 
-    def sweep(self, interval: float, failure: bytes, limit: int = 200, partition: int = 0) -> Operation[Swept]:
+    def sweep(
+        self, interval: float, failure: bytes, limit: int = 200, partition: int = 0, *, incident: bytes = b""
+    ) -> Operation[Swept]:
         """Do what time alone brings, at most once in `interval` seconds and to `limit` runs of a kind.
 
-        `failure` is the head of the failure of a run whose crash budget is spent.
+        `failure` is the head of the failure of a run whose crash budget is spent, `incident` what befell each whose
+        lease ran out.
         """
-        return self._operation("sweep", partition, _ms(interval), str(limit), failure, read=replies.swept)
+        return self._operation("sweep", partition, _ms(interval), str(limit), failure, incident, read=replies.swept)
+
+    def pause(self, queue: str, partition: int = 0, *, paused: bool = True) -> Operation[bool]:
+        """Let nothing be taken from a queue any more, or again; answers whether that changed anything."""
+        return self._operation("pause", partition, queue, _flag(paused), read=bool)
+
+    def queues(self, names: Sequence[str] = (), partition: int = 0) -> Operation[tuple[Backlog, ...]]:
+        """How each queue stands that has something in it, is paused, or is named here."""
+        return self._operation("queues", partition, *names, read=replies.backlogs)
+
+    def limit(self, name: str, number: int | None, of: str, partition: int = 0) -> Operation[bool]:
+        """Set another number for a limit, or None for what its runs brought along; answers whether that is new.
+
+        `of` is what a reader is told that it is a limit of: `job:NAME` or `queue:NAME`.
+        """
+        text = "" if number is None else str(number)
+        return self._operation("limit", partition, name, text, of, read=bool)
+
+    def limits(self, partition: int = 0) -> Operation[tuple[Override, ...]]:
+        """The limits that have another number than their runs brought along."""
+        return self._operation("limits", partition, read=replies.overrides)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -322,6 +420,23 @@ class Operations:
     ) -> Operation[Stored | None]:
         """As `load`, for who passes it on: in bytes, and None for an unknown run."""
         return self._load(run_id, watch, result, interest, replies.stored)
+
+    def incidents(self, run_id: str) -> Operation[tuple[Incident, ...]]:
+        """What befell the starts of a run, oldest first.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        read = partial(replies.incidents, run_id=run_id)
+        return self._operation("incidents", partition_of(run_id), run_id, read=read)
+
+    def recall(self, run_id: str) -> Operation[Recalled]:
+        """What a run was submitted with.
+
+        Raises:
+            RunNotFound: no such run is kept.
+        """
+        return self._operation("recall", partition_of(run_id), run_id, read=partial(replies.recalled, run_id=run_id))
 
     def owned(self, run_id: str, owner: str) -> Operation[bool]:
         """Whether this owner submitted the run, joins and memo hits included.
@@ -373,11 +488,20 @@ class Operations:
 
 
 def _ms(seconds: float) -> str:
-    return str(int(seconds * 1000))
+    return str(round(seconds * 1000))
+
+
+def _ms_or_never(seconds: float | None) -> str:
+    return "" if seconds is None else _ms(seconds)
 
 
 def _flag(whether: bool) -> str:
     return "1" if whether else "0"
+
+
+def replies_to(request: str) -> str:
+    """The channel for the replies to a request, as `tell` takes it."""
+    return f"replies:{request}"
 
 
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound, StoreMisconfigured
+from jobkit.incident import Incident
+from jobkit.lifecycle import State
 from jobkit.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     checkpoint: bytes | None = None
     kept: tuple[bytes, ...] = ()
     key: str = ""
+
+    @property
+    def queue(self) -> str:
+        return self.kept[1].decode()
 
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
@@ -150,6 +156,8 @@ class Loaded:
     lost_worker: bool
     traceback: str | None
     retry_at: float | None = None
+    incident: Incident | None = None
+    """What befell a failed run last, when its result was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +166,23 @@ class Stored:
 
     snapshot: bytes
     result: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What a run was submitted with, as the record keeps it, and whether it has ended; `terms` are JSON."""
+
+    state: State
+    job: str
+    """Its name as JSON."""
+    queue: str
+    terms: bytes
+    labels: tuple[str, ...]
+    priority: int
+    owner: str
+    key: str
+    limits: str
+    work: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +199,40 @@ class Page:
 
     snapshots: tuple[Snapshot, ...]
     cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a worker told of itself (JSON), `silence` seconds ago."""
+
+    worker: str
+    silence: float
+    about: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A number that was set for a limit while it was in use. `of` is `job:NAME` or `queue:NAME`."""
+
+    limit: str
+    number: int
+    of: str
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue stands.
+
+    `waiting` runs are queued in it, `parked` of these by a limit; `running` runs came out of it and go on. `workers`
+    serve it. `wait` (s) is for how long the next to be taken has waited by now; None when there is none.
+    """
+
+    queue: str
+    waiting: int
+    parked: int
+    running: int
+    workers: int
+    paused: bool
+    wait: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,18 +354,35 @@ def swept(reply: list[int]) -> Swept:
 def loaded(reply: list[Any] | None, run_id: str) -> Loaded:
     if reply is None:
         raise _not_found(run_id)
-    snapshot, result, lost, traceback, refuse_until = reply
+    snapshot, result, lost, traceback, refuse_until, incident = reply
     return Loaded(
         Snapshot.from_json(snapshot),
         result,
         bool(lost),
         traceback and traceback.decode(),
         int(refuse_until) / 1000 if refuse_until else None,
+        Incident.from_json(incident) if incident else None,
     )
 
 
 def stored(reply: list[Any] | None) -> Stored | None:
     return None if reply is None else Stored(reply[0], reply[1])
+
+
+def incidents(reply: list[bytes] | None, run_id: str) -> tuple[Incident, ...]:
+    if reply is None:
+        raise _not_found(run_id)
+    return tuple([Incident.from_json(told) for told in reply])
+
+
+def recalled(reply: list[bytes] | None, run_id: str) -> Recalled:
+    if reply is None:
+        raise _not_found(run_id)
+    *fields, work = reply
+    state, job, queue, terms, labels, priority, owner, key, limits = [field.decode() for field in fields]
+    return Recalled(
+        State(state), job, queue, terms.encode(), tuple(labels.split()), int(priority), owner, key, limits, work
+    )
 
 
 def owned(reply: int | None, run_id: str) -> bool:
@@ -332,6 +408,51 @@ def page(parts: Sequence[Listed], limit: int) -> Page:
 def _place(row: tuple[str, Snapshot]) -> tuple[float, str]:
     score, snapshot = row
     return float(score), snapshot.id
+
+
+def announced(reply: list[Any]) -> tuple[Announced, ...]:
+    rows = zip(reply[0::3], reply[1::3], reply[2::3], strict=True)
+    return tuple([Announced(worker.decode(), silence / 1000, about) for worker, silence, about in rows])
+
+
+def overrides(reply: list[bytes]) -> tuple[Override, ...]:
+    found = []
+    for limit, value in zip(reply[0::2], reply[1::2], strict=True):
+        number, _, of = value.decode().partition(" ")
+        found.append(Override(limit.decode(), int(number), of))
+    return tuple(found)
+
+
+def backlogs(reply: list[Any]) -> tuple[Backlog, ...]:
+    return tuple([_backlog(*reply[first : first + 7]) for first in range(0, len(reply), 7)])
+
+
+def _backlog(queue: bytes, ready: int, parked: int, running: int, workers: int, paused: int, wait: int) -> Backlog:
+    return Backlog(
+        queue=queue.decode(), waiting=ready + parked, parked=parked, running=running, workers=workers,
+        paused=bool(paused), wait=_seconds(wait),
+    )  # fmt: skip
+
+
+def all_backlogs(parts: Sequence[Sequence[Backlog]]) -> tuple[Backlog, ...]:
+    """The same queues over all partitions, by name. (Every worker serves all partitions.)"""
+    together: dict[str, Backlog] = {}
+    for backlog in [backlog for part in parts for backlog in part]:
+        other = together.get(backlog.queue)
+        together[backlog.queue] = backlog if other is None else _together(other, backlog)
+    return tuple(together[queue] for queue in sorted(together))
+
+
+def _together(one: Backlog, other: Backlog) -> Backlog:
+    return Backlog(
+        queue=one.queue,
+        waiting=one.waiting + other.waiting,
+        parked=one.parked + other.parked,
+        running=one.running + other.running,
+        workers=max(one.workers, other.workers),
+        paused=one.paused or other.paused,
+        wait=max((wait for wait in (one.wait, other.wait) if wait is not None), default=None),
+    )
 
 
 def _seconds(milliseconds: int) -> float | None:

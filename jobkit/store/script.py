@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = (
-    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "moves", "leases", "due",
-    "interests",
+    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
+    "interests", "incidents",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
-    "open", "submit", "take", "renew", "report", "settle", "release", "reassert", "retire", "cancel", "invalidate",
-    "sweep", "load", "owned", "list",
+    "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
+    "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
+    "pause", "queues", "limit", "limits", "announce", "workers", "tell",
 )  # fmt: skip
 
 _REFUSED_WHEN_FULL = {"submit"}

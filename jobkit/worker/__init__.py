@@ -8,7 +8,7 @@ import threading
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, word
+from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS, memory_bytes, queue_weights
 from jobkit.worker.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -27,22 +27,25 @@ class Worker:
     `pool` says where: "process" (each in the main thread of a process of its own), "thread" (each in a thread of one
     process) or "asyncio" (as thread, but all that is awaited runs on one event loop). `concurrency` is how many at a
     time (default: one per CPU; 16 threads; 100 in the asyncio pool). `queues` are those it serves; None is all that the
-    kit's jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed
-    anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
-    handed back. `log_level` is that of the children. A child is replaced by a fresh one after `max_runs_per_child`, or
-    when a run has left it with more than `max_memory_per_child` bytes (None: never).
+    kit's jobs name, and `default`; with weights, as {"critical": 6, "low": 1}, they get starts in proportion. `lease`
+    (s) is for jobs whose class names none: how long a run waits to be performed anew after this whole worker was lost.
+    `grace` (s) is how long running jobs may go on after SIGTERM before they are handed back. `log_level` is that of the
+    children. A child is replaced by a fresh one after `max_runs_per_child`, or when a run has left it with more than
+    `max_memory_per_child` bytes (None: never). `memory_limit` (bytes, or a text as "2 GB") is for each child and what
+    it starts, while it performs a job whose class names none; beyond that it is killed.
     """
 
     target: str
     _: KW_ONLY
     pool: str = "process"
     concurrency: int | None = None
-    queues: tuple[str, ...] | None = (DEFAULT_QUEUE,)
+    queues: tuple[str, ...] | Mapping[str, int] | None = (DEFAULT_QUEUE,)
     lease: float = 15.0
     grace: float = 25.0
     log_level: str = "INFO"
     max_runs_per_child: int | None = None
     max_memory_per_child: int | None = None
+    memory_limit: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.pool not in POOLS:
@@ -57,8 +60,10 @@ class Worker:
             raise ValueError(f"lease must be {MIN_LEASE_SECONDS} to {MAX_LEASE_SECONDS:.0f} seconds, not {self.lease}.")
         if not self.grace >= 0:
             raise ValueError(f"grace must be 0 seconds or more, not {self.grace}.")
+        if self.memory_limit is not None:
+            _check_memory(self.memory_limit)
         if self.queues is not None:
-            _check_queues(self.queues)
+            queue_weights(self.queues)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; for the main thread. Returns the exit code: 0 when nothing was lost."""
@@ -68,21 +73,19 @@ class Worker:
             self.target,
             pool=self.pool,
             concurrency=self.concurrency or POOLS[self.pool],
-            queues=None if self.queues is None else tuple(self.queues),
+            queues=None if self.queues is None else queue_weights(self.queues),
             lease=self.lease,
             grace=self.grace,
             level=self.log_level,
             most_runs=self.max_runs_per_child,
             most_memory=self.max_memory_per_child,
+            memory_limit=None if self.memory_limit is None else memory_bytes(self.memory_limit),
         )
         return asyncio.run(supervisor.run())
 
 
-def _check_queues(names: tuple[str, ...]) -> None:
-    if isinstance(names, str) or not names:
-        raise ValueError(f"queues must be a tuple of one or more names, not {names!r}.")
-    for name in names:
-        try:
-            word(name)
-        except ValueError as error:
-            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None
+def _check_memory(limit: int | str) -> None:
+    try:
+        memory_bytes(limit)
+    except ValueError as error:
+        raise ValueError(f"memory_limit {error}, not {limit!r}.") from None

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobkit.errors import StoreError
 from jobkit.execution import StopReason
+from jobkit.incident import Account, IncidentKind
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
+from jobkit.worker.guarding import boot_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -37,6 +39,11 @@ AFTER_TROUBLE = 1.0
 LOST_WORKER = "The worker that performed this was lost."
 """What is said of a run whose crash budget is spent."""
 
+_LOST = Account(
+    kind=IncidentKind.LOST,
+    message="The worker that performed this fell silent: it did not renew its lease in time.",
+)
+
 _log = logging.getLogger("jobkit.worker")
 
 
@@ -44,7 +51,8 @@ class Heartbeat:
     """The heartbeat of one worker.
 
     `slots` says which serve now; `stop` is told (slot, run, token, reason); `recount` is called when the store has lost
-    data, and so may know nothing of what is being performed.
+    data, and so may know nothing of what is being performed; `confirmed` is told the token of a lease that was renewed,
+    and when that was asked (boot time).
     """
 
     def __init__(
@@ -55,6 +63,7 @@ class Heartbeat:
         slots: Callable[[], Sequence[str]],
         stop: Callable[[str, str, str, StopReason], None],
         recount: Callable[[], None],
+        confirmed: Callable[[str, float], None],
     ) -> None:
         self.queues = queues
         """The queues it is counted as serving; none while it shuts down."""
@@ -63,6 +72,7 @@ class Heartbeat:
         self._slots = slots
         self._stop = stop
         self._recount = recount
+        self._confirmed = confirmed
         self._incarnations: dict[int, str] = {}
         self._shortest_lease = LONGEST_RENEWAL * 3
         self._changed = asyncio.Event()
@@ -111,10 +121,14 @@ class Heartbeat:
 
     async def _renew(self, partitions: Sequence[int]) -> None:
         renew, slots = self._store.operations.renew, self._slots()
-        asked = [renew(self._worker, self.queues, slots, partition) for partition in partitions]
+        queues = self.queues if slots else ()  # a worker none of whose children serves will perform nothing
+        asked = [renew(self._worker, queues, slots, partition) for partition in partitions]
+        asked_at = boot_time()
         for partition, renewals in (await self._answers(asked)).items():
             self._meet(partition, renewals.incarnation)
             for row in renewals.slots:
+                if row.verdict in (Verdict.OK, Verdict.CANCEL):
+                    self._confirmed(row.token, asked_at)
                 match row.verdict:
                     case Verdict.CANCEL:
                         self._stop(row.slot, row.run_id, row.token, StopReason.CANCELLED)
@@ -133,7 +147,7 @@ class Heartbeat:
 
     async def _sweep(self, partitions: Sequence[int]) -> None:
         interval, failure = self._interval(6, LONGEST_SWEEP), failure_head(LOST_WORKER)
-        sweep = partial(self._store.operations.sweep, interval, failure)
+        sweep = partial(self._store.operations.sweep, interval, failure, incident=_LOST.to_json())
         while partitions:
             answers = await self._answers([sweep(partition=partition) for partition in partitions])
             partitions = [partition for partition, swept in answers.items() if swept.more]

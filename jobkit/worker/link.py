@@ -1,8 +1,8 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
-that it is ready, or why it never will be, the terms of a run where they are not the usual ones, and that it leaves.
-Messages are lines of JSON.
+that it is ready, or why it never will be, the terms of a run where they are not the usual ones, how one with limits
+fares, what it has performed when it is asked that, and that it leaves. Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
+from jobkit.fleet import Performing  # noqa: TC001
 from jobkit.options import Options
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as these slots. `lease` (s) is for jobs that name none.
+    """Take runs from now on, as these slots, of queues with these weights. `lease` (s) is for jobs that name none.
 
     Leave after `most_runs`, or when a run has left the process with more than `most_memory` bytes; None: never.
     """
 
     slots: tuple[str, ...]
-    queues: tuple[str, ...]
+    queues: dict[str, int]
     lease: float
     most_runs: int | None = None
     most_memory: int | None = None
@@ -56,6 +57,22 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Recount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The store has lost data: tell it now what is being performed."""
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take from these queues from now on, with these weights."""
+
+    queues: dict[str, int]
+
+
+class LogFrom(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Log from this level on."""
+
+    level: str
+
+
+class Tell(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Tell what you have performed (`Told`)."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -96,8 +113,46 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     why: str
 
 
-ToChild = Begin | Stop | GiveUp | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms | Leaving
+class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The start that begins now has limits, to be watched from outside: seconds, and bytes of its process' memory.
+
+    `strict_until` (boot time) is when its lease of so many seconds may be over, where it is to be stopped then.
+    """
+
+    slot: str
+    token: str
+    run_id: str
+    lease: float
+    strict_until: float | None = None
+    time_limit: float | None = None
+    stall_limit: float | None = None
+    memory_limit: int | None = None
+    retry_after: float | None = None
+    """Seconds until another attempt may follow one that was stopped at a limit; None: that is final."""
+
+
+class Moved(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start has made progress."""
+
+    token: str
+
+
+class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A guarded start is over."""
+
+    token: str
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How many starts this child has performed, how many of these raised, and what it performs now."""
+
+    performed: int
+    failed: int
+    performing: tuple[Performing, ...] = ()
+
+
+ToChild = Begin | Stop | GiveUp | Drain | Recount | Serve | LogFrom | Tell
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Leaving
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

@@ -13,12 +13,21 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from jobkit.worker import memory
+from jobkit.worker.autopsy import Death
 from jobkit.worker.link import TO_SUPERVISOR, Link
+from jobkit.worker.stacks import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobkit.worker.link import Terms, ToChild, ToSupervisor
+    from jobkit.worker.link import Guarded, Terms, ToChild, ToSupervisor
+    from jobkit.worker.output import Output
+    from jobkit.worker.release import Release
+
+
+LAST_WORDS_SECONDS = 0.1
+"""How long what a dead child wrote may take to come; only what it left behind, out of our reach, makes that long."""
 
 
 class Phase(Enum):
@@ -34,7 +43,9 @@ class Phase(Enum):
 class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
-    def __init__(self, target: str, level: str, pool: str, heed: Callable[[ChildProcess, ToSupervisor], None]) -> None:
+    def __init__(
+        self, target: str, level: str, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
+    ) -> None:
         self.phase = Phase.STARTING
         self.slots: set[str] = set()
         """The store takes these for alive."""
@@ -44,12 +55,16 @@ class ChildProcess:
         """By slot: of the last unusual run in it."""
         self.stopping: dict[str, str] = {}
         """By slot: the token of what is to stop in it."""
+        self.doom: tuple[Guarded | None, Release] | None = None
+        """We killed it for what it did: which start that is held against (None: whatever it held), and how."""
+        self._peak: int | None = None
+        self._stacks = Stacks()
         self._heed = heed
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = _started(target, theirs.fileno(), level, pool)
+        with theirs, output.opened() as (stderr, self._tail):
+            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, level, pool)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -72,6 +87,29 @@ class ChildProcess:
         if not self.gone.done():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def lines(self) -> tuple[str, ...]:
+        """The last that it wrote to stderr."""
+        return self._tail.lines()
+
+    async def where(self) -> str:
+        """Where its threads are now, whatever they are doing; empty if it did not tell in time."""
+        if self.gone.done():
+            return ""
+        self._stacks.ask(self.pid)
+        return await self._stacks.told()
+
+    async def death(self, code: int, killed_for_memory: str) -> Death:
+        """What is known of its end."""
+        await asyncio.to_thread(self._tail.over.wait, LAST_WORDS_SECONDS)
+        return Death(
+            code=code,
+            peak=self._peak,
+            room=memory.room(),
+            killed_for_memory=killed_for_memory,
+            lines=self.lines(),
+            stacks=self._stacks.text(),
+        )
 
     def _hear(self) -> None:
         messages = self._link.hear(TO_SUPERVISOR)
@@ -103,28 +141,28 @@ class ChildProcess:
     def _bury(self) -> None:
         self._hear()  # its last words
         self.kill()  # what it left behind: as long as any of it lives, or it is unburied, its group is its own
-        code = self._process.wait()
+        code, self._peak = _reaped(self._process)
         self._loop.remove_reader(self._link.fileno())
         self._link.close()
+        self._stacks.close()
         self.gone.set_result(code)
 
 
-def _started(target: str, descriptor: int, level: str, pool: str) -> subprocess.Popen[bytes]:
+def _started(target: str, link: int, stacks: int, stderr: int, level: str, pool: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(descriptor), str(os.getpid()), level, pool],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), level, pool],
         stdin=subprocess.DEVNULL,
-        pass_fds=(descriptor,),
+        stderr=stderr,
+        pass_fds=(link, stacks),
         process_group=0,
     )
 
 
-def ending(code: int) -> str:
-    """How a process ended, for people."""
-    if code >= 0:
-        return f"ended by itself with exit code {code}"
+def _reaped(process: subprocess.Popen[bytes]) -> tuple[int, int | None]:
+    """How it ended, and the most memory (bytes) that it ever had; None where a thread has reaped it already."""
     try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    hint = ", perhaps because memory ran out" if -code == signal.SIGKILL else ""
-    return f"was killed by signal {-code} ({name}){hint}"
+        _, status, usage = os.wait4(process.pid, 0)
+    except ChildProcessError:
+        return process.wait(), None
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)

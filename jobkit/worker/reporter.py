@@ -36,8 +36,9 @@ _log = logging.getLogger("jobkit.worker")
 class _Followed:
     """A run whose progress is being told."""
 
-    def __init__(self, slot: str, lease: Lease, progress: Progress) -> None:
+    def __init__(self, slot: str, lease: Lease, progress: Progress, look: Callable[[object], None] | None) -> None:
         self.slot = slot
+        self.look = look
         self.lease = lease
         self.progress = progress
         self.told: object = _UNTOUCHED
@@ -59,8 +60,9 @@ class Reporter:
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
 
-    def follow(self, slot: str, lease: Lease, progress: Progress) -> None:
-        self._followed[lease.token] = _Followed(slot, lease, progress)
+    def follow(self, slot: str, lease: Lease, progress: Progress, look: Callable[[object], None] | None = None) -> None:
+        """Report this start; `look` is called with each revision of its progress that was seen."""
+        self._followed[lease.token] = _Followed(slot, lease, progress, look)
         if not self._awake.is_set():
             self._awake.set()
 
@@ -105,6 +107,8 @@ class Reporter:
 
     def _news(self, followed: _Followed) -> Operation[Reported] | None:
         revision = followed.progress.revision()
+        if followed.look is not None:
+            followed.look(revision)
         if time.monotonic() < followed.due or revision == followed.told:
             return None
         followed.told = revision

@@ -24,36 +24,51 @@ import re
 import secrets
 import signal
 import socket
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.execution import StopReason
+from jobkit.incident import size
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.conversation import backoff
 from jobkit.store.location import parse
-from jobkit.store.operations import Operations, failure_head, partition_of
+from jobkit.store.operations import Mark, Operations, partition_of
 from jobkit.store.replies import Verdict
+from jobkit.worker.autopsy import ending
+from jobkit.worker.control import ControlledWorker
+from jobkit.worker.guards import Guards
 from jobkit.worker.heartbeat import Heartbeat
 from jobkit.worker.link import (
     USUAL_GRACE,
     Begin,
     Drain,
     GiveUp,
+    Guarded,
     Leaving,
+    LogFrom,
+    Moved,
+    Over,
     Ready,
     Recount,
+    Serve,
     Stop,
     Terms,
+    Told,
     ToSupervisor,
     Unfit,
 )
-from jobkit.worker.process import ChildProcess, Phase, ending
+from jobkit.worker.memory import KernelCounts
+from jobkit.worker.output import Output
+from jobkit.worker.process import ChildProcess, Phase
+from jobkit.worker.registry import Registry
+from jobkit.worker.release import HANDED_BACK, Release, crashed, out_of_memory, unstoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Coroutine
+    from collections.abc import Collection, Coroutine, Mapping
 
 HANDBACK_SECONDS = 3.0
 """How long jobs that are handed back may take to stop; then they are killed."""
@@ -67,6 +82,8 @@ FAREWELL_SECONDS = 5.0
 """How long the last words to the store may take."""
 FILL_SECONDS = 0.02
 """Until a dead child is replaced: starting a process holds up the loop, and giving back what it held goes first."""
+MARK_PATIENCE = 1.0
+"""Seconds in which what is seen of a start is told, or not at all."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 """Seconds between attempts to start children that end before they are ready."""
 MOST_FAILED_STARTS = 5
@@ -84,19 +101,20 @@ class Supervisor:
         *,
         pool: str,
         concurrency: int,
-        queues: tuple[str, ...] | None,
+        queues: Mapping[str, int] | None,
         lease: float,
         grace: float,
         level: str,
         most_runs: int | None,
         most_memory: int | None,
+        memory_limit: int | None,
     ) -> None:
         self._target = target
         self._pool = pool
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._all_queues = queues is None
-        self._queues = queues or ()
-        """What it serves; where that is what the kit's jobs name, a child tells it."""
+        self.queues: Mapping[str, int] = queues or {}
+        """What it serves, with weights; where that is what the kit's jobs name, a child tells it."""
         self._lease = lease
         self._grace = grace
         self._level = level
@@ -111,6 +129,10 @@ class Supervisor:
         self._heartbeat: Heartbeat | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._releases: set[asyncio.Task[None]] = set()
+        self._registry = Registry(self._worker, target, self, pool)
+        self._guards = Guards(self._stop, self._kill_for_memory, self._mark, memory_limit)
+        self._output = Output()
+        self._kernel = KernelCounts()
         self._failed_starts = 0
         self._resting = False
         self._leaving = False
@@ -126,6 +148,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGUSR1, self.replace_children)
         self._fill()
         self._spawn(self._tell_of_a_long_import())
+        self._spawn(self._guards.watch())
         try:
             await self._ended.wait()
         finally:
@@ -137,25 +160,26 @@ class Supervisor:
 
     # Children ---------------------------------------------------------------------------------------------------------
 
-    def replace_children(self) -> None:
+    def replace_children(self) -> int:
         """Have fresh children serve, which import the code anew; the old ones finish what they perform."""
         if self._leaving:
-            return
+            return 0
         _log.info("Worker %s replaces its children.", self._worker)
         self._outdated = self._in(Phase.SERVING)
         for child in self._in(Phase.SPARE) | self._in(Phase.STARTING):
             child.pardoned = True
             child.kill()
         self._resting = False
+        return len(self._outdated)
 
     @property
     def _processes(self) -> int:
         """How many children are to serve."""
-        return self._concurrency if self._pool == "process" else 1
+        return self.concurrency if self._pool == "process" else 1
 
     @property
     def _slots_each(self) -> int:
-        return self._concurrency // self._processes
+        return self.concurrency // self._processes
 
     def _in(self, *phases: Phase) -> set[ChildProcess]:
         return {child for child in self._children if child.phase in phases}
@@ -164,7 +188,7 @@ class Supervisor:
         """Start what is missing: children that serve, and once all of them do, a spare one."""
         wanted = self._processes + (len(self._in(Phase.SERVING)) >= self._processes)
         while len(self._children - self._in(Phase.LEAVING)) < wanted and not (self._leaving or self._resting):
-            child = ChildProcess(self._target, self._level, self._pool, self._heed)
+            child = ChildProcess(self._target, self._level, self._pool, self._output, self._heed)
             self._children.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
@@ -176,18 +200,19 @@ class Supervisor:
             if len(self._in(Phase.SERVING)) >= self._processes:
                 if not self._outdated:
                     return
-                self._let_go(self._outdated.pop())
+                self._let_go(self._registry.idle_first(self._outdated)[0])
             child.phase = Phase.SERVING
             child.slots = {f"{self._worker}/{next(self._slots)}" for _ in range(self._slots_each)}
             child.say(
                 Begin(
                     slots=tuple(child.slots),
-                    queues=self._queues,
+                    queues=dict(self.queues),
                     lease=self._lease,
                     most_runs=self._most_runs,
                     most_memory=self._most_memory,
                 )
             )
+            self._guards.serves(child)
 
     def _let_go(self, child: ChildProcess) -> None:
         """It takes nothing more, and ends when it has settled what it performs."""
@@ -212,6 +237,10 @@ class Supervisor:
                 child.terms[message.slot] = message
                 if self._heartbeat is not None:
                     self._heartbeat.allow_for(message.lease)
+            case Guarded() | Moved() | Over():
+                self._guards.heed(child, message)
+            case Told():
+                self._registry.hear(child.pid, message)
             case Leaving(why=why):
                 _log.info("Child %d leaves: %s.", child.pid, why)
                 self._let_go(child)
@@ -220,6 +249,7 @@ class Supervisor:
 
     def _mourn(self, child: ChildProcess, gone: asyncio.Future[int]) -> None:
         code = gone.result()
+        self._guards.gone(child)
         self._children.discard(child)
         self._outdated.discard(child)
         if child.phase in (Phase.SERVING, Phase.LEAVING):
@@ -258,34 +288,43 @@ class Supervisor:
     def _give_back(self, child: ChildProcess, code: int) -> None:
         leaving = self._leaving or child.phase is Phase.LEAVING
         pardoned = child.pardoned or (leaving and code == 0)
+        self._registry.bury(child.pid, crashed=not pardoned)
         if not pardoned:
             _log.error("Child %d %s.", child.pid, ending(code))
         if self._unusable:
             return
-        release = self._spawn(self._release(child.slots, crashed=not pardoned, code=code))
+        release = self._spawn(self._release(child, code, pardoned=pardoned))
         self._releases.add(release)
         release.add_done_callback(self._releases.discard)
 
-    async def _release(self, slots: Collection[str], *, crashed: bool, code: int) -> None:
-        message = f"The process that performed this {ending(code)}."
+    async def _release(self, child: ChildProcess, code: int, *, pardoned: bool) -> None:
+        """What is held against one start is, and whatever else its process held is handed back."""
+        slots = child.slots
+        if child.doom is not None:
+            start, release = child.doom
+            if start is not None:
+                await self._ask_release({start.slot}, release, partition_of(start.run_id), start.token)
+                release = HANDED_BACK
+        else:
+            release = HANDED_BACK if pardoned else crashed(await child.death(code, self._kernel.risen()))
         why = (
-            f": its process {ending(code)}" if crashed else f", as the {'worker' if self._leaving else 'process'} ends"
+            f": {release.message}" if release.account else f", as the {'worker' if self._leaving else 'process'} ends."
         )
-        for verdict, run_id in await self._ask_release(slots, crashed=crashed, message=message):
+        for verdict, run_id in await self._ask_release(slots, release):
             if verdict is Verdict.OK:
-                _log.warning("Run %s was given back%s.", run_id, why)
+                _log.warning("Run %s was given back%s", run_id, why)
 
     async def _ask_release(
-        self, slots: Collection[str], *, crashed: bool, message: str, partition: int | None = None, token: str = ""
+        self, slots: Collection[str], release: Release, partition: int | None = None, token: str = ""
     ) -> list[tuple[Verdict, str]]:
         """Ask until there is an answer: in all partitions, for the slots must take nothing more from any; or in one."""
         store = self._store
         assert store is not None, "a slot is given after the store is known"
-        release = partial(store.operations.release, crashed=crashed, failure=failure_head(message), token=token)
+        ask = partial(store.operations.release, token=token, **release.words())
         for pause in backoff():
             try:
                 partitions = range(await store.partitions()) if partition is None else (partition,)
-                return await store.execute_all([release(slot, partition=each) for each in partitions for slot in slots])
+                return await store.execute_all([ask(slot, partition=each) for each in partitions for slot in slots])
             except StoreError as error:
                 _log.error("%s (Trying again.)", error)
                 await asyncio.sleep(pause)
@@ -299,20 +338,30 @@ class Supervisor:
         if child.stopping.get(slot) != token:
             child.stopping[slot] = token
             _log.info("Run %s is to stop (%s).", run_id, reason)
-            self._spawn(self._kill_unless_stopped(child, slot, run_id, token))
+            self._spawn(self._kill_unless_stopped(child, slot, run_id, token, reason))
 
     def _recount(self) -> None:
-        for child in self._in(Phase.SERVING, Phase.LEAVING):
+        for child in self.members():
             child.say(Recount())
 
-    async def _kill_unless_stopped(self, child: ChildProcess, slot: str, run_id: str, token: str) -> None:
-        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it."""
-        await asyncio.sleep(child.cancel_grace(slot, token, USUAL_GRACE))
-        if child.gone.done():
+    async def _kill_unless_stopped(
+        self, child: ChildProcess, slot: str, run_id: str, token: str, reason: StopReason
+    ) -> None:
+        """The store decides: once it has declared the slot dead on condition of the token, nothing else is in it.
+
+        Where the matter is that the store does not confirm the lease, nobody waits for what it says.
+        """
+        limits, grace = self._guards.limits_of(token), child.cancel_grace(slot, token, USUAL_GRACE)
+        await asyncio.sleep(grace)
+        if child.gone.done() or (limits is not None and self._guards.limits_of(token) is None):
             return
-        ((verdict, _),) = await self._ask_release(
-            {slot}, crashed=False, message="It was stopped.", partition=partition_of(run_id), token=token
-        )
+        release = unstoppable(reason, grace, limits, child.lines(), await child.where())
+        if reason is StopReason.UNCONFIRMED and len(child.slots) == 1:
+            child.pardoned, child.doom = True, (limits, release)
+            child.kill()
+            return
+        await self._mark(run_id, token, Mark.KILLING, b"")
+        ((verdict, _),) = await self._ask_release({slot}, release, partition_of(run_id), token)
         if verdict is Verdict.IDLE:
             return
         if len(child.slots) > 1:
@@ -333,6 +382,23 @@ class Supervisor:
         self._promote()
         self._fill()
 
+    def _kill_for_memory(self, child: ChildProcess, start: Guarded | None, limit: int, used: int) -> None:
+        """At once: memory that one process takes is soon missing elsewhere."""
+        if child.doom is not None or child.gone.done():
+            return
+        _log.error("Child %d is killed: it uses %s of memory, of its %s.", child.pid, size(used), size(limit))
+        release = out_of_memory(limit, used, start.retry_after if start else None, child.lines())
+        if start is None and len(child.slots) > 1:  # which of its runs took the memory, nobody knows
+            release = replace(release, failed=False, crashed=True)
+        child.pardoned, child.doom = True, (start, release)
+        child.kill()
+
+    async def _mark(self, run_id: str, token: str, what: Mark, incident: bytes) -> None:
+        """For people to see; so when the store is away, nobody waits for it."""
+        if self._store is not None:
+            operation = self._store.operations.mark(run_id, token, what, incident)
+            await self._store.execute_each([operation], MARK_PATIENCE)
+
     # The store --------------------------------------------------------------------------------------------------------
 
     def _begin_once(self, ready: Ready) -> None:
@@ -340,17 +406,23 @@ class Supervisor:
         if self._store is not None:
             return
         if self._all_queues:
-            self._queues = ready.queues
+            self.queues = dict.fromkeys(ready.queues, 0)
         location = parse(ready.url)
         self._store = AsyncStore(location, Operations(ready.namespace), patience=math.inf)
         _log.info(
             "Worker %s performs the %s of %s, %d at a time, from %s of the store %s.",
             self._worker, f"{len(ready.jobs)} job{'s' if len(ready.jobs) != 1 else ''}", self._target,
-            self._concurrency, _named("queue", self._queues), location,
+            self.concurrency, _named("queue", tuple(self.queues)), location,
         )  # fmt: skip
         self._warn_of_what_stays(ready)
         self._heartbeat = Heartbeat(
-            self._store, self._worker, self._queues, self._serving_slots, self._stop, self._recount
+            self._store,
+            self._worker,
+            tuple(self.queues),
+            self._serving_slots,
+            self._stop,
+            self._recount,
+            self._guards.confirmed,
         )
         self._heartbeat.allow_for(min(self._lease, ready.shortest_lease or self._lease))
         self._spawn(self._live(self._store, self._heartbeat))
@@ -359,7 +431,7 @@ class Supervisor:
         """Jobs of the kit that wait for another worker; whoever named several queues, or another one, knows that."""
         if not ready.jobs:
             _log.warning("%s has no jobs, so every run is handed back: name them in JobKit(jobs=[...]).", self._target)
-        if self._queues != (DEFAULT_QUEUE,):
+        if tuple(self.queues) != (DEFAULT_QUEUE,):
             return
         for queue in (queue for queue in ready.queues if queue != DEFAULT_QUEUE):
             jobs = sorted(job for job, named in ready.jobs.items() if named == queue)
@@ -378,12 +450,13 @@ class Supervisor:
             self._end_with(1)
         else:
             telling.cancel()
+            self._spawn(ControlledWorker(store, self._worker, self, self._registry).obey())
             await heartbeat.beat()
         finally:
             telling.cancel()
 
     def _serving_slots(self) -> list[str]:
-        return [slot for child in self._in(Phase.SERVING, Phase.LEAVING) for slot in child.slots]
+        return [slot for child in self.members() for slot in child.slots]
 
     def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(coroutine)
@@ -399,6 +472,46 @@ class Supervisor:
             _log.critical("Worker %s fails, and ends.", self._worker, exc_info=error)
             self._end_with(1)
 
+    # What it is asked to do while it runs (`control`, `registry`) -----------------------------------------------------
+
+    @property
+    def leaving(self) -> bool:
+        return self._leaving
+
+    def members(self) -> Collection[ChildProcess]:
+        """The children that have slots."""
+        return self._in(Phase.SERVING, Phase.LEAVING)
+
+    def resize(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        serving = self._registry.idle_first(self._in(Phase.SERVING))
+        for child in serving[: max(0, len(serving) - self._processes)]:
+            self._let_go(child)
+        if self._pool != "process":  # how many slots it has, a child learns when it begins
+            self._outdated = self._in(Phase.SERVING)
+        self._promote()
+        self._fill()
+
+    def serve(self, queues: Mapping[str, int]) -> None:
+        self.queues = queues
+        if self._heartbeat is not None and not self._leaving:
+            self._heartbeat.queues = tuple(queues)
+            self._heartbeat.hurry()
+        for child in self._in(Phase.SERVING):
+            child.say(Serve(queues=dict(queues)))
+
+    def log_from(self, level: str) -> None:
+        self._level = level
+        logging.getLogger().setLevel(level)
+        for child in self._children:
+            child.say(LogFrom(level=level))
+
+    def leave(self, *, at_once: bool = False) -> None:
+        if not self._leaving or at_once:
+            self._leave()
+        if at_once and not self._ended.is_set():
+            self._leave()
+
     # The end ----------------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
@@ -410,7 +523,8 @@ class Supervisor:
         self._leaving = True
         if self._heartbeat is not None:
             self._heartbeat.queues = ()
-        serving = self._in(Phase.SERVING, Phase.LEAVING)
+        self._registry.change()
+        serving = self.members()
         for child in serving:
             child.say(Drain())
         for child in self._children.difference(serving):
@@ -456,7 +570,8 @@ class Supervisor:
         return True
 
     async def _retire(self, store: AsyncStore) -> None:
-        retire = partial(store.operations.retire, self._worker, self._queues)
+        await self._registry.end()
+        retire = partial(store.operations.retire, self._worker, tuple(self.queues))
         await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
 
 

@@ -18,7 +18,7 @@
  * @property {string} name
  * @property {number | null} position 1 is next; null when not queued
  * @property {number | null} workers how many workers serve the queue
- * @property {boolean} paused whether nothing is taken from it
+ * @property {boolean} paused whether it waits until somebody resumes its queue
  *
  * @typedef {object} Failure
  * @property {string} message

@@ -85,6 +85,12 @@ def test_failure_shows_message_and_reference() -> None:
     assert "No such month (reference AB-1)" in drawn(failed)
 
 
+def test_trouble_is_told_in_words() -> None:
+    assert "no progress for a while" in drawn(snapshot(stalled=True))
+    assert "told to stop" in drawn(snapshot(stopping="cancelling"))
+    assert "does not stop, so it is killed" in drawn(snapshot(stopping="killing"))
+
+
 def test_markup_and_control_characters_are_shown_as_text() -> None:
     text = drawn(snapshot(progress=ProgressView(message="[red]x[/red]\x1b[2J\u202e")))
     assert "[red]x[/red]" in text

@@ -93,3 +93,21 @@ def test_store_and_namespace_are_taken_from_options(env: dict[str, str], queued:
     options = ("--url", env["JOBKIT_URL"], "--namespace", env["JOBKIT_NAMESPACE"])
     listed = processes.jobkit("runs", "--json", *options, folder=tmp_path, env=processes.environment())
     assert json.loads(listed.stdout)["runs"][0]["id"] == queued
+
+
+@pytest.mark.usefixtures("worker")
+def test_what_befell_a_run_is_told_where_it_is_watched_and_when_it_is_asked_for(cli: Cli) -> None:
+    watched = cli("submit", "counting:kit", "Die")
+    assert watched.returncode == 1
+    assert "ended by itself with exit code 7" in watched.stderr
+    assert "It was nice" in watched.stderr
+    assert "\x1b" not in watched.stderr
+    run_id = json.loads(cli("runs", "--json", "--limit", "1").stdout)["runs"][0]["id"]
+    (incident,) = json.loads(cli("incidents", run_id, "--json").stdout)["incidents"]
+    assert (incident["kind"], incident["exit_code"], incident["start"]) == ("crashed", 7, 1)
+    assert "Start 1 (attempt 1) crashed" in cli("incidents", run_id).stdout
+
+
+def test_a_run_that_nothing_befell_says_so(cli: Cli, queued: str) -> None:
+    assert cli("incidents", queued).stdout == "Nothing befell it.\n"
+    assert cli("incidents", "0-" + "0" * 26).returncode == 5

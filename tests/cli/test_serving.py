@@ -43,6 +43,8 @@ def test_worker_without_a_kit_says_so_and_fails(cli: Cli) -> None:
         ("--lease", "0", "--lease"),
         ("--grace", "-1", "--grace"),
         ("--queues", " ,", "one or more names"),
+        ("--queues", "fast=often", "The weight of the queue 'fast' must be a whole number, as critical=6, not 'often'"),
+        ("--queues", "fast=0", "'fast' cannot be served: its weight, 0, must be a whole number from 1 to 1000"),
         ("--queues", "fast,not so fast", "'not so fast' cannot be served: its name must be 1 to 100 letters"),
     ],
 )

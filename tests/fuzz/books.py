@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tests.fuzz.calls import Cancel, Event, Invalidate, Submit, SubmitMany
+from tests.fuzz.calls import Cancel, Event, Invalidate, Reassert, Submit, SubmitMany
 from tests.fuzz.runs import ENDED, REFRESH
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.fuzz.stored import Pairs, Record, Stored
 
 WAITING = ("ready:", "parked:", "due", "leases")
-NOT_OF_RUNS = ("workers:", "paced", "parking:", "stamps")
+NOT_OF_RUNS = ("workers:", "paced", "parking:", "stamps", "queues")
 STANDING: dict[str, list[list[str]]] = {
     "scheduled": [["due"]],
     "queued": [["ready"], ["parked"]],
@@ -49,6 +49,7 @@ def check(model: Model, stored: Stored, event: Event, published: Iterable[tuple[
     for run_id in changed:
         if run_id in stored.before:
             _moved_rightly(run_id, stored.before[run_id], stored.runs[run_id], event)
+            _waited(run_id, stored.before[run_id], stored.runs[run_id], model.now, event)
     _heard(model, stored, changed, list(published))
 
 
@@ -82,6 +83,7 @@ def _said(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "state": run.state, "queue": run.kind.queue, "key": run.key if run.shared else "", "start": run.start,
         "score": run.score, "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling,
+        "failures": run.failures, "explained": run.explained,
         "result": run.result, "interests": run.interests, "owners": set(run.owners), "done": run.done,
         "lost": run.lost, "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
         "parked": run.parked, "labels": " ".join(run.labels), "priority": run.priority, "stale_until": run.stale_until,
@@ -94,8 +96,8 @@ def _said(run: Run) -> dict[str, Any]:
 
 COMPARED = frozenset(
     {
-        "ready", "parked", "due", "leases", "state", "runs", "forget", "workers", "abandon", "owner", "holders",
-        "parking", "stamps",
+        "ready", "parked", "due", "leases", "state", "runs", "forget", "workers", "abandon", "expiring", "owner",
+        "holders", "parking", "stamps",
     }
 )  # fmt: skip
 
@@ -134,6 +136,8 @@ def _stands(model: Model, run: Run) -> Iterator[tuple[str, float]]:
     yield from ((f"owner:{owner}", when) for owner, when in run.owners.items())
     if run.abandon_at is not None:
         yield "abandon", run.abandon_at
+    if run.expire_at is not None:
+        yield "expiring", run.expire_at
 
 
 def _counts_agree(model: Model, stored: Stored) -> None:
@@ -285,8 +289,10 @@ def _is_owned(name: str, end: int) -> None:
     match name.partition(":")[0]:
         case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
             pass  # the partition's own, or judged above
-        case "parked" | "parking" | "holders" | "paced" | "abandon" | "stamps" | "owner":
+        case "parked" | "parking" | "holders" | "paced" | "abandon" | "expiring" | "stamps" | "owner":
             pass  # live runs', or trimmed with what they list
+        case "queues":
+            pass  # those with runs; the sweep drops the others
         case "bell" | "workers" | "tat":
             assert end >= 0, f"{name} never ends"
         case _:
@@ -307,6 +313,13 @@ def _moved_rightly(run_id: str, before: Record, after: Record, event: Event) -> 
     if before.start == after.start and before.get("sequence") != after.get("sequence"):
         assert after.facts["done"] >= before.facts["done"], f"I9: progress of {run_id} went back"
     _kept_its_interests(run_id, before, after, event)
+
+
+def _waited(run_id: str, before: Record, after: Record, now: int, event: Event) -> None:
+    """I5: between two starts a run waits out its time, whoever joins it; only its holder may know better."""
+    if before["state"] == "scheduled" and before.start and after["state"] in {"queued", "running"}:
+        is_over = now >= int(before["due"]) or isinstance(event, Reassert)
+        assert is_over, f"I5: {run_id} was to wait until {before['due']}, and goes on at {now}"
 
 
 def _kept_its_interests(run_id: str, before: Record, after: Record, event: Event) -> None:
@@ -340,6 +353,8 @@ def _heard(model: Model, stored: Stored, changed: list[str], published: list[tup
     )
     invalidated = [text for channel, text in published if channel.endswith(":invalidated")]
     assert invalidated == model.invalidated, f"invalidated is published as {invalidated}, not {model.invalidated}"
+    paused = stored.hashes.get("partition", {}).get("paused", "").split()
+    assert sorted(paused) == sorted(model.paused), f"{paused} are paused, the model says {model.paused}"
     for queue in [queue for queue in model.places.rung if model.places.ready(queue)]:
         assert stored.numbers.get(f"bell:{queue}", 0) > 0, f"there is new work in {queue}, and no marker on its bell"
     for name, number in stored.numbers.items():

@@ -18,6 +18,7 @@ class Kind:
     name: str
     queue: str = "default"
     lease: int | None = None
+    max_attempts: int = 1
     max_crashes: int = 2
     keep: int = 2_000
     undeliverable: int = 10_000
@@ -29,6 +30,7 @@ class Kind:
     debounce: int = 0
     longest_debounce: int = 0
     abandon_after: int | None = None
+    expires: int | None = None
     max_queued: int | None = None
     limits: tuple[tuple[str, int], ...] = ()
     fair_share: bool = False
@@ -80,6 +82,7 @@ class Take:
     nonce: str
     queues: tuple[str, ...]
     lease: int
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """`delay` and `reason` are of a release; `done` is the last progress, None when there is none to tell."""
+    """`delay` and `reason` are of a release, `retry` of a failure that is not final: in how many ms to try again.
+
+    `done` is the last progress, None when there is none to tell.
+    """
 
     id: str
     token: int
@@ -106,6 +112,7 @@ class Settle:
     result: str = "null"
     delay: int = 0
     reason: str = ""
+    retry: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +149,14 @@ class Renew:
 class Retire:
     worker: str
     queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is taken from the queue any more; not `paused`, something is again."""
+
+    queue: str
+    paused: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +242,7 @@ class Flush:
 
 Call = (
     Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns
+    | Invalidate | Load | Owned | ListRuns | Pause
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident
@@ -262,6 +277,7 @@ class Leased:
     token: int
     incarnation: int
     start: int
+    failures: int
     duration: int
     work: str
     watched: bool
@@ -337,13 +353,17 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The facts of a snapshot, its result, and whether its worker was lost."""
+    """The facts of a snapshot, its result, and whether its worker was lost; `explained`: it tells of an error."""
 
     state: str
     start: int
+    attempt: int
     done: int
+    due: int | None
+    explained: bool
     position: int | None
     workers: int | None
+    paused: bool
     cancellable: bool
     result: str | None
     lost: bool

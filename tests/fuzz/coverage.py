@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.fuzz.calls import Answer
+    from tests.fuzz.stored import Record, Stored
 
 FLOOR = 0.005
 """The least share of each answer among the calls of its kind."""
@@ -52,7 +53,8 @@ ANSWERS = {
     "Renew": ("idle", "ok", "cancel", "ended", "lost"),
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
     "Sweep": ("swept", "expired", "shut"),
-    "Load": ("loaded", "missing"),
+    "Load": ("loaded", "paused", "missing"),
+    "Pause": ("True", "False"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
@@ -64,6 +66,12 @@ HOSTILE = {
 }  # fmt: skip
 """By hostile step: its least share among all events."""
 
+MOVED = {
+    "tried again": 0.01, "taken for another attempt": 0.004, "cancelled before another attempt": 0.0005,
+    "failed for good": 0.003, "given up": 0.003, "given up before it was due": 0.00005,
+}  # fmt: skip
+"""By what became of a run that no answer tells of: its least share among all events."""
+
 
 class Coverage:
     """Counts what happened in any number of walks."""
@@ -72,6 +80,7 @@ class Coverage:
         self.answers: dict[str, Counter[str]] = {name: Counter() for name in ANSWERS}
         self.calls: Counter[str] = Counter()
         self.hostile: Counter[str] = Counter()
+        self.moved: Counter[str] = Counter()
         self.events = 0
 
     def count(self, event: Event, answer: Answer) -> None:
@@ -81,10 +90,17 @@ class Coverage:
             self.calls[name] += 1
             self.answers[name].update(_names(event, answer))
 
+    def count_moves(self, stored: Stored) -> None:
+        for run_id, record in stored.runs.items():
+            before = stored.before.get(run_id)
+            if before is not None and before is not record:
+                self.moved.update(_moves(before, record))
+
     def add(self, other: Coverage) -> None:
         self.events += other.events
         self.calls += other.calls
         self.hostile += other.hostile
+        self.moved += other.moved
         for name, answers in other.answers.items():
             self.answers[name] += answers
 
@@ -96,12 +112,13 @@ class Coverage:
             for answer in answers
             if _too_few(self.answers[call][answer], self.calls[call], FLOOR)
         ]
-        hostile = [
-            f"{step}: {self.hostile[step]} of {self.events}"
-            for step, floor in HOSTILE.items()
-            if _too_few(self.hostile[step], self.events, floor)
+        others = [
+            f"{step}: {counts[step]} of {self.events}"
+            for counts, floors in ((self.hostile, HOSTILE), (self.moved, MOVED))
+            for step, floor in floors.items()
+            if _too_few(counts[step], self.events, floor)
         ]
-        return missed + hostile
+        return missed + others
 
 
 def _too_few(count: int, total: int, floor: float) -> bool:
@@ -128,10 +145,29 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield "swept" if answer.swept else "shut"
             if answer.expired:
                 yield "expired"
+        case _, Loaded():
+            yield "paused" if answer.paused else "loaded"
         case _:
             yield NAMES.get(type(answer), str(answer))
 
 
+def _moves(before: Record, after: Record) -> Iterable[str]:
+    waits = before["state"] == "scheduled" and before.get("error")
+    match before["state"], after["state"]:
+        case "running", "scheduled" if "error" in after:
+            yield "tried again"
+        case "queued", "running" if "error" in before:
+            yield "taken for another attempt"
+        case "scheduled", "cancelled" if waits:
+            yield "cancelled before another attempt"
+        case "running", "failed" if int(after.get("failures", "0")) > 0:
+            yield "failed for good"
+        case "queued", "failed":
+            yield "given up"
+        case "scheduled", "failed":
+            yield "given up before it was due"
+
+
 NAMES = {
-    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing", Loaded: "loaded",
+    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing",
 }  # fmt: skip

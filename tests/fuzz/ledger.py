@@ -56,6 +56,8 @@ class Ledger:
                 self._start_anew(stored)
             case Submit() | SubmitMany():
                 self._submitted_all(asked, answer, stored)
+            case Settle():
+                self._settled(asked, str(answer), goes_on=_goes_on(asked, stored))
             case _:
                 self._performed(asked, answer)
         self._find_the_lost(stored)
@@ -71,8 +73,6 @@ class Ledger:
         match asked, answer:
             case Take(), Leased():
                 self._taken(answer)
-            case Settle(), str():
-                self._settled(asked, answer)
             case Reassert(), str():
                 self._reasserted(asked, answer)
             case _, Released(verdict="ok"):
@@ -118,11 +118,11 @@ class Ledger:
         self._newest = lease.token
         self._began[lease.id] = self.counts["steps"]
 
-    def _settled(self, asked: Settle, verdict: str) -> None:
+    def _settled(self, asked: Settle, verdict: str, *, goes_on: bool) -> None:
         self._spoke(verdict)
-        if verdict == "ok" and asked.outcome == "released":
+        if verdict == "ok" and goes_on:
             self._began.pop(asked.id, None)
-        if verdict == "ok" and asked.outcome != "released":
+        if verdict == "ok" and not goes_on:
             self.counts["ended twice"] += asked.id in self._accepted
             assert asked.id not in self._accepted, f"I2: {asked} was accepted, and an outcome was accepted before"
             self._accepted.add(asked.id)
@@ -157,6 +157,14 @@ class Ledger:
         self._accepted.clear()
         self._invalidated.clear()
         self._newest = 0
+
+
+def _goes_on(asked: Settle, stored: Stored) -> bool:
+    """Whether this start is over and its run is not: it was given back, or there is to be another attempt."""
+    if asked.outcome == "released" or asked.id not in stored.runs:
+        return True
+    had_ended = stored.before[asked.id]["state"] in ENDED if asked.id in stored.before else False
+    return asked.retry is not None and (had_ended or stored.runs[asked.id]["state"] not in ENDED)
 
 
 BOOKS = (

@@ -32,6 +32,7 @@ from tests.fuzz.calls import (
     NoWork,
     Open,
     Owned,
+    Pause,
     PopMarker,
     Reassert,
     Release,
@@ -81,6 +82,7 @@ class Model:
         self.strays: dict[str, int] = {}
         self.forgotten: set[str] = set()
         self.places = Places(self.runs)
+        self.paused: set[str] = set()
         self.barred = 0
         self.told: list[tuple[str, str]] = []
         self.invalidated: list[str] = []
@@ -100,10 +102,12 @@ class Model:
             Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
             Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
-            Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
+            Pause: self.pause, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
             PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
         }  # fmt: skip
-        return performers[type(event)](event)
+        answer = performers[type(event)](event)
+        self.places.rung -= self.paused
+        return answer
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -239,6 +243,8 @@ class Model:
         later = start > self.now
         run.score = (start * 1000 if later else self.now_us) - run.priority * HEAD_START
         run.due = start if later else None
+        if run.kind.expires is not None:
+            run.expire_at = max(start, self.now) + run.kind.expires
         if not later or run.state != "scheduled":
             self._enter(run, "scheduled" if later else "queued")
 
@@ -287,19 +293,25 @@ class Model:
             return NoWork(0)
         self._promote_due()
         self.places.serve(self.now_us)
-        run = self._best(asked.queues)
+        queues = tuple(queue for queue in asked.queues if queue not in self.paused)
+        run = self._best(queues, in_turn=asked.in_turn)
         slot.run = slot.token = None
         slot.idle_since = self.now
         if not run:
-            self.places.rung.difference_update(asked.queues)  # no work, so no marker says anything
+            self.places.rung.difference_update(queues)  # no work, so no marker says anything
             return NoWork(self._next_due())
         self._start(run, asked)
         self.slots[asked.slot] = Slot(run.id, run.token, asked.nonce)
         return self._lease(run)
 
-    def _best(self, queues: tuple[str, ...]) -> Run | None:
-        while (run := self.places.best(queues, self.now_us)) and run.evicted:
-            self._drop(run)
+    def _best(self, queues: tuple[str, ...], *, in_turn: bool) -> Run | None:
+        while (run := self.places.best(queues, self.now_us, in_turn=in_turn)) and (
+            run.evicted or run.is_late(self.now)
+        ):
+            if run.evicted:
+                self._drop(run)
+            else:
+                self._enter(run, "failed")
         return run
 
     def _start(self, run: Run, asked: Take) -> None:
@@ -310,6 +322,7 @@ class Model:
         run.start += 1
         run.started = self.now
         run.done = 0
+        run.explained = False
         self.places.started(run, self.now_us)
         self._enter(run, "running")
 
@@ -321,7 +334,9 @@ class Model:
             created=run.created, owner=run.owner, work=run.work, limits=tuple(run.limits.items()),
         )  # fmt: skip
         restored = self._restored(run)
-        return Leased(run.id, run.token, self.incarnation, run.start, run.lease, run.work, watched, restored, kept)
+        return Leased(
+            run.id, run.token, self.incarnation, run.start, run.failures, run.lease, run.work, watched, restored, kept
+        )
 
     def _restored(self, run: Run) -> str | None:
         """What an earlier start left, unless that began before an invalidation that applies.
@@ -354,6 +369,8 @@ class Model:
         known = self.kept(asked.id)
         if known and known.voided == asked.token and asked.outcome == "released":
             return "ok"
+        if known and known.retried == asked.token and asked.outcome == "failed" and asked.retry is not None:
+            return "ok"
         run, refused = self._guarded(asked.id, asked.token, asked.incarnation)
         if not run:
             return refused
@@ -366,9 +383,22 @@ class Model:
             case "succeeded":
                 run.result = asked.result
                 self._enter(run, "succeeded")
+            case "failed" if asked.retry is not None and self._may_retry(run):
+                self._retry(run, asked.retry)
             case _:
                 self._enter(run, asked.outcome)
         return "ok"
+
+    def _may_retry(self, run: Run) -> bool:
+        return not run.cancelling and run.failures + 1 < run.kind.max_attempts
+
+    def _retry(self, run: Run, wait: int) -> None:
+        """Another attempt, not before this wait is over; meanwhile the run tells why the last one failed."""
+        run.failures += 1
+        run.explained, run.returned, run.retried = True, None, run.token
+        self._void(run)
+        run.due = self.now + wait
+        self._enter(run, "scheduled")
 
     def _give_back(self, run: Run, asked: Settle) -> None:
         """No failure and no crash; but who is handed on for a reason is not so for ever."""
@@ -405,6 +435,16 @@ class Model:
     def retire(self, asked: Retire) -> None:
         for queue in asked.queues:
             self.workers.get(queue, {}).pop(asked.worker, None)
+
+    def pause(self, asked: Pause) -> bool:
+        """Whoever idles is woken by what waits in a queue that is resumed."""
+        changes = asked.paused != (asked.queue in self.paused)
+        if asked.paused:
+            self.paused.add(asked.queue)
+        elif changes:
+            self.paused.remove(asked.queue)
+            self.places.rung.add(asked.queue)
+        return changes
 
     def release(self, asked: Release) -> Released:
         slot = self.slots.get(asked.slot, Slot())
@@ -475,6 +515,7 @@ class Model:
         self.clock = max(self.clock, lease.token)
         if run.token != lease.token:  # what was told of another start is not this one's, and starts only rise
             run.start, run.done = max(lease.start, run.start + (run.start >= lease.start)), 0
+            run.failures, run.explained = lease.failures, False
         run.token, run.slot, run.lease = lease.token, asked.slot, lease.duration
         run.started, run.sequence = self.now, 0
         if asked.slot:
@@ -552,6 +593,7 @@ class Model:
             self.places.bring_all_up(self.now)
         expired = self._expire_leases()
         self._abandon()
+        self._give_up_late()
         self._promote_due()
         self.places.serve(self.now_us)
         self._forget()
@@ -588,6 +630,14 @@ class Model:
             if not run.evicted and not run.ended:
                 self._stop(run)
 
+    def _give_up_late(self) -> None:
+        late = [run for run in self.runs.values() if run.is_late(self.now)]
+        for run in sorted(late, key=lambda run: (run.expire_at, run.id)):
+            if run.evicted:
+                run.expire_at = None
+            else:
+                self._enter(run, "failed")
+
     def _forget(self) -> None:
         for run in [run for run in self.runs.values() if run.forget_at is not None and run.forget_at <= self.now]:
             self._drop(run)
@@ -615,9 +665,13 @@ class Model:
         return Loaded(
             state=run.state,
             start=run.start,
+            attempt=run.failures + 1,
             done=run.done,
+            due=run.due if run.state == "scheduled" else None,
+            explained=run.explained and run.state in {"scheduled", "failed"},
             position=self.places.position(run),
             workers=None if run.ended else self._serving(run.kind.queue),
+            paused=run.state in ("queued", "scheduled") and run.kind.queue in self.paused,
             cancellable=not run.ended and not run.cancelling,
             result=run.result,
             lost=run.lost,
@@ -747,9 +801,12 @@ class Model:
         """The one place where a state changes, and what follows from it."""
         before, was_parked = run.state, run.parked
         run.state, run.since, run.parked = state, self.now, None
+        if state not in {"scheduled", "queued"}:
+            run.expire_at = None
         if state == "running":
             self._extend(run)
         if state in ENDED:
+            run.explained = run.explained or state == "failed"
             self._end(run)
         if state == "queued":
             self.places.enter(run, self.now_us)

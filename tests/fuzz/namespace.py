@@ -104,7 +104,7 @@ class Namespace:
             calls.Open: self._open, calls.Release: self._release, calls.Renew: self._renew,
             calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
             calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
-            calls.ListRuns: self._list,
+            calls.ListRuns: self._list, calls.Pause: self._pause,
         }  # fmt: skip
         asked: tuple[Operation[Any], Callable[[Any], Answer]] = asking[type(call)](call)  # type: ignore[operator]
         return asked
@@ -118,7 +118,8 @@ class Namespace:
         return self._operations.submit_many([first, *same]), lambda answers: tuple(_admitted(each) for each in answers)
 
     def _take(self, call: calls.Take) -> Any:
-        return self._operations.take(call.slot, call.nonce, call.queues, call.lease / 1000), self._taken
+        operation = self._operations.take(call.slot, call.nonce, call.queues, call.lease / 1000, in_turn=call.in_turn)
+        return operation, self._taken
 
     def _taken(self, taken: Any) -> Answer:
         if not isinstance(taken, answered.Lease):
@@ -130,6 +131,7 @@ class Namespace:
             token=int(taken.token),
             incarnation=self._number(taken.incarnation),
             start=taken.start,
+            failures=taken.failures,
             duration=round(taken.duration * 1000),
             work=taken.arguments.decode(),
             watched=taken.watched,
@@ -150,6 +152,7 @@ class Namespace:
             failure=FAILED,
             delay=call.delay / 1000,
             reason=call.reason,
+            retry_after=None if call.retry is None else call.retry / 1000,
         )
         return operation, str
 
@@ -180,6 +183,9 @@ class Namespace:
 
     def _retire(self, call: calls.Retire) -> Any:
         return self._operations.retire(call.worker, call.queues), _nothing
+
+    def _pause(self, call: calls.Pause) -> Any:
+        return self._operations.pause(call.queue, paused=call.paused), bool
 
     def _cancel(self, call: calls.Cancel) -> Any:
         return self._operations.cancel(call.id, call.interest, force=call.force), str
@@ -270,7 +276,7 @@ def _submission(call: calls.Submit) -> Submission:
 
 def _terms(kind: Kind) -> bytes:
     terms = Terms(
-        max_attempts=1,
+        max_attempts=kind.max_attempts,
         max_crashes=kind.max_crashes,
         keep=kind.keep,
         undeliverable=kind.undeliverable,
@@ -283,6 +289,7 @@ def _terms(kind: Kind) -> bytes:
         debounce=kind.debounce or None,
         longest_debounce=kind.longest_debounce or None,
         abandon_after=kind.abandon_after,
+        expires=kind.expires,
         max_queued=kind.max_queued,
         public_result=1,
     )
@@ -336,9 +343,13 @@ def _loaded(loaded: Any) -> Answer:
     return calls.Loaded(
         state=str(snapshot.state),
         start=snapshot.start,
+        attempt=snapshot.attempt,
+        due=_milliseconds(snapshot.due_at),
+        explained=snapshot.error is not None,
         done=snapshot.progress.done,
         position=snapshot.queue.position,
         workers=snapshot.queue.workers,
+        paused=snapshot.queue.paused,
         cancellable=snapshot.cancellable,
         result=None if loaded.result is None else loaded.result.decode(),
         lost=loaded.lost_worker,

@@ -96,14 +96,18 @@ class Places:
                 del self.paced[name]
                 self._offer(name, now_us)
 
-    def best(self, queues: Sequence[str], now_us: int) -> Run | None:
-        """The best run that may start now; blocked ones that stood before it are parked."""
+    def best(self, queues: Sequence[str], now_us: int, *, in_turn: bool) -> Run | None:
+        """The best run that may start now, in turn of the first queue with any, or one that is gone.
+
+        Blocked ones that stood before it are parked.
+        """
         for _ in range(AT_ONCE):
             heads = [(run.score, place, run) for place, queue in enumerate(queues) for run in self.ready(queue)[:1]]
             if not heads:
                 return None
-            run = min(heads, key=lambda head: head[:2])[2]
-            blocking = None if run.evicted else self.blocking(run, now_us, has_its_turn=True)
+            run = heads[0][2] if in_turn else min(heads, key=lambda head: head[:2])[2]
+            is_gone = run.evicted or run.is_late(now_us // 1000)
+            blocking = None if is_gone else self.blocking(run, now_us, has_its_turn=True)
             if blocking is None:
                 return run
             self._place(run, blocking, now_us)

@@ -36,6 +36,7 @@ class Run:
     parked: str | None = None
     token: int | None = None
     voided: int | None = None
+    retried: int | None = None
     slot: str | None = None
     start: int = 0
     started: int | None = None
@@ -43,6 +44,8 @@ class Run:
     lease_end: int = 0
     sequence: int = 0
     done: int = 0
+    failures: int = 0
+    explained: bool = False
     crashes: int = 0
     returned: int | None = None
     cancelling: bool = False
@@ -52,6 +55,7 @@ class Run:
     checkpoint: tuple[str, int] | None = None
     barred: int = 0
     abandon_at: int | None = None
+    expire_at: int | None = None
     finished: int | None = None
     result: str | None = None
     lost: bool = False
@@ -65,6 +69,10 @@ class Run:
     @property
     def ended(self) -> bool:
         return self.state in ENDED
+
+    def is_late(self, now: int) -> bool:
+        """Whether the time in which it should have begun is over."""
+        return self.expire_at is not None and self.expire_at <= now
 
     @property
     def stakes(self) -> int:

@@ -21,6 +21,7 @@ from tests.fuzz.calls import (
     Load,
     Open,
     Owned,
+    Pause,
     PopMarker,
     Reassert,
     Release,
@@ -53,7 +54,10 @@ STATES = ("", "scheduled", "queued", "running", "succeeded", "failed", "cancelle
 
 SILENT = frozenset({"silent_death", "freeze"})
 """Steps that nobody hears of."""
-MOMENTS = ("due", "lease_end", "fresh_until", "stale_until", "refresh_at", "refuse_until", "abandon_at", "forget_at")
+MOMENTS = (
+    "due", "lease_end", "fresh_until", "stale_until", "refresh_at", "refuse_until", "abandon_at", "expire_at",
+    "forget_at",
+)  # fmt: skip
 """What of a run ends or begins at a given ms."""
 
 T = TypeVar("T")
@@ -80,7 +84,7 @@ class Steps:
         self.weights: dict[Callable[[Model], Step], float] = {
             self.submit: 17, self.submit_many: 1, self.cancel: 6, self.load: 4, self.owned: 1, self.list: 1,
             self.invalidate: 1, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
-            self.reassert: 5, self.open: 1, self.retire: 0.3, self.sweep: 12,
+            self.reassert: 5, self.open: 1, self.retire: 0.3, self.pause: 0.5, self.sweep: 12,
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
             self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7, self.evict: 0.7, self.expire: 4,
@@ -100,6 +104,8 @@ class Steps:
         run = model.kept(moment.whose)
         match moment.name:
             case "due" | "paced":
+                step = self.take(model)
+            case "expire_at" if self.random.random() < 0.5:
                 step = self.take(model)
             case "fresh_until" | "stale_until" | "refresh_at" | "refuse_until" if run and run.key:
                 step = [self._submission(model, run.key, "any")]
@@ -190,7 +196,8 @@ class Steps:
         elif chance < 0.08:
             free = list(self.crowd.buried)
         queues = self.random.choice((QUEUES, QUEUES, QUEUES[:1], QUEUES[1:]))
-        return [Take(self.random.choice(free), f"n{self._number()}", queues, LEASE)] if free else []
+        in_turn = self.random.random() < 0.3
+        return [Take(self.random.choice(free), f"n{self._number()}", queues, LEASE, in_turn)] if free else []
 
     def report(self, _model: Model) -> Step:
         return [self._report(held) for held in self._some_holder()]
@@ -218,6 +225,12 @@ class Steps:
 
     def retire(self, _model: Model) -> Step:
         return [Retire(self.random.choice(WORKERS), QUEUES[: self.random.randrange(1, 3)])]
+
+    def pause(self, model: Model) -> Step:
+        """Mostly a queue that is paused is soon resumed."""
+        if model.paused and self.random.random() < 0.8:
+            return [Pause(self.random.choice(sorted(model.paused)), paused=False)]
+        return [Pause(self.random.choice(QUEUES), paused=self.random.random() < 0.8)]
 
     def release(self, model: Model) -> Step:
         """A supervisor saw a child die, or gives back what its child does not know it holds."""
@@ -397,6 +410,8 @@ class Steps:
         details: dict[str, Any] = {}
         if outcome == "succeeded":
             details["result"] = f'"{lease.id[-6:]}/{lease.start}"'
+        elif outcome == "failed" and self.random.random() < 0.8:
+            details["retry"] = self.random.choice((0, 1, 400, self.random.randrange(3_000)))
         elif outcome == "released" and self.random.random() < 0.4:
             details = {"delay": 1_000, "reason": "no worker knows it"}
         done = held.done if self.random.random() < 0.7 else None

@@ -19,7 +19,8 @@ class Record(Pairs):
         facts: dict[str, Any] = {
             "state": self["state"], "queue": self["queue"], "key": self.get("key", ""), "start": self.start,
             "score": round(float(self["score"]) * 1000), "token": self._number("token"),
-            "crashes": int(self.get("crashes", "0")), "cancelling": self.get("cancelling") == "1",
+            "crashes": int(self.get("crashes", "0")), "failures": int(self.get("failures", "0")),
+            "explained": "error" in self, "cancelling": self.get("cancelling") == "1",
             "result": self.get("result"), "interests": self.interests, "owners": set(self._named("owner:")),
             "parked": self.get("parked") or None, "labels": self["labels"], "priority": int(self.get("priority", "0")),
             **{name: self._number(name) for name in ("stale_until", "refresh_at", "refuse_until")},
@@ -57,7 +58,7 @@ class Record(Pairs):
 
 HASHES = frozenset({"partition", "run", "key", "slot"})
 NUMBERS = frozenset({"bell", "tat"})
-MEMBERS = frozenset({"parking", "holders"})
+MEMBERS = frozenset({"parking", "holders", "queues"})
 
 
 class Stored:

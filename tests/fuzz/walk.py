@@ -82,6 +82,7 @@ class Walk:
         self.crowd.hear(event, expected)
         self.steps.newest = max(self.steps.newest, self.model.clock)
         self.coverage.count(event, answer)
+        self.coverage.count_moves(self.namespace.stored)
 
     def _apply(self, event: Event) -> Answer:
         match event:

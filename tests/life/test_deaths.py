@@ -66,8 +66,9 @@ def test_where_the_kernel_has_no_process_descriptors_a_death_is_noticed_too(
 def test_where_the_kernel_does_not_end_orphans_they_end_themselves(tmp_path: Path) -> None:
     orphan = tmp_path / "orphan"
     child = (
-        "import os, pathlib, sys, time; sys.platform = 'other';"
+        "import os, pathlib, sys, time;"
         "from jobkit.worker.parentage import die_with_parent;"
+        "sys.platform = 'other';"
         f"die_with_parent(os.getppid()); pathlib.Path({str(orphan)!r}).write_text(str(os.getpid())); time.sleep(60)"
     )
     parent = subprocess.Popen(

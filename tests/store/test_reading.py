@@ -19,13 +19,14 @@ def test_a_snapshot_has_every_field_in_its_order_in_every_state(world: World, st
     names = list(json.loads(raw))
     assert names == [
         "id", "job", "state", "version", "start", "attempt", "max_attempts", "progress", "queue", "cancellable",
-        "stalled", "created_at", "started_at", "updated_at", "finished_at", "result", "result_inline",
-        "result_url", "error",
+        "stopping", "stalled", "created_at", "started_at", "updated_at", "finished_at", "due_at", "result",
+        "result_inline", "result_url", "error", "retry_of",
     ]  # fmt: skip
     snapshot = world.load(run_id).snapshot
     assert snapshot.state is state
     assert snapshot.cancellable is not state.terminal
     assert (snapshot.finished_at is not None) is state.terminal
+    assert (snapshot.due_at is not None) is (state is State.SCHEDULED)
 
 
 def _by_hand(world: World, run_id: str) -> tuple[object, ...]:

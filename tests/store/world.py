@@ -13,12 +13,14 @@ from typing import Any, TypeVar
 import msgspec
 import redis
 
+from jobkit.incident import Incident
 from jobkit.lifecycle import Outcome, State
 from jobkit.snapshot import Snapshot
 from jobkit.store.client import Store
 from jobkit.store.location import locate
 from jobkit.store.operations import (
     Conditions,
+    Mark,
     Operation,
     Operations,
     Submission,
@@ -101,13 +103,17 @@ class World:
     def submit(self, key: str = "", **changes: Any) -> Admitted:
         return self.execute(self.operations.submit(submission(key, **changes)))
 
-    def take(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease:
-        taken = self.look(slot, queues, nonce)
+    def take(
+        self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "", *, in_turn: bool = False
+    ) -> Lease:
+        taken = self.look(slot, queues, nonce, in_turn=in_turn)
         assert isinstance(taken, Lease), "there was nothing to take"
         return taken
 
-    def look(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease | NoWork:
-        return self.execute(self.operations.take(slot, nonce or str(next(self.numbers)), queues))
+    def look(
+        self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "", *, in_turn: bool = False
+    ) -> Lease | NoWork:
+        return self.execute(self.operations.take(slot, nonce or str(next(self.numbers)), queues, in_turn=in_turn))
 
     def started(self, key: str = "", slot: str = "", **changes: Any) -> Lease:
         """A run of its own queue, submitted and taken."""
@@ -144,14 +150,20 @@ class World:
     def renew(self, *slots: str) -> tuple[Renewed, ...]:
         return self.execute(self.operations.renew("w", ["default"], slots)).slots
 
-    def release(self, slot: str = "w/1", *, crashed: bool = True) -> tuple[Verdict, str]:
-        return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST))
+    def release(self, slot: str = "w/1", *, crashed: bool = True, **details: Any) -> tuple[Verdict, str]:
+        return self.execute(self.operations.release(slot, crashed=crashed, failure=LOST, **details))
+
+    def mark(self, lease: Lease, what: Mark, incident: bytes = b"") -> Verdict:
+        return self.execute(self.operations.mark(lease.run_id, lease.token, what, incident))
+
+    def incidents(self, run_id: str) -> tuple[Incident, ...]:
+        return self.execute(self.operations.incidents(run_id))
 
     def cancel(self, run_id: str, interest: str = "", *, force: bool = False) -> Cancelling:
         return self.execute(self.operations.cancel(run_id, interest or f"ticket:{run_id}", force=force))
 
-    def sweep(self) -> Swept:
-        return self.execute(self.operations.sweep(SWEEP_EVERY, LOST))
+    def sweep(self, incident: bytes = b"") -> Swept:
+        return self.execute(self.operations.sweep(SWEEP_EVERY, LOST, incident=incident))
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False) -> Loaded:
         return self.execute(self.operations.load(run_id, watch=watch, result=result))
@@ -306,7 +318,11 @@ class Stored:
         assert owners == {name for name in record if name.startswith("owner:")}, f"{run_id} is listed for {owners}"
         abandoned = run_id in self.sets.get("abandon", {})
         waits = not State(state).terminal and record.get("cancelling") != "1"
-        assert abandoned == ("abandon_after" in json.loads(record["terms"]) and waits)
+        terms = json.loads(record["terms"])
+        assert abandoned == ("abandon_after" in terms and waits)
+        has_yet_to_begin = not State(state).terminal and int(record.get("start", 0)) == 0
+        expiring = run_id in self.sets.get("expiring", {})
+        assert expiring == ("expires" in terms and has_yet_to_begin), f"{run_id} is {state}; expiring: {expiring}"
 
     def _check_record(self, run_id: str, record: dict[str, str]) -> None:
         ends = self.ttls[f"run:{run_id}"] > 0
@@ -314,6 +330,8 @@ class Stored:
         stakes = sum(1 for name, value in record.items() if name.startswith("interest:") and value == "1")
         assert int(record["interests"]) == stakes, f"{run_id} counts {record['interests']} of {stakes} interests"
         assert int(record.get("crashes", 0)) >= 0
+        noted, last = {name for name in record if name.startswith("incident:")}, int(record.get("incidents", 0))
+        assert noted == {f"incident:{number}" for number in range(max(1, last - 9), last + 1)}, f"{run_id} kept {noted}"
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running" and record["slot"]:
@@ -361,6 +379,7 @@ class Stored:
             return
         offered = any(limit in self.runs[run_id].get("limits", "") for run_id in self.sets.get(f"ready:{queue}", {}))
         number = min(int(self.runs[run_id]["limits"].partition(f"{limit} ")[2].split()[0]) for run_id in parked)
+        number = int(self.hashes.get("overrides", {}).get(limit, str(number)).split()[0])
         full = limit.startswith(("m:", "s:")) and len(self.members.get(f"holders:{limit}", ())) >= number
         assert offered or full, f"runs are parked under {limit} in {queue}, and nothing brings them up"
 
@@ -378,16 +397,23 @@ class Stored:
         match name.partition(":")[0]:
             case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
                 pass  # the partition's own, or judged above
-            case "owner" | "abandon" | "parked" | "parking" | "holders" | "paced" | "stamps":
+            case "owner" | "abandon" | "expiring" | "parked" | "parking" | "holders" | "paced" | "stamps":
                 pass  # as good as its members, judged above and below
-            case "bell" | "workers" | "tat":
+            case "queues":
+                pass  # those that have runs, judged below; the sweep drops the others
+            case "overrides":
+                assert self.hashes["partition"]["overridden"] == str(len(self.hashes[name]))
+            case "bell" | "workers" | "tat" | "fleet" | "about":
                 assert self.ttls[name] != -1, f"{name} never ends"
             case _:
                 raise AssertionError(f"a key that nobody owns: {name}")
 
     def _check_indexes(self) -> None:
+        named = self.members.get("queues", set()) | set(self.hashes.get("partition", {}).get("paused", "").split(" "))
+        lost = {name for name in self.sets if name.startswith("ready:") and name.removeprefix("ready:") not in named}
+        assert not lost, f"nobody knows that there is {lost}"
         for name, members in self.sets.items():
-            if not name.startswith(("workers:", "forget", "paced", "stamps")):
+            if not name.startswith(("workers:", "fleet", "forget", "paced", "stamps")):
                 unknown = set(members) - set(self.runs) - set(self.sets.get("forget", {}))
                 assert not unknown, f"{name} lists runs that are not kept: {unknown}"
 

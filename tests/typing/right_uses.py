@@ -10,10 +10,14 @@ from typing import Generic, TypeVar, assert_type
 import msgspec
 
 from jobkit.files import File
+from jobkit.fleet import WorkerInfo
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
+from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.run import Run
+from jobkit.store.replies import Backlog
+from jobkit.worker import Worker
 
 R = TypeVar("R")
 
@@ -106,6 +110,17 @@ async def asynchronous(kit: JobKit) -> None:
     assert_type(await kit.asubmit(SalesReport(month="2026-01")), Run[dict[str, float]])
     assert_type(await (await kit.asubmit(Fetch(url="x"))).aresult(), bytes)
     assert_type(await kit.aperform(Handing()), int)
+
+
+def controlled(kit: JobKit) -> None:
+    assert_type(kit.workers(), tuple[WorkerInfo, ...])
+    assert_type(kit.backlog(), tuple[Backlog, ...])
+    assert_type([reply.value for reply in kit.control.stats()], list[WorkerInfo | None])
+    assert_type([reply.value for reply in kit.control.grow(2, "host-1")], list[int | None])
+    kit.control.limit(SalesReport, max_running=3)
+    kit.control.limit(queue="mail", rate=(10, timedelta(seconds=1)))
+    JobKit(queues={"mail": Queue(max_running=2, rate="10/s")})
+    Worker("reports:kit", queues={"critical": 6, "low": 1})
 
 
 def performed() -> None:

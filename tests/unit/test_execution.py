@@ -15,8 +15,11 @@ from jobkit.execution import (
     StopReason,
     Unknown,
     decide,
+    over_limit,
 )
+from jobkit.incident import IncidentKind
 from jobkit.lifecycle import Outcome
+from jobkit.options import Options
 from jobkit.text import one_line
 from jobkit.tracebacks import LONGEST_TRACEBACK
 
@@ -74,6 +77,40 @@ def test_a_stopped_job_is_cancelled(reason: str) -> None:
 
 def test_a_run_that_is_handed_back_is_released_at_once() -> None:
     assert decided(Stopped(StopReason.HANDED_BACK)) == Decision(outcome=Outcome.RELEASED)
+
+
+def test_a_start_that_was_stopped_for_its_unconfirmed_lease_leaves_it_to_the_store() -> None:
+    assert decided(Stopped(StopReason.UNCONFIRMED)) == Decision(outcome=Outcome.RELEASED)
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "kind"),
+    [
+        (StopReason.TIME_LIMIT, "It took longer than its limit of 60 s.", IncidentKind.TIMED_OUT),
+        (StopReason.STALL_LIMIT, "It made no progress for 50 s.", IncidentKind.STALLED),
+    ],
+)
+def test_a_start_that_was_stopped_at_a_limit_has_failed_with_words_for_everybody(
+    reason: StopReason, message: str, kind: IncidentKind
+) -> None:
+    reached = over_limit(reason, Options(time_limit=60.0, stall_limit=25.0))
+    assert reached is not None
+    decision = decided(Raised(reached))
+    assert failure_of(decision) == {"message": message, "public": True}
+    assert decision.account is not None
+    assert (decision.account.kind, decision.account.message) == (kind, message)
+
+
+@pytest.mark.parametrize("reason", [StopReason.CANCELLED, StopReason.LOST, StopReason.TIME_LIMIT, "its own"])
+def test_who_was_not_stopped_at_a_limit_has_reached_none(reason: str) -> None:
+    assert over_limit(reason, Options()) is None
+
+
+def test_an_error_leaves_an_account_for_the_jobs_authors() -> None:
+    account = decided(Raised(ValueError("password=hunter2"))).account
+    assert account is not None
+    assert (account.kind, account.message) == (IncidentKind.FAILED, "ValueError: password=hunter2")
+    assert "ValueError" in account.traceback
 
 
 def test_a_lost_run_is_not_ours_to_settle() -> None:

@@ -343,14 +343,12 @@ def unbuilt_hook() -> None:
         def on_success(self) -> None: ...
 
 
-def retries() -> None:
+def idle_retries() -> None:
     class Wrong(ProgressJob[int]):
-        max_attempts = 3
+        backoff = 5
 
-
-def strict_lease() -> None:
-    class Wrong(ProgressJob[int]):
-        strict_lease = True
+        def perform(self, progress: Progress) -> int:
+            return 1
 
 
 def own_init() -> None:
@@ -398,8 +396,7 @@ def mutable_default() -> None:
         (static_perform, r"perform must be a method"),
         (unbuilt_option, r"'schedule' is not available yet: starting jobs by the clock is not built"),
         (unbuilt_hook, r"'on_success' is not available yet: hooks"),
-        (retries, r"max_attempts = 3 must be 1: retries are not available yet"),
-        (strict_lease, r"'strict_lease' is not available yet"),
+        (idle_retries, r"backoff without max_attempts does nothing"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

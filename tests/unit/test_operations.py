@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Operations
+from jobkit.store.operations import Mark, Operations
 from jobkit.store.replies import Lease
 from tests.store.world import submission
 
@@ -37,13 +37,22 @@ EVERY_KIND = {
     "settle": OPERATIONS.settle(LEASE, Outcome.RELEASED, delay=1.5),
     "reassert": OPERATIONS.reassert(LEASE, "w/1"),
     "release": OPERATIONS.release("w/1", crashed=True, failure=b"{"),
+    "mark": OPERATIONS.mark(LEASE.run_id, LEASE.token, Mark.KILLING),
     "cancel": OPERATIONS.cancel(LEASE.run_id, "", force=True),
     "invalidate": OPERATIONS.invalidate(key="k"),
     "sweep": OPERATIONS.sweep(1.0, b"{"),
     "load": OPERATIONS.load(LEASE.run_id, watch=30.0, result=True),
     "load_stored": OPERATIONS.load_stored(LEASE.run_id),
+    "incidents": OPERATIONS.incidents(LEASE.run_id),
     "owned": OPERATIONS.owned(LEASE.run_id, "ann"),
     "list": OPERATIONS.list(State.RUNNING),
+    "announce": OPERATIONS.announce("w", b"{}", 600.0),
+    "workers": OPERATIONS.workers(),
+    "tell": OPERATIONS.tell("control", b"{}"),
+    "pause": OPERATIONS.pause("default"),
+    "queues": OPERATIONS.queues(["default"]),
+    "limit": OPERATIONS.limit("m:aaaa", 3, "job:reports.Sales"),
+    "limits": OPERATIONS.limits(),
 }
 
 

@@ -53,6 +53,15 @@ def test_durations_are_timedeltas_or_seconds_and_become_seconds(option: str, dur
         ("cancel_grace", timedelta(0)),
         ("lease", 0.1),
         ("lease", timedelta(hours=2)),
+        ("strict_lease", 1),
+        ("time_limit", 0),
+        ("stall_limit", "1h"),
+        ("memory_limit", "512"),
+        ("memory_limit", "lots"),
+        ("memory_limit", 1000),
+        ("memory_limit", True),
+        ("memory_limit", 1.5e9),
+        ("leak_warning", "-1 MB"),
         ("priority", 1.5),
         ("priority", 1001),
         ("max_attempts", 0),
@@ -128,6 +137,11 @@ def test_every_built_option_is_accepted() -> None:
         undeliverable_after=60,
         cancel_grace=0.5,
         lease=0.2,
+        strict_lease=True,
+        time_limit=60,
+        stall_limit=timedelta(seconds=30),
+        memory_limit="2 GB",
+        leak_warning=50_000_000,
         stages={"read": 3, "write": 1},
         submittable=True,
         public_result=True,
@@ -144,6 +158,11 @@ def test_a_rate_may_be_written_in_many_ways(rate: object) -> None:
     assert options_of(__annotations__={"customer": str}, customer="", rate={"customer": rate}).rate == (
         Limit("r", ("customer",), 2_000_000),
     )
+
+
+@pytest.mark.parametrize("amount", ["512 MB", "512MB", "512 MiB", "0.5 gb", "524288 KB", 512 * 1024**2])
+def test_memory_may_be_written_in_many_ways(amount: object) -> None:
+    assert options_of(memory_limit=amount).memory_limit == 512 * 1024**2
 
 
 def test_tags_given_as_a_set_have_one_order() -> None:

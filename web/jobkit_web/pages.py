@@ -45,6 +45,7 @@ _TITLES = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+_STOPPING = {"cancelling": "It was told to stop.", "killing": "It does not stop, so it is killed."}
 _TITLES_JSON = msgspec.json.encode(_TITLES).decode()
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/avif")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
@@ -125,11 +126,20 @@ def _bar(snapshot: dict[str, Any]) -> str:
         f'<progress aria-label="Progress"{value}></progress>'
         f'<p class="message"><span>{_text(progress["message"]) or _waiting(snapshot)}</span>{percent}</p>'
         f'<p class="detail">{_counted(progress)}</p>'
+        f"{_trouble(snapshot)}"
     )
+
+
+def _trouble(snapshot: dict[str, Any]) -> str:
+    """For pages without JavaScript: the element shows it in its own way."""
+    said = _STOPPING.get(snapshot["stopping"]) or ("No progress for a while." if snapshot["stalled"] else "")
+    return f'<p class="detail">{said}</p>' if said else ""
 
 
 def _waiting(snapshot: dict[str, Any]) -> str:
     queue = snapshot["queue"]
+    if queue["paused"]:
+        return "Its queue is paused at the moment."
     if snapshot["state"] != "queued":
         return ""
     if queue["workers"] == 0:

@@ -1,7 +1,8 @@
 -- load: a run as it stands. Writes nothing but, when asked, how long somebody watches it (from then on it is published),
 -- and that a submitter is still there.
--- Answers {snapshot, result or nil, 1 if its worker was lost, traceback or nil, until when its failure refuses or nil}, or nil
--- for an unknown run. ARGV: id, watch_ms (0: not watching), 1 to bring the result too, interest in whose name it is read, or ''
+-- Answers {snapshot, result or nil, 1 if its worker was lost, traceback or nil, until when its failure refuses or nil, of a
+-- failed run whose result is asked for what befell it last, or nil}, or nil for an unknown run.
+-- ARGV: id, watch_ms (0: not watching), 1 to bring the result too, interest in whose name it is read, or ''
 
 function scripts.load(ARGV)
   local id, watch, interest = ARGV[1], tonumber(ARGV[2]), ARGV[4]
@@ -19,5 +20,9 @@ function scripts.load(ARGV)
   if abandon_after then
     redis.call('ZADD', P .. 'abandon', 'XX', integer(now + abandon_after), id)
   end
-  return {text, ARGV[3] == '1' and redis.call('HGET', key, 'result'), lost and 1 or 0, traceback, refuse_until}
+  local whole = ARGV[3] == '1'
+  local told = whole and state == 'failed' and incidents(id) or {}
+  return {
+    text, whole and redis.call('HGET', key, 'result'), lost and 1 or 0, traceback, refuse_until, told[#told] or false,
+  }
 end

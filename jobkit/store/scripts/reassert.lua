@@ -6,14 +6,13 @@
 
 local KEPT = {'work', 'queue', 'key', 'limits', 'labels', 'terms', 'job', 'created', 'priority', 'score', 'owner'}
 
-local function made_anew(id, failures, kept)
+local function made_anew(id, kept)
   local run = {id = id, changes = {}, state = 'unknown', version = '0'}
   for i, name in ipairs(KEPT) do
     if kept[i] ~= '' then
       put(run, name, kept[i])
     end
   end
-  put(run, 'failures', failures)
   put(run, 'interests', '0')
   redis.call('ZADD', P .. 'runs', run.created, id)
   return run
@@ -75,13 +74,16 @@ function scripts.reassert(ARGV)
   local known = run ~= nil
   if known then
     let_slot_expire(run)
+    cease_waiting(run)
   else
-    run = made_anew(id, failures, {unpack(ARGV, 8)})
+    run = made_anew(id, {unpack(ARGV, 8)})
   end
   if run.token ~= token then  -- what was told of another start is not this one's, and starts only rise
     local last = tonumber(run.start or '0')
     put(run, 'start', integer(last < tonumber(start) and start or last + 1))
     put(run, 'progress', UNTOUCHED)
+    put(run, 'failures', failures)
+    redis.call('HDEL', record_key(id), 'error', 'traceback')
   end
   put(run, 'token', token)
   put(run, 'slot', slot)

@@ -2,10 +2,17 @@
 -- Guarantees: the dead slot takes nothing more, even by a take that is still on its way.
 -- With a token, only a slot that holds this very start is declared dead; any other is left alone, and answers idle.
 -- Answers {verdict (ok, idle, lost), run}. A resend finds the slot empty: idle, or, with a token, ok.
--- ARGV: slot, how (crashed: counted; handback: not counted), the head of the failure for a spent crash budget, token or ''
+-- ARGV: slot, how (crashed: the crash is counted; failed: the start has failed; handback: nothing is counted), the head of the
+--       failure (of a spent crash budget), token or '', an incident to note or '',
+--       retry_ms (of a failure that another attempt may follow; else '')
 
-local function give_back(run, how, failure_head)
+local function give_back(run, how, failure_head, incident, retry_ms)
+  note_incident(run, incident)
   vacate(run)
+  if how == 'failed' and run.cancelling ~= '1' then
+    fail(run, failure_head, '', retry_ms)
+    return commit(run)
+  end
   void_token(run)
   if how == 'crashed' then
     crash(run, 'release', failure_head)
@@ -18,7 +25,7 @@ local function give_back(run, how, failure_head)
 end
 
 function scripts.release(ARGV)
-  local slot, how, failure_head, only = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+  local slot, how, failure_head, only, incident, retry_ms = unpack(ARGV)
   local key = slot_key(slot)
   local id, token, dead = unpack(redis.call('HMGET', key, 'run', 'token', 'dead'))
   if only ~= '' and token ~= only then
@@ -35,6 +42,6 @@ function scripts.release(ARGV)
     return {'lost', id}
   end
   reclaim(run)
-  give_back(run, how, failure_head)
+  give_back(run, how, failure_head, incident, retry_ms)
   return {'ok', id}
 end

@@ -1,7 +1,9 @@
 -- settle: ends a start through its lease. One outcome is accepted, once; then the lease is over.
+-- A failure is the run's end, or, where attempts are left and its worker asks for one, the wait for another.
 -- Answers ok, ended (this token's run has ended: a resend, or a verdict that came first), lost or unknown.
 -- ARGV: id, token, incarnation of the lease, outcome (succeeded, failed, cancelled, released), progress ('' leaves it), result,
---       the head of the failure, traceback, delay_ms and reason (of a release: not before; why)
+--       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), '', retry_ms (of a failure:
+--       not before; '': it is final), an incident to note or ''
 
 local SETTLE = {}
 
@@ -11,9 +13,7 @@ function SETTLE.succeeded(run, told)
 end
 
 function SETTLE.failed(run, told)
-  put(run, 'error', failure(run, told.failure_head))
-  put(run, 'traceback', told.traceback)
-  move(run, 'fail')
+  fail(run, told.failure_head, told.traceback, told.retry)
 end
 
 function SETTLE.cancelled(run)
@@ -43,10 +43,16 @@ function SETTLE.released(run, told)
   end
 end
 
+-- Whether the same was said before, and the run went on after it.
+local function is_resend(id, token, outcome, retry)
+  local kept = outcome == 'released' and 'voided' or (outcome == 'failed' and retry ~= '' and 'retried')
+  return kept and redis.call('HGET', record_key(id), kept) == token
+end
+
 function scripts.settle(ARGV)
   local id, token, incarnation, outcome, progress = unpack(ARGV, 1, 5)
   local run = read_run(id)
-  if outcome == 'released' and redis.call('HGET', record_key(id), 'voided') == token then
+  if is_resend(id, token, outcome, ARGV[12]) then
     return 'ok'
   end
   local refused = refusal(run, token, incarnation)
@@ -57,10 +63,12 @@ function scripts.settle(ARGV)
   if progress ~= '' then
     put(run, 'progress', progress)
   end
+  note_incident(run, ARGV[13])
   vacate(run)
-  local result, failure_head, traceback, delay, reason = unpack(ARGV, 6, 10)
+  local result, failure_head, traceback, delay, reason, _, retry = unpack(ARGV, 6, 12)
   SETTLE[outcome](run, {
     result = result, failure_head = failure_head, traceback = traceback, delay = tonumber(delay), reason = reason,
+    retry = retry,
   })
   commit(run)
   return 'ok'

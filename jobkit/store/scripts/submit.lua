@@ -139,6 +139,7 @@ local function create(asked, conditions, interest)
   put(run, 'score', score_of(start_at, conditions.priority))
   redis.call('ZADD', P .. 'runs', now_text, id)
   renew_interest(id, said_of(conditions).abandon_after)
+  await_start(run, start_at)
   if start_at > now then
     put(run, 'due', integer(start_at))
     move(run, 'defer')
@@ -180,10 +181,11 @@ local function retime(run, priority, work, conditions)
   if run.state == 'scheduled' and (debounce or start_at < tonumber(redis.call('ZSCORE', P .. 'due', run.id))) then
     put(run, 'score', score_of(start_at, priority))
     redis.call('ZADD', P .. 'due', integer(start_at), run.id)
+    await_start(run, start_at)
     if start_at <= now then
       move(run, 'due')
-      commit(run)
     end
+    commit(run)
   end
 end
 

@@ -1,9 +1,9 @@
--- sweep: what time alone brings: leases that ran out, runs that are due or abandoned, records that are forgotten.
+-- sweep: what time alone brings: leases that ran out, runs that are due, late or abandoned, records that are forgotten.
 -- Every worker calls it; the partition lets one pass an interval, so there is no leader. A resend finds the gate shut.
 -- An outage is not a death: when nobody swept for longer than a third of a run's lease, or the clock went back, that run
 -- gets one whole lease more, so that its holder can come back first.
 -- Answers {1 if it swept, number of expired leases, ms until the next due run or -1, 1 if there is more to do at once}.
--- ARGV: interval_ms, limit, error head for a spent crash budget
+-- ARGV: interval_ms, limit, error head for a spent crash budget, the incident of a lost worker, or ''
 
 local FORGOTTEN_AT_ONCE = 500
 
@@ -20,11 +20,12 @@ local function make_leases_whole(gap)
   end
 end
 
-local function expire(most, lost)
+local function expire(most, lost, incident)
   local expired = 0
   for _, id in ipairs(past('leases', most)) do
     local run = read_run(id)
     if run then
+      note_incident(run, incident)
       crash(run, 'expire', lost)
       commit(run)
       expired = expired + 1
@@ -78,8 +79,16 @@ local function forget_ended()
   return #ids == FORGOTTEN_AT_ONCE
 end
 
+-- One name a pass: there are few of them.
+local function look_at_one_queue()
+  local queue = redis.call('SRANDMEMBER', P .. 'queues')
+  if queue then
+    drop_if_empty(queue)
+  end
+end
+
 function scripts.sweep(ARGV)
-  local interval, most, lost = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3]
+  local interval, most, lost, incident = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
   local gap = now - (redis.call('HGET', PARTITION, 'swept') or 0)
   if gap >= 0 and gap < interval then
     return {0, 0, next_due(), 0}
@@ -91,9 +100,11 @@ function scripts.sweep(ARGV)
   if gap < 0 then
     bring_all_up()
   end
-  local expired = expire(most, lost)
+  local expired = expire(most, lost, incident)
   abandon(most)
+  give_up_late(most)
   promote_due(most)
+  look_at_one_queue()
   local more = forget_ended()
   if more then
     redis.call('HSET', PARTITION, 'swept', integer(now - interval))  -- whoever calls next goes on at once

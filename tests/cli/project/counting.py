@@ -1,5 +1,7 @@
 """A kit for the tests of the command line; its jobs end when a test says so, by a file."""
 
+import logging
+import os
 import time
 from datetime import date
 from pathlib import Path
@@ -46,6 +48,15 @@ class Refuse(ProgressJob[None]):
         raise ZeroDivisionError("a secret\x1b]0;title\x07")
 
 
+class Die(ProgressJob[None]):
+    max_crashes = 0
+
+    def perform(self, progress: Progress) -> None:
+        progress.message = "Dying"
+        logging.getLogger("counting").warning("It was nice\x1b[2J")
+        os._exit(7)
+
+
 class Trick(ProgressJob[str]):
     """Returns what acts on a terminal."""
 
@@ -61,5 +72,5 @@ class Elsewhere(ProgressJob[None]):
         progress.advance()
 
 
-kit = JobKit(jobs=[Count, Write, Refuse, Trick, Elsewhere])
+kit = JobKit(jobs=[Count, Die, Write, Refuse, Trick, Elsewhere])
 not_a_kit = 3

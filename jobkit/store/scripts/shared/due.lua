@@ -1,4 +1,4 @@
--- due: what time alone brings into the queues.
+-- due: what time alone brings into the queues, and takes out of them.
 
 local function promote_due(most)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'due', '-inf', now, 'LIMIT', 0, most)) do
@@ -12,6 +12,26 @@ local function promote_due(most)
     end
   end
   serve_paced(most)
+end
+
+-- It did not begin in time, and nobody needs it any more. Its readers are told so.
+local function give_up(run)
+  local said = string.format('{"message":"It did not start within %.10g s, so it was given up.","public":true,"reference":"',
+    terms(run).expires / 1000)
+  put(run, 'error', failure(run, said))
+  move(run, 'give_up')
+  commit(run)
+end
+
+local function give_up_late(most)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', now, 'LIMIT', 0, most)) do
+    local run = read_run(id)
+    if run then
+      give_up(run)
+    else
+      redis.call('ZREM', P .. 'expiring', id)
+    end
+  end
 end
 
 -- In ms from now; -1 when nothing is scheduled.

@@ -44,6 +44,23 @@ local function failure(run, failure_head)
   return failure_head .. string.sub(run.id, -8) .. '-' .. run.start .. '"}'
 end
 
+-- This start failed: another attempt after `retry_ms` ('' for none), where one is left and nobody stops the run; else the end.
+-- What went wrong is told until the next attempt begins. (It would be told of a lost worker, too: so a take removes it.)
+local function fail(run, failure_head, traceback, retry_ms)
+  local failures = (field(run, 'failures') or 0) + 1
+  put(run, 'error', failure(run, failure_head))
+  put(run, 'traceback', traceback)
+  if retry_ms == '' or run.cancelling == '1' or failures >= terms(run).max_attempts then
+    return move(run, 'fail')
+  end
+  put(run, 'failures', integer(failures))
+  put(run, 'undeliverable_since', '')
+  put(run, 'retried', run.token)
+  void_token(run)
+  put(run, 'due', integer(now + retry_ms))
+  move(run, 'retry')
+end
+
 -- One more worker was lost over this run: back into the queue (by `name`), or the end when its crash budget is spent,
 -- or when it was to stop anyway.
 local function crash(run, name, failure_head)

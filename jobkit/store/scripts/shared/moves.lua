@@ -29,6 +29,7 @@ local function end_run(run)
   if said.abandon_after then
     redis.call('ZREM', P .. 'abandon', run.id)
   end
+  cease_waiting(run)
 end
 
 local function enter(run)
@@ -65,6 +66,7 @@ end
 -- Ids whose records are gone leave every index.
 local function forget(ids)
   redis.call('ZREM', P .. 'runs', unpack(ids))
+  redis.call('ZREM', P .. 'expiring', unpack(ids))
   for _, state in ipairs(states()) do
     redis.call('ZREM', P .. 'state:' .. state, unpack(ids))
   end

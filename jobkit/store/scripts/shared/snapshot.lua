@@ -16,11 +16,26 @@ local function position(id, state, queue, parked)
   return rank and integer(rank + 1) or 'null'
 end
 
+-- Whether it waits in a queue from which nothing is taken for now.
+local function is_held_up(state, queue)
+  return (state == 'queued' or state == 'scheduled') and is_paused(queue)
+end
+
 local function workers(state, queue)
   if ended(state) then
     return 'null'
   end
   return integer(redis.call('ZCOUNT', P .. 'workers:' .. queue, now - WORKER_SILENCE, '+inf'))
+end
+
+-- When a scheduled run may start.
+local function due_at(id, state)
+  return moment(state == 'scheduled' and redis.call('ZSCORE', P .. 'due', id))
+end
+
+-- Of an end, or of the attempt that the next one waits for.
+local function problem_part(state, problem)
+  return problem and (state == 'failed' or state == 'scheduled') and problem or 'null'
 end
 
 local function result_part(id, state, public)
@@ -34,12 +49,20 @@ local function result_part(id, state, public)
   return '"result":' .. redis.call('HGET', record_key(id), 'result') .. ',"result_inline":true,"result_url":null'
 end
 
+-- How far it has come with ending a run that goes on. (What is marked of a start names its token.)
+local function stopping(state, cancelling, killing, token)
+  if state == 'running' and killing and killing == token then
+    return '"killing"'
+  end
+  return cancelling == '1' and not ended(state) and '"cancelling"' or 'null'
+end
+
 -- The snapshot of a run as its record stands, or nil for an unknown one.
 local function snapshot(id)
   local job, head, state, version, start, failures, class_terms, progress, queue, parked, cancelling, created, started, updated,
-    finished, problem = unpack(redis.call('HMGET', record_key(id),
+    finished, problem, token, stalled, killing = unpack(redis.call('HMGET', record_key(id),
       'job', 'head', 'state', 'version', 'start', 'failures', 'terms', 'progress', 'queue', 'parked', 'cancelling', 'created',
-      'started', 'updated', 'finished', 'error'))
+      'started', 'updated', 'finished', 'error', 'token', 'stalled', 'killing'))
   if not state then
     return nil
   end
@@ -50,10 +73,15 @@ local function snapshot(id)
     ',"attempt":', integer((failures or 0) + 1), ',"max_attempts":', said.max_attempts,
     ',"progress":', progress or UNTOUCHED,
     ',"queue":{"name":"', queue, '","position":', position(id, state, queue, parked), ',"workers":', workers(state, queue),
-    '},"cancellable":', (over or cancelling == '1') and 'false' or 'true', ',"stalled":false',
+    ',"paused":', is_held_up(state, queue) and 'true' or 'false',
+    '},"cancellable":', (over or cancelling == '1') and 'false' or 'true',
+    ',"stopping":', stopping(state, cancelling, killing, token),
+    ',"stalled":', state == 'running' and stalled == token and 'true' or 'false',
     ',"created_at":', moment(created), ',"started_at":', moment(started),
     ',"updated_at":', moment(updated), ',"finished_at":', moment(finished),
-    ',', result_part(id, state, said.public_result == 1), ',"error":', problem or 'null', '}',
+    ',"due_at":', due_at(id, state),
+    ',', result_part(id, state, said.public_result == 1), ',"error":', problem_part(state, problem),
+    ',"retry_of":', said.retry_of and '"' .. said.retry_of .. '"' or 'null', '}',
   })
 end
 

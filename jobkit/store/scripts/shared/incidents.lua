@@ -1,0 +1,34 @@
+-- incidents: what befell a run's starts, for its authors: the last ten, each a field `incident:N` of the record. Nothing is
+-- read or written for a run that nothing befell.
+
+local MOST_INCIDENTS = 10
+
+local function incident_field(number)
+  return 'incident:' .. integer(number)
+end
+
+-- `told` is a JSON object as its client encoded it, or ''. The store adds what it alone knows: when it was, which start and
+-- attempt, who performed it, and how far it was.
+local function note_incident(run, told)
+  if told == '' then
+    return
+  end
+  local failures, progress = unpack(redis.call('HMGET', record_key(run.id), 'failures', 'progress'))
+  local number = (field(run, 'incidents') or 0) + 1
+  put(run, 'incidents', integer(number))
+  put(run, incident_field(number), table.concat({
+    '{"at":', moment(now), ',"start":', run.start, ',"attempt":', integer((failures or 0) + 1), ',"slot":',
+    cjson.encode(run.slot or ''), ',"progress":', run.progress or progress or UNTOUCHED, ',', string.sub(told, 2),
+  }))
+  redis.call('HDEL', record_key(run.id), incident_field(number - MOST_INCIDENTS))
+end
+
+-- Oldest first.
+local function incidents(id)
+  local last = tonumber(redis.call('HGET', record_key(id), 'incidents') or '0')
+  local told = {}
+  for number = math.max(1, last - MOST_INCIDENTS + 1), last do
+    told[#told + 1] = redis.call('HGET', record_key(id), incident_field(number))
+  end
+  return told
+end
