@@ -59,10 +59,21 @@ class Sight:
     state: State
     done: float
     token: str
+    updated_at: float
+    due_at: float | None
+    """When it may be begun, if it waits for that."""
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
-        return cls(snapshot.start, snapshot.version, snapshot.state, snapshot.done, snapshot.message)
+        return cls(
+            start=snapshot.start,
+            version=snapshot.version,
+            state=snapshot.state,
+            done=snapshot.done,
+            token=snapshot.message,
+            updated_at=snapshot.updated_at,
+            due_at=snapshot.due_at,
+        )
 
     @property
     def order(self) -> tuple[int, int]:

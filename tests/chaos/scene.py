@@ -51,6 +51,8 @@ MIX = Mix(
         jobs.Silent: 1,
         jobs.Deaf: 0.5,
         jobs.Fails: 0.5,
+        jobs.Flaky: 0.5,
+        jobs.Overlong: 0.25,
         jobs.Fragile: 0.5,
     }
 )
