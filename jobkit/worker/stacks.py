@@ -25,8 +25,6 @@ ANSWER_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.02
 _HERE: Final = re.escape(str(Path(jobkit.__file__).parent))
 _OURS: Final = re.compile(rf'File "({_HERE}/.*|.*/threading\.py|<frozen runpy>)"')
-    rf'File "({re.escape(str(Path(jobkit.__file__).parent))}/.*|.*/threading\.py|<frozen runpy>)"'
-)
 _MOST: Final = 256 * 1024
 
 
