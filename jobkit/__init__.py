@@ -1,7 +1,9 @@
 """Long-running jobs whose users wait in a browser: shared runs, remembered results, one honest progress."""
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.errors import (
     BadArguments,
+    BadCheckpoint,
     BadJob,
     BadResult,
     EngineUnavailable,
@@ -19,13 +21,16 @@ from jobkit.errors import (
     StoreUnavailable,
     SubmitError,
     UnknownJob,
+    UnknownWorker,
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.hooks import Start
 from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.lifecycle import State
+from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.retrying import Retry
 from jobkit.run import Run
@@ -34,8 +39,10 @@ from jobkit.snapshot import Snapshot
 __all__ = [
     "ALL",
     "BadArguments",
+    "BadCheckpoint",
     "BadJob",
     "BadResult",
+    "Checkpoint",
     "EngineUnavailable",
     "File",
     "Incident",
@@ -46,6 +53,7 @@ __all__ = [
     "Progress",
     "ProgressJob",
     "PublicError",
+    "Queue",
     "QueueFull",
     "Retry",
     "Run",
@@ -55,11 +63,13 @@ __all__ = [
     "RunNotFound",
     "RunTimeout",
     "Snapshot",
+    "Start",
     "State",
     "StoreError",
     "StoreMisconfigured",
     "StoreUnavailable",
     "SubmitError",
     "UnknownJob",
+    "UnknownWorker",
     "WorkerLost",
 ]

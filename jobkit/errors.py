@@ -13,10 +13,12 @@
     │   │   └── WorkerLost       its workers died too often
     │   ├── RunCancelled         somebody stopped it
     │   ├── RunTimeout           *waiting* took too long; the run goes on (also a TimeoutError)
-    │   └── BadResult            `perform` returned what cannot be kept (also a ValueError)
+    │   ├── BadResult            `perform` returned what cannot be kept (also a ValueError)
+    │   └── BadCheckpoint        the job cannot be gone on with from what it says (also a ValueError)
     ├── StoreError               about the Valkey/Redis that keeps the runs
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
+    ├── UnknownWorker            no worker of this name is known
     ├── LimitReached             what an attempt fails with that its class does not allow to go on
     └── PublicError              raised by jobs: its text may be shown to the end user
 
@@ -127,6 +129,10 @@ class BadResult(RunError, ValueError):
     """`perform` returned a value that cannot be kept; the message names the path and a remedy."""
 
 
+class BadCheckpoint(RunError, ValueError):
+    """A checkpoint that cannot be kept, or from which the job cannot go on; raised in the job."""
+
+
 class StoreError(JobKitError):
     """Something about the store."""
 
@@ -137,6 +143,10 @@ class StoreUnavailable(StoreError):
 
 class StoreMisconfigured(StoreError):
     """The store answers but cannot be used as it is set up; an operator must act."""
+
+
+class UnknownWorker(JobKitError):
+    """No worker of this name has told of itself lately; the message lists those that have."""
 
 
 class PublicError(JobKitError):

@@ -10,6 +10,7 @@ import inspect
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -17,6 +18,7 @@ from msgspec import json
 
 from jobkit import asking
 from jobkit.clients import Clients
+from jobkit.control import Control
 from jobkit.engines.inline import Inline, performed_here
 from jobkit.errors import (
     BadArguments,
@@ -28,31 +30,36 @@ from jobkit.errors import (
     UnknownJob,
 )
 from jobkit.files import FileStorage
+from jobkit.fleet import known_worker
 from jobkit.following import Origin
+from jobkit.hooks import Event, Hooks, Start
 from jobkit.job import ProgressJob, spec_of
+from jobkit.limits import Queue
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.performing import performed, refuse_while_imported
 from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, Reuse, Terms, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full, page
+from jobkit.store.replies import Admission, Full, all_backlogs, page
 from jobkit.submission import (
     NO_WISHES,
     Batch,
     Wishes,
     interest_of,
     invalidated,
-    partition_of_key,
+    places_of_key,
     submission_again,
     submission_of,
 )
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     from jobkit.engine import Engine
+    from jobkit.fleet import WorkerInfo
     from jobkit.job import JobSpec
     from jobkit.lifecycle import State
     from jobkit.store.async_client import AsyncStore
@@ -61,11 +68,16 @@ if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Listed, Page, Recalled
+    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled
+    from jobkit.tracing import Submitting, Tracing
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
+S = TypeVar("S", bound=Callable[[Start], object])
+V = TypeVar("V", bound=Callable[[Start, Any], object])
+E = TypeVar("E", bound=Callable[[Start, BaseException], object])
 
+_MANY = "many"
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 """What has ended already goes on for nobody, so nobody has a stake in it."""
 
@@ -75,14 +87,16 @@ class JobKit:
 
     `url` names the store; None takes JOBKIT_URL, else an embedded server under `.jobkit/`. `jobs` are what workers of
     this kit perform and what may be submitted by name. `engine` is "native" (None for that), or "inline": `submit`
-    performs what it makes due. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
+    performs what it makes due. `queues` are limits of queues, as {"mail": Queue(max_running=2)}: all kits that submit
+    to these must name the same. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
-    raises StoreUnavailable; a reply is waited for at least one second, and at most five.
+    raises StoreUnavailable; a reply is waited for at least one second, and at most five. `tracing` makes spans of what
+    happens to runs (`jobkit.otel.OpenTelemetry()`).
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
         EngineUnavailable: there is no such engine.
-        BadArguments: `patience` is no duration.
+        BadArguments: `patience` is no duration, or a queue is not given as one.
         BadJob: one of the jobs is no job class, or two bear one name.
     """
 
@@ -92,16 +106,25 @@ class JobKit:
         *,
         jobs: Iterable[type[ProgressJob[Any]]] = (),
         engine: str | None = None,
+        queues: Mapping[str, Queue] | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self.hooks = Hooks()
+        """What is called when a run of any job starts and ends (see `on_start` and its like)."""
+        self.tracing = tracing
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
+        self.control = Control(self)
+        """Asks the workers of its namespace, and changes limits, while they run."""
+        self.queue_rules: Mapping[str, Queue] = _checked_rules(queues or {})
+        """The limits of queues, by name."""
         self._clients = Clients(self.location, self.operations, asking.seconds("patience", patience))
         self._warned = False
         for job in _job_classes(jobs):
@@ -116,8 +139,9 @@ class JobKit:
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that its jobs name, and `default`, which a job waits in that names none."""
-        return tuple(sorted({DEFAULT_QUEUE, *(spec_of(job).options.queue for job in self._jobs.values())}))
+        """The queues that its jobs name, those it limits, and `default`, which a job waits in that names none."""
+        named = (spec_of(job).options.queue for job in self._jobs.values())
+        return tuple(sorted({DEFAULT_QUEUE, *self.queue_rules, *named}))
 
     def register(self, job: J) -> J:
         """Make a job class known to this kit's workers; also as a decorator.
@@ -132,6 +156,28 @@ class JobKit:
         if other is not job:
             raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
         return job
+
+    # Hooks ------------------------------------------------------------------------------------------------------------
+
+    def on_start(self, hook: S) -> S:
+        """Call this whenever a run starts here, before its `perform`; also as a decorator, as its like."""
+        self.hooks.add(Event.START, hook)
+        return hook
+
+    def on_success(self, hook: V) -> V:
+        """Call this with the result whenever a run succeeds here, before that is settled."""
+        self.hooks.add(Event.SUCCESS, hook)
+        return hook
+
+    def on_failure(self, hook: E) -> E:
+        """Call this with the error whenever a run fails here, before that is settled."""
+        self.hooks.add(Event.FAILURE, hook)
+        return hook
+
+    def on_cancel(self, hook: S) -> S:
+        """Call this whenever a run has been cancelled here, before that is settled."""
+        self.hooks.add(Event.CANCEL, hook)
+        return hook
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -163,8 +209,10 @@ class JobKit:
             return remembered
         self.warn_if_blocking("submit")
         store, asked_at = self.store(), self._epoch()
-        submission = self._submission(job, wishes, store.partitions())
-        admitted = store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, store.partitions(), span)
+            admitted = store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         self._ring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -186,8 +234,10 @@ class JobKit:
         if remembered is not None:
             return remembered
         store, asked_at = self.async_store(), self._epoch()
-        submission = self._submission(job, wishes, await store.partitions())
-        admitted = await store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, await store.partitions(), span)
+            admitted = await store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         await self._aring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -215,8 +265,11 @@ class JobKit:
         refuse_while_imported(SubmitError)
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
-        replies = store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, store.partitions(), span)
+            replies = store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         self._ring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -234,8 +287,11 @@ class JobKit:
     ) -> list[Run[R]]:
         refuse_while_imported(SubmitError)
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
-        replies = await store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, await store.partitions(), span)
+            replies = await store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -345,6 +401,55 @@ class JobKit:
         operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
         return page(await self.async_store().execute_all(operations), limit)
 
+    # Queues and workers -----------------------------------------------------------------------------------------------
+
+    def pause_queue(self, queue: str) -> bool:
+        """Let nothing be taken from a queue until it is resumed; what is running goes on. False: it was paused already.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
+        """
+        self.warn_if_blocking("pause_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=True)))
+
+    async def apause_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=True)))
+
+    def resume_queue(self, queue: str) -> bool:
+        """Let runs be taken from a queue again. False: it was not paused.
+
+        Raises:
+            BadArguments: no queue can be called so.
+            StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
+        """
+        self.warn_if_blocking("resume_queue")
+        name, store = asking.named("queue", queue), self.store()
+        return any(store.execute_all(self._pauses(name, store.partitions(), paused=False)))
+
+    async def aresume_queue(self, queue: str) -> bool:
+        name, store = asking.named("queue", queue), self.async_store()
+        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=False)))
+
+    def backlog(self) -> tuple[Backlog, ...]:
+        """How each queue stands: those that this kit names, and all that have runs, by name."""
+        self.warn_if_blocking("backlog")
+        return all_backlogs(self.store().execute_all(self._backlogs(self.store().partitions())))
+
+    async def abacklog(self) -> tuple[Backlog, ...]:
+        store = self.async_store()
+        return all_backlogs(await store.execute_all(self._backlogs(await store.partitions())))
+
+    def workers(self) -> tuple[WorkerInfo, ...]:
+        """The workers of this namespace, by name, as each last told; one that was lost is listed for ten minutes."""
+        self.warn_if_blocking("workers")
+        return _known_workers(self.store().execute(self.operations.workers()))
+
+    async def aworkers(self) -> tuple[WorkerInfo, ...]:
+        return _known_workers(await self.async_store().execute(self.operations.workers()))
+
     # Within -----------------------------------------------------------------------------------------------------------
 
     def _lists(
@@ -355,14 +460,20 @@ class JobKit:
         places = range(partitions)
         return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
 
-    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions)
+    def _pauses(self, queue: str, partitions: int, *, paused: bool) -> list[Operation[bool]]:
+        return [self.operations.pause(queue, partition, paused=paused) for partition in range(partitions)]
+
+    def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
+        return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
+
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
+        submission = submission_of(job, wishes, partitions, self.queue_rules, span.carrying)
         self._refuse_unknown(spec_of(job).name)
         _refuse_itself(submission)
         return submission
 
-    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions)
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int, span: Submitting) -> Batch[R]:
+        batch = Batch(jobs, wishes, partitions, self.queue_rules, span.carrying)
         for job_class in batch.classes:
             self._refuse_unknown(spec_of(job_class).name)
         for submission in batch.submissions:
@@ -443,7 +554,7 @@ class JobKit:
     def _invalidations(self, what: Any, tag: str | None, partitions: int) -> tuple[str, list[Operation[None]]]:
         """The name of what is invalidated, and what does it."""
         key, label = invalidated(what, tag)
-        places = [partition_of_key(spec_of(what), key, partitions)] if key else range(partitions)
+        places = places_of_key(spec_of(what), key, partitions, self.queue_rules) if key else range(partitions)
         operations = [self.operations.invalidate(key=key, label=label, partition=place) for place in places]
         return f"key:{key}" if key else label, operations
 
@@ -474,7 +585,7 @@ class JobKit:
             await asyncio.to_thread(self._ring, queues)
 
     def awaited(self, queue: str) -> float | None:
-        """Whoever waits for a run of this queue says so before; answers for how long it may wait then, None: as it likes."""
+        """Whoever waits for a run of this queue asks before: for how many seconds at most; None for as long as it likes."""
         return None if self.engine is None else self.engine.awaited(queue)
 
     async def aawaited(self, queue: str) -> float | None:
@@ -574,6 +685,14 @@ def _job_classes(jobs: Iterable[type[ProgressJob[Any]]]) -> Iterable[type[Progre
     return jobs
 
 
+def _checked_rules(queues: Mapping[str, Queue]) -> Mapping[str, Queue]:
+    for name, rule in queues.items():
+        asking.named("queue", name)
+        if not isinstance(rule, Queue):
+            raise BadArguments(f"The queue {name!r} is given as {rule!r:.80}: write Queue(max_running=…, rate=…).")
+    return dict(queues)
+
+
 def _refuse_itself(submission: Submission) -> None:
     within = performed()
     if within is not None and submission.key == within.key != "" and submission.conditions.reuse is Reuse.ANY:
@@ -595,6 +714,12 @@ def _wishes(
     if (at, after, priority, queue, reuse, owner) == (None, None, None, None, "any", None) and not tags:
         return NO_WISHES
     return Wishes(at=at, after=after, priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+
+
+def _known_workers(announced: tuple[Announced, ...]) -> tuple[WorkerInfo, ...]:
+    now = time.time()
+    found = [known_worker(each.worker, each.about, each.silence, now) for each in announced]
+    return tuple(sorted(found, key=lambda worker: worker.name))
 
 
 def _origin(submission: Submission, admitted: Admitted, keep_for: float, known: Partitions) -> Origin:

@@ -24,12 +24,16 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from jobkit.cache_key import canonical
+from jobkit.errors import BadArguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_RUNNING: Final = 1_000_000
 MOST_STARTS: Final = 1_000_000_000
+MICROSECONDS: Final = 1_000_000
+Rate = str | tuple[int, timedelta | float]
+"""Of starts: "30/m", "5/10s", (30, timedelta(minutes=1)) or (30, 60)."""
 _RATE: Final = re.compile(r"(\d{1,9})/(\d{0,6})([smhd])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _NAME_BYTES: Final = 10
@@ -54,6 +58,41 @@ class Limit(msgspec.Struct, frozen=True):
         values = {name: getattr(job, name) for name in self.fields}
         whose = canonical(job_name) + canonical(values)
         return f"{self.kind}:{blake2b(whose, digest_size=_NAME_BYTES).hexdigest()}"
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits of all runs of a queue, whatever their jobs: `JobKit(queues={"mail": Queue(max_running=2)})`.
+
+    Raises:
+        BadArguments: one of these can be no limit.
+    """
+
+    max_running: int | None = None
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            limits = self._limits()
+        except ValueError as error:
+            raise BadArguments(f"The limit of a queue {error}.") from None
+        if any(limit.fields for limit in limits):
+            raise BadArguments("A queue's limits are of all its runs: give max_running= and rate= without arguments.")
+
+    def names(self, queue: str) -> dict[str, str]:
+        """The names under which the runs of this queue share its limits, by kind."""
+        digest = blake2b(canonical(("queue", queue)), digest_size=_NAME_BYTES).hexdigest()
+        return {limit.kind: f"{limit.kind}:{digest}" for limit in self._limits()}
+
+    def words(self, queue: str) -> str:
+        """These limits as a submission brings them along: pairs of name and number."""
+        names = self.names(queue)
+        return " ".join(f"{names[limit.kind]} {limit.number}" for limit in self._limits())
+
+    def _limits(self) -> tuple[Limit, ...]:
+        return (
+            *(() if self.max_running is None else max_running(self.max_running)),
+            *(() if self.rate is None else rate(self.rate)),
+        )
 
 
 def share_of(queue: str, owner: str) -> str:
@@ -106,7 +145,7 @@ def _paced(fields: tuple[str, ...], value: Any) -> Limit | None:
     starts, seconds = _starts_in_seconds(value)
     if not 0 < starts <= MOST_STARTS or not 0 < seconds < math.inf:
         return None
-    return Limit("r", fields, max(1, round(seconds * 1_000_000 / starts)))
+    return Limit("r", fields, max(1, round(seconds * MICROSECONDS / starts)))
 
 
 def _starts_in_seconds(value: Any) -> tuple[int, float]:

@@ -8,7 +8,7 @@ so that no argument is called like one.
 import enum
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Final
@@ -24,6 +24,7 @@ MIN_LEASE_SECONDS: Final = 0.2
 MAX_LEASE_SECONDS: Final = 3600.0
 MIN_ABANDON_SECONDS: Final = 60.0
 MAX_PRIORITY: Final = 1000
+MAX_QUEUE_WEIGHT: Final = 1000
 
 MIN_MEMORY: Final = 1024 * 1024
 
@@ -98,6 +99,31 @@ def word(value: object) -> str:
     if not _WORD.fullmatch(value):
         raise ValueError("must be 1 to 100 letters, digits and . : / - _ only")
     return value
+
+
+def queue_weights(queues: object) -> dict[str, int]:
+    """The queues that a worker is to serve, with their weights; 0 where none is given.
+
+    Raises:
+        ValueError: these are none.
+    """
+    if isinstance(queues, str) or not isinstance(queues, Iterable) or not (names := tuple(queues)):
+        raise ValueError(
+            f"queues must be a tuple of one or more names, or their weights, as {{'critical': 6}}, not {queues!r}."
+        )
+    for name in names:
+        try:
+            word(name)
+        except ValueError as error:
+            raise ValueError(f"The queue {name!r} cannot be served: its name {error}.") from None
+    return {name: _queue_weight(name, queues[name]) if isinstance(queues, Mapping) else 0 for name in names}
+
+
+def _queue_weight(name: str, weight: object) -> int:
+    try:
+        return _whole_number(weight, 1, MAX_QUEUE_WEIGHT)
+    except ValueError as error:
+        raise ValueError(f"The queue {name!r} cannot be served: its weight, {weight!r}, {error}.") from None
 
 
 def _words(value: object) -> tuple[str, ...]:

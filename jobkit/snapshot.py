@@ -82,11 +82,15 @@ class ProgressView(_Readable, frozen=True, kw_only=True):
 
 
 class QueuePlace(_Readable, frozen=True, kw_only=True):
-    """Where a run waits: `position` and `workers` are known only while it is queued."""
+    """Where a run waits: `position` and `workers` are known only while it is queued.
+
+    `paused`: it waits, and nothing is taken from its queue until somebody resumes that.
+    """
 
     name: str = "default"
     position: int | None = None
     workers: int | None = None
+    paused: bool = False
 
 
 class Failure(_Readable, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from math import ceil
@@ -18,16 +19,19 @@ import msgspec
 from jobkit import asking
 from jobkit.errors import BadArguments, BadJob, RunError
 from jobkit.job import JobSpec, ProgressJob, spec_of
-from jobkit.limits import share_of
+from jobkit.limits import Queue, share_of
 from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, partition_of, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Admitted, Full, Recalled
+
+    Carrying = Callable[[Conditions], Conditions]
+    """Adds what these submissions carry beside the usual (see `jobkit.tracing`)."""
 
 R = TypeVar("R")
 
@@ -64,19 +68,29 @@ class Wishes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_WISHES = Wishes()
+Rules = Mapping[str, Queue]
+"""Queues with limits of their own, by name."""
+NO_RULES: Rules = {}
 
 
-def submission_of(job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1) -> Submission:
-    """Everything the store needs to admit this job, in one of so many partitions.
+def submission_of(
+    job: ProgressJob[Any],
+    wishes: Wishes = NO_WISHES,
+    partitions: int = 1,
+    rules: Rules = NO_RULES,
+    carrying: Carrying | None = None,
+) -> Submission:
+    """Everything the store needs to admit this job, in one of so many partitions, under the rules of some queues.
 
     Raises:
         BadArguments: a wish makes no sense, or the arguments are too large.
         BadJob: the job's class cannot be found by a worker.
     """
-    return submission_under(conditions_of(job, wishes, partitions), job, partitions)
+    conditions = conditions_of(job, wishes, partitions, rules)
+    return submission_under(carrying(conditions) if carrying else conditions, job, partitions)
 
 
-def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Conditions:
+def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int, rules: Rules = NO_RULES) -> Conditions:
     """What a submission of this job shares with those of other jobs of its class.
 
     Raises:
@@ -87,7 +101,9 @@ def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Con
     if isinstance(job, type):
         raise BadArguments(f"{spec.name} is a class: submit a job made from it, {job.__name__}(…).")
     usual = _usual_conditions(spec, partitions)
-    return usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
+    conditions = usual if wishes is NO_WISHES else _as_wished(usual, spec, wishes)
+    rule = rules.get(conditions.queue)
+    return conditions if rule is None else _as_ruled(conditions, spec, rule)
 
 
 def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: int) -> Submission:
@@ -100,10 +116,10 @@ def submission_under(conditions: Conditions, job: ProgressJob[Any], partitions: 
     arguments, checked = spec.checked(job)
     key = spec.key_of(checked)
     return Submission(
-        id=new_run_id(0 if partitions == 1 else partition_of_key(spec, key, partitions)),
+        id=new_run_id(0 if partitions == 1 else _partition(conditions, spec, key, partitions)),
         conditions=conditions,
         key=key or "",
-        limits=_limits(spec, checked, conditions.share) if spec.limits or conditions.share else "",
+        limits=_limits(spec, checked, conditions),
         work=conditions.work + arguments,
     )
 
@@ -116,14 +132,22 @@ class Batch(Generic[R]):
         BadJob: a job's class cannot be found by a worker.
     """
 
-    def __init__(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1) -> None:
+    def __init__(
+        self,
+        jobs: Iterable[ProgressJob[R]],
+        wishes: Wishes,
+        partitions: int = 1,
+        rules: Rules = NO_RULES,
+        carrying: Carrying | None = None,
+    ) -> None:
         self.jobs = _several(jobs)
         conditions: dict[type, Conditions] = {}
         self.submissions: list[Submission] = []
         for job in self.jobs:
             shared = conditions.get(type(job))
             if shared is None:
-                shared = conditions[type(job)] = conditions_of(job, wishes, partitions)
+                shared = conditions_of(job, wishes, partitions, rules)
+                shared = conditions[type(job)] = carrying(shared) if carrying else shared
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
         self.queues = {shared.queue for shared in conditions.values()}
@@ -162,7 +186,7 @@ def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
 
 
 def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submission:
-    """What does once more what an ended run was submitted for, under the conditions of then; `owner` None: of its owner.
+    """What does once more what an ended run did, under the conditions of then; for its `owner`, where none is named.
 
     Raises:
         RunError: the run has not ended.
@@ -170,7 +194,8 @@ def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submissi
     """
     if not kept.state.terminal:
         raise RunError(
-            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew: wait for its end, or cancel it.",
+            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew:"
+            " wait for its end, or cancel it.",
             run_id=run_id,
         )
     whose = kept.owner if owner is None else asking.owner(owner)
@@ -247,9 +272,11 @@ def _usual_conditions(spec: JobSpec, partitions: int) -> Conditions:
     )
 
 
-def _limits(spec: JobSpec, checked: Any, share: str) -> str:
+def _limits(spec: JobSpec, checked: Any, conditions: Conditions) -> str:
+    if not (spec.limits or conditions.queue_limits or conditions.share):
+        return ""
     named = [f"{limit.name_for(spec.name, checked)} {limit.number}" for limit in spec.limits]
-    return " ".join([*named, share] if share else named)
+    return " ".join(filter(None, [*named, conditions.queue_limits, conditions.share]))
 
 
 def _terms(options: Options, partitions: int) -> Terms:
@@ -268,6 +295,7 @@ def _terms(options: Options, partitions: int) -> Terms:
         debounce=_milliseconds(options.debounce),
         longest_debounce=_milliseconds(options.debounce and options.debounce * LONGEST_DEBOUNCE),
         abandon_after=_milliseconds(options.abandon_after),
+        expires=_milliseconds(options.expires),
         max_queued=None if options.max_queued is None else ceil(options.max_queued / partitions),
         public_result=int(options.public_result),
     )
@@ -289,6 +317,32 @@ def _as_wished(usual: Conditions, spec: JobSpec, wishes: Wishes) -> Conditions:
         start=_start(wishes),
         interest=interest_of(owner) if owner else "",
     )
+
+
+def _as_ruled(conditions: Conditions, spec: JobSpec, rule: Queue) -> Conditions:
+    """In a queue with limits: all its runs lie in one partition, so nothing is shared out."""
+    limits = rule.words(conditions.queue)
+    if not limits:
+        return conditions
+    terms = msgspec.json.encode(_terms(spec.options, 1))
+    return msgspec.structs.replace(conditions, queue_limits=limits, terms=terms)
+
+
+def _partition(conditions: Conditions, spec: JobSpec, key: str | None, partitions: int) -> int:
+    if conditions.queue_limits:
+        return partition_of_queue(conditions.queue, partitions)
+    return partition_of_key(spec, key, partitions)
+
+
+def partition_of_queue(queue: str, partitions: int) -> int:
+    """Where the runs of a queue with limits meet."""
+    return zlib.crc32(queue.encode()) % partitions
+
+
+def places_of_key(spec: JobSpec, key: str, partitions: int, rules: Rules) -> list[int]:
+    """The partitions in which runs of this cache key may lie."""
+    ruled = [partition_of_queue(queue, partitions) for queue, rule in rules.items() if rule.words(queue)]
+    return sorted({partition_of_key(spec, key, partitions), *ruled})
 
 
 def partition_of_key(spec: JobSpec, key: str | None, partitions: int) -> int:

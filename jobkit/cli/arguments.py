@@ -1,4 +1,4 @@
-"""Makes a job of `key=value` texts, each read as the type of the field it names. Pure."""
+"""Makes a job of `key=value` texts, each read as the type of the field it names; and queues of theirs. Pure."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ def job_from(job: type[ProgressJob[Any]], pairs: Sequence[str]) -> ProgressJob[A
         given[name] = _value(fields[name], text)
     _refuse_missing(job, fields, given)
     return job(**given)
+
+
+def queues_of(text: str) -> tuple[str, ...] | dict[str, int]:
+    """Names of queues with commas between; with their weights where one has one: `critical=6,low=1`, else 1.
+
+    Raises:
+        ValueError: a weight is no whole number.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not any("=" in name for name in names):
+        return tuple(names)
+    weights: dict[str, int] = {}
+    for name in names:
+        queue, _, weight = name.partition("=")
+        if weight and not weight.strip().isdecimal():
+            raise ValueError(
+                f"The weight of the queue {queue!r} must be a whole number, as critical=6, not {weight!r}."
+            )
+        weights[queue.strip()] = int(weight) if weight else 1
+    return weights
 
 
 def signature(fields: dict[str, msgspec.structs.FieldInfo]) -> str:

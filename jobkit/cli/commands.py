@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "incidents": ("jobkit.cli.runs", "Tell what befell a run."),
     "cancel": ("jobkit.cli.runs", "Stop a run."),
     "retry": ("jobkit.cli.runs", "Do once more what an ended run did."),
+    "queue": ("jobkit.cli.queues", "List queues, pause and resume them."),
+    "workers": ("jobkit.cli.workers", "List the workers."),
+    "control": ("jobkit.cli.control", "Ask and change workers while they run."),
 }
 """Name: the module that has the function of that name, and what the command does."""
 

@@ -1,7 +1,7 @@
 """How a command ends: its exit code, and what is said about an error that is the user's to mend.
 
 0    succeeded
-1    the run failed, or `cancel` did not stop it
+1    the run failed, or `cancel` did not stop it, or a worker did not do what it was asked
 2    usage: what was asked for cannot be done as asked
 3    the run was cancelled
 4    the store cannot be reached, or cannot be used

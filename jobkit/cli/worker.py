@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from functools import partial
 
 import click
 
+from jobkit.cli.arguments import queues_of
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.cli.reloading import on_change
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from jobkit.records import STYLES, write_log
 from jobkit.worker import POOLS, Worker
 
 
@@ -30,7 +31,13 @@ from jobkit.worker import POOLS, Worker
     type=click.IntRange(1, 1000),
     help="How many runs it performs at once  [default: one per CPU; 16 threads; 100 on an event loop]",
 )
-@click.option("--queues", metavar="A,B", default=DEFAULT_QUEUE, show_default=True, help="The queues it serves.")
+@click.option(
+    "--queues",
+    metavar="A,B",
+    default=DEFAULT_QUEUE,
+    show_default=True,
+    help="The queues it serves; with weights (critical=6,low=1) they get starts in proportion.",
+)
 @click.option("--all-queues", is_flag=True, help="Serve all the queues that the kit's jobs name.")
 @click.option(
     "--lease",
@@ -73,6 +80,26 @@ from jobkit.worker import POOLS, Worker
     show_default=True,
     help="What it writes to standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(list(STYLES)),
+    default=Worker.log_format,
+    show_default=True,
+    help="How it writes that: for people, or as one JSON object a line.",
+)
+@click.option(
+    "--metrics-port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    help="Serve /metrics for Prometheus, and /healthz, on this port.",
+)
+@click.option(
+    "--metrics-host",
+    metavar="ADDRESS",
+    default=Worker.metrics_host,
+    show_default=True,
+    help="The address for that; 0.0.0.0 lets other hosts ask.",
+)
 @ends_with_its_starter
 @click.pass_context
 def worker(
@@ -90,29 +117,34 @@ def worker(
     memory_limit: str | None,
     reload: bool,
     log_level: str,
+    log_format: str,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Perform the jobs of a kit.
 
     SIGTERM (or Ctrl-C) finishes or hands back what is running; a second one ends at once. SIGUSR1 replaces the
     children, as they finish what they perform, by fresh ones that import the code anew.
     """
-    names = None if all_queues else tuple(name.strip() for name in queues.split(",") if name.strip())
     try:
         worker = Worker(
             target,
             pool=pool,
             concurrency=concurrency,
-            queues=names,
+            queues=None if all_queues else queues_of(queues),
             lease=lease,
             grace=grace,
             log_level=log_level,
             max_runs_per_child=max_runs_per_child,
             max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
             memory_limit=memory_limit,
+            log_format=log_format,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log(log_level, log_format)
     if reload:
         on_change(partial(os.kill, os.getpid(), signal.SIGUSR1))
     context.exit(worker.run())

@@ -84,11 +84,23 @@ class Listening:
         feed = ThreadFeed()
         self._feeds.add(feed)
         try:
-            self._wait_for(lambda store: store.subscriptions.subscribe(channel, feed.put, patience))
-            yield feed
+            with self.subscribed(channel, feed.put, patience):
+                yield feed
         finally:
             self._feeds.discard(feed)
-            self._leave(channel, feed.put)
+
+    @contextmanager
+    def subscribed(self, channel: str, listener: Listener, patience: float | None = None) -> Iterator[None]:
+        """Have all that is published while the block lasts heard, in the listening thread.
+
+        Raises:
+            StoreUnavailable: as `feed`.
+        """
+        try:
+            self._wait_for(lambda store: store.subscriptions.subscribe(channel, listener, patience))
+            yield
+        finally:
+            self._leave(channel, listener)
 
     def hear(self, channel: str, listener: Listener) -> Callable[[], bool]:
         """Hear a channel from some moment on, in the listening thread; does not wait for that.

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from jobkit.lifecycle import Outcome, State
     from jobkit.store.replies import (
         Admitted,
+        Announced,
+        Backlog,
         Cancelling,
         Full,
         Lease,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         Loaded,
         NoWork,
         Opened,
+        Override,
         Recalled,
         Renewals,
         Reported,
@@ -105,6 +108,8 @@ class Witness:
 
 
 NOTHING_WITNESSED = Witness()
+CONTROL = "control"
+"""The channel of requests to workers, as `tell` takes it."""
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,6 +133,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public_result: int = 0
     retry_of: str | None = None
     """Of this very submission: the run that it is to do again."""
+    trace: dict[str, str] | None = None
+    """The submitter's, not the class's: headers that a worker's span goes on from (`with_trace`)."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +143,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     `terms` is the JSON of `Terms`; `labels` are `job:NAME` and `tag:TAG`, with spaces between, and `tags` those of them
     that hold for an older run that answers, too; `start` is '' for now, `+ms` from now, or epoch milliseconds; `starts`
     is how many a run had that its store has lost; `interest` names the stake, '' for a ticket of each submission's own;
-    `share` is the limit by which owners take turns, '' for none; `work` is how the work of each begins (`work_of`).
+    `queue_limits` are those of its queue, as of a `Submission`; `share` is the limit by which owners take turns, '' for
+    none; `work` is how the work of each begins (`work_of`).
     """
 
     job: str
@@ -150,6 +158,7 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     start: str = ""
     starts: int = 0
     interest: str = ""
+    queue_limits: str = ""
     share: str = ""
     work: bytes = b""
 
@@ -203,6 +212,14 @@ class Operations:
         """Where the whole namespace hears what was invalidated: `key:DIGEST`, `job:NAME` or `tag:TAG`."""
         return f"{{{self.namespace}}}:invalidated"
 
+    def control_channel(self) -> str:
+        """Where all workers of the namespace hear what they are asked to do."""
+        return f"{self.prefix()}{CONTROL}"
+
+    def replies_channel(self, request: str) -> str:
+        """Where who asked hears what they answer."""
+        return f"{self.prefix()}{replies_to(request)}"
+
     def bell(self, queue: str, partition: int = 0) -> str:
         return f"{self.prefix(f'{partition}-')}bell:{queue}"
 
@@ -234,16 +251,25 @@ class Operations:
         return self._submit(submissions, replies.all_admitted)
 
     def take(
-        self, slot: str, nonce: str, queues: Sequence[str], lease: float = 15.0, partition: int = 0
+        self,
+        slot: str,
+        nonce: str,
+        queues: Sequence[str],
+        lease: float = 15.0,
+        partition: int = 0,
+        *,
+        in_turn: bool = False,
     ) -> Operation[Lease | NoWork]:
         """Pop and lease in one step. `slot` is `worker/child`, never used again after its death.
 
-        `lease` (s) is for jobs that name none of their own.
+        `lease` (s) is for jobs that name none of their own. The best run of all these queues is taken, or, `in_turn`,
+        the best of the first of them that has any.
 
         Raises:
             SlotDead: the slot's supervisor has given it up.
         """
-        return self._operation("take", partition, slot, nonce, _ms(lease), *queues, read=replies.taken)
+        order = "first" if in_turn else "best"
+        return self._operation("take", partition, slot, nonce, _ms(lease), order, *queues, read=replies.taken)
 
     def renew(
         self, worker: str, queues: Sequence[str], slots: Sequence[str], partition: int = 0
@@ -252,8 +278,20 @@ class Operations:
         return self._operation("renew", partition, worker, str(len(queues)), *queues, *slots, read=replies.renewed)
 
     def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
-        """Count a worker as serving these queues no more."""
+        """Count a worker as serving these queues no more, and list it no more."""
         return self._operation("retire", partition, worker, *queues, read=replies.nothing)
+
+    def announce(self, worker: str, about: bytes, memory: float) -> Operation[None]:
+        """List a worker with what it tells of itself, for `memory` seconds after it has last told."""
+        return self._operation("announce", 0, worker, about, _ms(memory), read=replies.nothing)
+
+    def workers(self) -> Operation[tuple[Announced, ...]]:
+        """What workers told of themselves, by name; those that fell silent lately too."""
+        return self._operation("workers", 0, read=replies.announced)
+
+    def tell(self, channel: str, message: bytes) -> Operation[int]:
+        """Publish to the `control` or a `replies:…` channel; answers how many hear it, where the server knows."""
+        return self._operation("tell", 0, channel, message, read=int)
 
     def report(self, lease: Lease, sequence: int, progress: bytes, checkpoint: bytes = b"") -> Operation[Reported]:
         """Write a `ProgressView`'s JSON, and a checkpoint, through the lease.
@@ -278,15 +316,17 @@ class Operations:
         reason: str = "",
         retry_after: float | None = None,
         incident: bytes = b"",
+        checkpoint: bytes = b"",
     ) -> Operation[Verdict]:
         """End this start.
 
         `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
-        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it.
+        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it. An
+        empty `checkpoint` leaves the last one; a run that ends keeps none.
         """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            result, failure, traceback, _ms(delay), reason, checkpoint, _ms_or_never(retry_after), incident,
             read=replies.verdict,
         )  # fmt: skip
 
@@ -348,6 +388,26 @@ class Operations:
         lease ran out.
         """
         return self._operation("sweep", partition, _ms(interval), str(limit), failure, incident, read=replies.swept)
+
+    def pause(self, queue: str, partition: int = 0, *, paused: bool = True) -> Operation[bool]:
+        """Let nothing be taken from a queue any more, or again; answers whether that changed anything."""
+        return self._operation("pause", partition, queue, _flag(paused), read=bool)
+
+    def queues(self, names: Sequence[str] = (), partition: int = 0) -> Operation[tuple[Backlog, ...]]:
+        """How each queue stands that has something in it, is paused, or is named here."""
+        return self._operation("queues", partition, *names, read=replies.backlogs)
+
+    def limit(self, name: str, number: int | None, of: str, partition: int = 0) -> Operation[bool]:
+        """Set another number for a limit, or None for what its runs brought along; answers whether that is new.
+
+        `of` is what a reader is told that it is a limit of: `job:NAME` or `queue:NAME`.
+        """
+        text = "" if number is None else str(number)
+        return self._operation("limit", partition, name, text, of, read=bool)
+
+    def limits(self, partition: int = 0) -> Operation[tuple[Override, ...]]:
+        """The limits that have another number than their runs brought along."""
+        return self._operation("limits", partition, read=replies.overrides)
 
     def load(self, run_id: str, *, watch: float = 0.0, result: bool = False, interest: str = "") -> Operation[Loaded]:
         """A run as it stands; `watch` marks it watched for so many seconds, `result` brings its result too.
@@ -443,9 +503,20 @@ def _flag(whether: bool) -> str:
     return "1" if whether else "0"
 
 
+def replies_to(request: str) -> str:
+    """The channel for the replies to a request, as `tell` takes it."""
+    return f"replies:{request}"
+
+
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
     """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each."""
     return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
+
+
+def with_trace(conditions: Conditions, headers: dict[str, str]) -> Conditions:
+    """The same, for a run that carries these headers; what carries none is not made anew for that."""
+    terms = conditions.terms.removesuffix(b"}") + b',"trace":' + msgspec.json.encode(headers) + b"}"
+    return msgspec.structs.replace(conditions, terms=terms)
 
 
 def ticket_of(run_id: str) -> str:

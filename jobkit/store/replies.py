@@ -73,6 +73,33 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[bytes, ...] = ()
     key: str = ""
 
+    @property
+    def queue(self) -> str:
+        return self.kept[_QUEUE].decode()
+
+    @property
+    def waited(self) -> float:
+        """Seconds from when the run might start until this start, by the store's clock: a token is a moment."""
+        might_start = float(self.kept[_SCORE]) + HEAD_START * int(self.kept[_PRIORITY] or 0)
+        return max(0.0, int(self.token) / 1_000_000 - might_start / 1000)
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The headers that its submitter left (`jobkit.tracing`); none where nobody did."""
+        terms = self.kept[_TERMS]
+        return _TRACED.decode(terms).trace if terms.startswith(b"{") else {}  # (as format 1 wrote them)
+
+
+class _Traced(msgspec.Struct):
+    trace: dict[str, str] = {}
+
+
+_TRACED = msgspec.json.Decoder(_Traced)
+_QUEUE, _TERMS, _PRIORITY, _SCORE = 1, 5, 8, 9
+"""Places in `Lease.kept`."""
+HEAD_START = 60_000
+"""ms that one step of priority is worth, as in shared/limits.lua."""
+
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
     """Nothing to take. `next_due` is in seconds from now; None when nothing is scheduled."""
@@ -195,6 +222,40 @@ class Page:
 
     snapshots: tuple[Snapshot, ...]
     cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What a worker told of itself (JSON), `silence` seconds ago."""
+
+    worker: str
+    silence: float
+    about: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A number that was set for a limit while it was in use. `of` is `job:NAME` or `queue:NAME`."""
+
+    limit: str
+    number: int
+    of: str
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """How a queue stands.
+
+    `waiting` runs are queued in it, `parked` of these by a limit; `running` runs came out of it and go on. `workers`
+    serve it. `wait` (s) is for how long the next to be taken has waited by now; None when there is none.
+    """
+
+    queue: str
+    waiting: int
+    parked: int
+    running: int
+    workers: int
+    paused: bool
+    wait: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +431,51 @@ def page(parts: Sequence[Listed], limit: int) -> Page:
 def _place(row: tuple[str, Snapshot]) -> tuple[float, str]:
     score, snapshot = row
     return float(score), snapshot.id
+
+
+def announced(reply: list[Any]) -> tuple[Announced, ...]:
+    rows = zip(reply[0::3], reply[1::3], reply[2::3], strict=True)
+    return tuple([Announced(worker.decode(), silence / 1000, about) for worker, silence, about in rows])
+
+
+def overrides(reply: list[bytes]) -> tuple[Override, ...]:
+    found = []
+    for limit, value in zip(reply[0::2], reply[1::2], strict=True):
+        number, _, of = value.decode().partition(" ")
+        found.append(Override(limit.decode(), int(number), of))
+    return tuple(found)
+
+
+def backlogs(reply: list[Any]) -> tuple[Backlog, ...]:
+    return tuple([_backlog(*reply[first : first + 7]) for first in range(0, len(reply), 7)])
+
+
+def _backlog(queue: bytes, ready: int, parked: int, running: int, workers: int, paused: int, wait: int) -> Backlog:
+    return Backlog(
+        queue=queue.decode(), waiting=ready + parked, parked=parked, running=running, workers=workers,
+        paused=bool(paused), wait=_seconds(wait),
+    )  # fmt: skip
+
+
+def all_backlogs(parts: Sequence[Sequence[Backlog]]) -> tuple[Backlog, ...]:
+    """The same queues over all partitions, by name. (Every worker serves all partitions.)"""
+    together: dict[str, Backlog] = {}
+    for backlog in [backlog for part in parts for backlog in part]:
+        other = together.get(backlog.queue)
+        together[backlog.queue] = backlog if other is None else _together(other, backlog)
+    return tuple(together[queue] for queue in sorted(together))
+
+
+def _together(one: Backlog, other: Backlog) -> Backlog:
+    return Backlog(
+        queue=one.queue,
+        waiting=one.waiting + other.waiting,
+        parked=one.parked + other.parked,
+        running=one.running + other.running,
+        workers=max(one.workers, other.workers),
+        paused=one.paused or other.paused,
+        wait=max((wait for wait in (one.wait, other.wait) if wait is not None), default=None),
+    )
 
 
 def _seconds(milliseconds: int) -> float | None:

@@ -30,6 +30,7 @@ SHARED = (
 SCRIPTS = (
     "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
     "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
+    "pause", "queues", "limit", "limits", "announce", "workers", "tell",
 )  # fmt: skip
 
 _REFUSED_WHEN_FULL = {"submit"}

@@ -93,11 +93,11 @@ class _Threads:
     def begins(self, slot: str, lease: Lease, _spec: JobSpec, progress: Progress, _asked_at: float) -> None:
         self._reporter.follow(slot, lease, progress)
 
-    def ends(self, _slot: str, lease: Lease) -> None:
+    def ends(self, _slot: str, lease: Lease, _error: BaseException | None) -> None:
         self._reporter.leave(lease)
 
     def _serving(self, slot: str) -> Serving:
         return Serving(
-            self._kit, self._kit.store(), slot, self._queues, LEASE,
+            self._kit, self._kit.store(), slot, dict.fromkeys(self._queues, 0), LEASE,
             interruption=self._interruption, watch=self, longest_wait=LOOK,
         )  # fmt: skip

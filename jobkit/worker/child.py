@@ -1,6 +1,6 @@
 """Child: the process that performs runs: one at a time in its main thread, or several, each in a thread of its own.
 
-Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL POOL
+Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL STYLE POOL
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import signal
 import socket
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
 from jobkit.errors import StoreMisconfigured
 from jobkit.job import spec_of
+from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
 from jobkit.worker import stacks
 from jobkit.worker.guarded import Told
@@ -26,13 +28,17 @@ from jobkit.worker.link import (
     TO_CHILD,
     USUAL_GRACE,
     Begin,
+    Counted,
     Drain,
     GiveUp,
     Leaving,
     Link,
+    LogFrom,
     Ready,
     Recount,
+    Serve,
     Stop,
+    Tell,
     Terms,
     ToChild,
     Unfit,
@@ -41,6 +47,7 @@ from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.serving import Serving
 from jobkit.worker.slots import Alone, Threads
+from jobkit.worker.tally import Tally
 from jobkit.worker.target import BadTarget, load_kit
 
 if TYPE_CHECKING:
@@ -71,20 +78,21 @@ class Child:
         self._begin = begin
         self._link = link
         self._interruption = interruption
-        self._runs = 0
+        self._tally = Tally()
         self._told = Told(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
         store = Store(kit.location, kit.operations, patience=math.inf)
         alone = isinstance(interruption, MainThread)
         turn = None if alone else threading.Lock()
-        slots = [
+        self._servings = [
             Serving(
                 kit, store, slot, begin.queues, begin.lease,
                 interruption=interruption, watch=self, turn=turn, taken=self._taken, done=self._done,
+                tally=self._count if begin.counted else None,
             )
             for slot in begin.slots
         ]  # fmt: skip
-        self._slots: Alone | Threads = Alone(slots[0]) if alone else Threads(slots)
+        self._slots: Alone | Threads = Alone(self._servings[0]) if alone else Threads(self._servings)
 
     def serve(self) -> None:
         """Until there is nothing more to take, and all that was taken is settled."""
@@ -96,13 +104,26 @@ class Child:
         self._interruption.drain()
         self._slots.drain()
 
-    def give_up(self, slot: str) -> None:
-        """Wait no more for what this slot performs. (For another thread.)"""
-        self._slots.give_up(slot)
+    def heed(self, message: GiveUp | Recount | Serve | Tell) -> None:
+        """(For another thread.)"""
+        match message:
+            case GiveUp(slot=slot):
+                self._slots.give_up(slot)
+            case Recount():
+                self._reporter.hurry()
+            case Serve(queues=queues):
+                self.serve_queues(queues)
+            case Tell():
+                self.tell()
 
-    def recount(self) -> None:
-        """Tell the store again what is performed. (For another thread.)"""
-        self._reporter.hurry()
+    def serve_queues(self, queues: Mapping[str, int]) -> None:
+        """Take from these from now on. (For another thread.)"""
+        for slot in self._servings:
+            slot.serve_queues(queues)
+
+    def tell(self) -> None:
+        """Tell the supervisor what is and was performed. (For another thread.)"""
+        self._link.say(self._tally.told())
 
     def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress, asked_at: float) -> None:
         grace = spec.options.cancel_grace
@@ -110,16 +131,21 @@ class Child:
             self._link.say(Terms(slot=slot, token=lease.token, cancel_grace=grace, lease=lease.duration))
         look = self._told.begins(slot, lease, spec.options, asked_at)
         self._reporter.follow(slot, lease, progress, look)
+        self._tally.begins(slot, lease)
 
-    def ends(self, _slot: str, lease: Lease) -> None:
+    def ends(self, slot: str, lease: Lease, error: BaseException | None) -> None:
+        self._tally.ends(slot, error)
         self._reporter.leave(lease)
         self._told.ends(lease)
+
+    def _count(self, lease: Lease, outcome: str, seconds: float) -> None:
+        waited = lease.waited if lease.start == 1 else None
+        self._link.say(Counted(job=lease.job, outcome=outcome, seconds=seconds, waited=waited))
 
     def _taken(self) -> None:
         self._slots.taken()
 
     def _done(self, ours: bool) -> None:
-        self._runs += 1
         why = self._why_to_leave(ours)
         if why and not self._interruption.draining:
             self._link.say(Leaving(why=why))
@@ -127,11 +153,11 @@ class Child:
         self._slots.done()
 
     def _why_to_leave(self, ours: bool) -> str:
-        begin = self._begin
+        begin, runs = self._begin, self._tally.performed
         if not ours:
             return "it had lost a lease, so it may be in trouble"
-        if begin.most_runs is not None and self._runs >= begin.most_runs:
-            return f"it has performed {self._runs} runs"
+        if begin.most_runs is not None and runs >= begin.most_runs:
+            return f"it has performed {runs} runs"
         if begin.most_memory is not None and (memory := psutil.Process().memory_info().rss) > begin.most_memory:
             return f"it has {memory / 1e6:.0f} MB of memory"
         return ""
@@ -145,6 +171,8 @@ class _Listener:
         self._interruption = interruption
         self._begun = threading.Event()
         self._begin: Begin | None = None
+        self.queues: Mapping[str, int] = {}
+        """Those to be served, as was said last."""
         self.child: Child | None = None
 
     def start(self) -> None:
@@ -164,33 +192,37 @@ class _Listener:
 
     def _heed(self, message: ToChild) -> None:
         match message:
-            case Begin():
+            case Begin(queues=queues):
+                self.queues = queues
                 self._begin = message
                 self._begun.set()
             case Stop(token=token, reason=reason):
                 self._interruption.stop(token, reason)
-            case GiveUp(slot=slot):
-                if self.child is not None:
-                    self.child.give_up(slot)
             case Drain():
                 if self.child is not None:
                     self.child.drain()
                 else:
                     self._interruption.drain()
-            case Recount():
+            case LogFrom(level=level):
+                logging.getLogger().setLevel(level)
+            case GiveUp() | Recount() | Serve() | Tell():
+                self.queues = message.queues if isinstance(message, Serve) else self.queues
                 if self.child is not None:
-                    self.child.recount()
+                    self.child.heed(message)
 
 
-def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str, pool: str) -> int:
+def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str, style: str, pool: str) -> int:
     die_with_parent(int(parent))
     stacks.write_into(int(stacks_file))
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
-    kit = _imported(target, link)
+    name_runs()
+    begin_log = partial(write_log, level, style)
+    kit = _imported(target, link, begin_log)
+    begin_log()
+    name_runs()  # anew, should the module have a record factory of its own
     if kit is None:
         return 1
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interruption = INTERRUPTIONS[pool]()
     listener = _Listener(link, interruption)
     listener.start()
@@ -199,14 +231,17 @@ def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str
         begin = listener.begin()
         if begin is not None:
             listener.child = Child(kit, link, interruption, begin)
+            listener.child.serve_queues(listener.queues)  # others may have been named meanwhile
             listener.child.serve()
+            listener.child.tell()
     except Drained:
         pass
     _end_soon()
     return 0
 
 
-def _imported(target: str, link: Link) -> JobKit | None:
+def _imported(target: str, link: Link, begin_log: Callable[[], None]) -> JobKit | None:
+    """The log begins after it, for the module has the first word in how that is written."""
     try:
         kit = load_kit(target)
         _refuse_files_without_a_place(kit)
@@ -216,6 +251,7 @@ def _imported(target: str, link: Link) -> JobKit | None:
     except StoreMisconfigured as error:
         link.say(Unfit(message=str(error), exit_code=4))
     except BaseException as error:  # noqa: BLE001  the user's module, so anything
+        begin_log()
         _log.exception("%s could not be imported.", target)
         link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))
     return None

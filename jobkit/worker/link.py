@@ -2,7 +2,7 @@
 
 The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
 that it is ready, or why it never will be, the terms of a run where they are not the usual ones, how one with limits
-fares, and that it leaves. Messages are lines of JSON.
+fares, what it has performed when it is asked that, and that it leaves. Messages are lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
+from jobkit.fleet import Performing  # noqa: TC001
 from jobkit.options import Options
 
 if TYPE_CHECKING:
@@ -25,16 +26,17 @@ USUAL_GRACE = Options().cancel_grace
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Take runs from now on, as these slots. `lease` (s) is for jobs that name none.
+    """Take runs from now on, as these slots, of queues with these weights. `lease` (s) is for jobs that name none.
 
     Leave after `most_runs`, or when a run has left the process with more than `most_memory` bytes; None: never.
     """
 
     slots: tuple[str, ...]
-    queues: tuple[str, ...]
+    queues: dict[str, int]
     lease: float
     most_runs: int | None = None
     most_memory: int | None = None
+    counted: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -56,6 +58,22 @@ class Drain(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 class Recount(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The store has lost data: tell it now what is being performed."""
+
+
+class Serve(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take from these queues from now on, with these weights."""
+
+    queues: dict[str, int]
+
+
+class LogFrom(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Log from this level on."""
+
+    level: str
+
+
+class Tell(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Tell what you have performed (`Told`)."""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -126,8 +144,25 @@ class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     token: str
 
 
-ToChild = Begin | Stop | GiveUp | Drain | Recount
-ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Leaving
+class Counted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A start that has ended, for the metrics. `waited` (s) is for its first start, None for any other."""
+
+    job: str
+    outcome: str
+    seconds: float
+    waited: float | None
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """How many starts this child has performed, how many of these raised, and what it performs now."""
+
+    performed: int
+    failed: int
+    performing: tuple[Performing, ...] = ()
+
+
+ToChild = Begin | Stop | GiveUp | Drain | Recount | Serve | LogFrom | Tell
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Counted | Leaving
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

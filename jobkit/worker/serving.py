@@ -11,6 +11,7 @@ import logging
 import time
 from contextlib import nullcontext
 from itertools import count
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from jobkit.errors import StoreError, StoreUnavailable
@@ -19,16 +20,20 @@ from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
 from jobkit.worker.guarding import boot_time
 from jobkit.worker.interruption import Drained
+from jobkit.worker.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from jobkit.execution import Tally
     from jobkit.files import FileStorage
+    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.progress import Progress
     from jobkit.store.client import Store
     from jobkit.store.operations import Operation, Operations
+    from jobkit.tracing import Tracing
     from jobkit.worker.interruption import Interruption
 
 T = TypeVar("T")
@@ -43,6 +48,8 @@ class Kit(Protocol):
     """What a slot needs of its kit; `JobKit` fits."""
 
     operations: Operations
+    hooks: Hooks
+    tracing: Tracing
 
     @property
     def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
@@ -56,7 +63,7 @@ class Watch(Protocol):
     def begins(self, slot: str, lease: Lease, spec: JobSpec, progress: Progress, asked_at: float) -> None:
         """Performing begins; the lease was asked for at `asked_at` (boot time)."""
 
-    def ends(self, slot: str, lease: Lease) -> None:
+    def ends(self, slot: str, lease: Lease, error: BaseException | None) -> None:
         """It is over. When this returns, nobody but the caller looks at its progress any more."""
 
 
@@ -70,9 +77,9 @@ class _Ended(NamedTuple):
 class Serving:
     """One slot. It is also the `Performer` of its runs.
 
-    `lease` (s) is for jobs that name none. `turn` is held while it waits for work, so of slots with a common one a
-    single one waits, for `longest_wait` seconds at a time. `taken` is called when a run was taken, `done` when one was
-    settled, with whether it was still ours to settle.
+    `queues` are taken from with these weights (0: none). `lease` (s) is for jobs that name none. `turn` is held while
+    it waits for work, so of slots with a common one a single one waits, for `longest_wait` seconds at a time. `taken`
+    is called when a run was taken, `done` when one was settled, with whether it was still ours to settle.
     """
 
     def __init__(
@@ -80,7 +87,7 @@ class Serving:
         kit: Kit,
         store: Store,
         slot: str,
-        queues: Sequence[str],
+        queues: Mapping[str, int],
         lease: float,
         *,
         interruption: Interruption,
@@ -89,13 +96,14 @@ class Serving:
         longest_wait: float = LONGEST_WAIT,
         taken: Callable[[], None] = lambda: None,
         done: Callable[[bool], None] = lambda _ours: None,
+        tally: Tally | None = None,
     ) -> None:
         self.slot = slot
         self.busy = False
         """Whether it has a run that it has not settled yet."""
         self._store = store
         self._operations = kit.operations
-        self._queues = queues
+        self._turns = Turns(queues, Random())
         self._lease = lease
         self._interruption = interruption
         self._watch = watch
@@ -104,7 +112,13 @@ class Serving:
         self._taken = taken
         self._done = done
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
+            tally,
         )
         self._nonces = count()
         self._partitions = 1
@@ -135,12 +149,20 @@ class Serving:
         finally:
             self.busy = False
 
+    def serve_queues(self, queues: Mapping[str, int]) -> None:
+        """Take from these from now on. (For another thread.)"""
+        self._turns = Turns(queues, Random())
+
     def perform(self, lease: Lease, spec: JobSpec, job: ProgressJob[Any], progress: Progress) -> object:
         self._watch.begins(self.slot, lease, spec, progress, self._asked_at)
+        error: BaseException | None = None
         try:
             return self._interruption.perform(lease.token, progress, lambda: job.perform(progress))
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
-            self._watch.ends(self.slot, lease)
+            self._watch.ends(self.slot, lease, error)
 
     def _next(self, ended: _Ended | None) -> Lease | NoWork:
         """Settle the last run and take the next, of the partition whose turn it is, else of the one after it.
@@ -170,8 +192,9 @@ class Serving:
 
     def _take(self, partition: int) -> Lease | NoWork:
         with self._interruption.waiting():
-            work: Lease | NoWork = self._ask([self._taking(partition)])[0]
-            return work
+            turns = self._turns
+            order = turns.order()
+            return _taken(turns, order, self._ask([self._taking(partition, turns, order)])[0])
 
     def _settle_and_take(self, ended: _Ended, partition: int) -> Lease | NoWork:
         """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
@@ -179,20 +202,22 @@ class Serving:
         if settling.partition != partition and not self._store.together({settling.partition, partition}):
             self._heed(ended, self._ask([settling])[0])
             return self._take(partition)
-        verdict, work = self._ask([settling, self._taking(partition)])
+        turns = self._turns
+        order = turns.order()
+        verdict, work = self._ask([settling, self._taking(partition, turns, order)])
         self._heed(ended, verdict)
-        taken: Lease | NoWork = work
-        return taken
+        return _taken(turns, order, work)
 
-    def _taking(self, partition: int) -> Operation[Lease | NoWork]:
+    def _taking(self, partition: int, turns: Turns, order: Sequence[str]) -> Operation[Lease | NoWork]:
         self._asked_at = boot_time()
-        return self._operations.take(self.slot, str(next(self._nonces)), self._queues, self._lease, partition)
+        nonce, take = str(next(self._nonces)), self._operations.take
+        return take(self.slot, nonce, order, self._lease, partition, in_turn=turns.are_taken)
 
     def _wait(self, idle: NoWork) -> None:
         due = self._longest_wait if idle.next_due is None else idle.next_due
         with self._interruption.waiting():
             try:
-                rang = self._store.wait(self._queues, min(max(due, SHORTEST_WAIT), self._longest_wait))
+                rang = self._store.wait(self._turns.queues, min(max(due, SHORTEST_WAIT), self._longest_wait))
             except StoreUnavailable:
                 return  # the next take waits until it is back
         if rang is not None:
@@ -227,3 +252,9 @@ class Serving:
     def _over(self, *, ours: bool) -> None:
         self.busy = False
         self._done(ours)
+
+
+def _taken(turns: Turns, order: tuple[str, ...], work: Lease | NoWork) -> Lease | NoWork:
+    if turns.are_taken and isinstance(work, Lease):
+        turns.had(order, work.queue)
+    return work

@@ -18,6 +18,7 @@
  * @property {string} name
  * @property {number | null} position 1 is next; null when not queued
  * @property {number | null} workers how many workers serve the queue
+ * @property {boolean} paused whether it waits until somebody resumes its queue
  *
  * @typedef {object} Failure
  * @property {string} message
@@ -36,10 +37,12 @@
  * @property {QueuePlace} queue
  * @property {boolean} cancellable
  * @property {boolean} stalled
+ * @property {"cancelling" | "killing" | null} stopping how it is being stopped
  * @property {number} created_at
  * @property {number | null} started_at
  * @property {number} updated_at
  * @property {number | null} finished_at
+ * @property {number | null} due_at when a scheduled run starts
  * @property {unknown} result
  * @property {boolean} result_inline
  * @property {string | null} result_url

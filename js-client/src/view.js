@@ -63,8 +63,8 @@ export function createView(host, words, cancel) {
   let peak = 0;
   /** @type {number | undefined} */
   let start;
-  let shownState = "";
-  /** When it should be finished, by the server's clock. */
+  let shown = "";
+  /** When it should be finished, or start, by the server's clock. */
   let due = NaN;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let tick;
@@ -83,29 +83,28 @@ export function createView(host, words, cancel) {
     const known = progress?.fraction != null;
 
     const describe = () => {
-      if (queue && state === "queued") {
-        const position = queue.position ?? 0;
-        if (queue.workers === 0) return words.unserved;
-        return position > 1 ? words.position(show(position)) : position ? words.next : "";
-      }
+      const { workers, position } = queue ?? {};
+      if (workers === 0 && !running) return words.unserved;
+      if (position) return words.position(show(position));
       if (error?.reference) return words.reference(error.reference);
       if (!progress || !running) return "";
       // Stages count different things, so the whole may have no total where the one under way has.
       const { done, total, unit } =
         (progress.total == null && progress.stages.find(({ total, fraction }) => total && fraction % 1)) || progress;
-      const count = total ? words.of(show(done), show(total)) : done && show(done);
       const again = attempt > 1 && words.attempt(show(attempt));
+      const count = total ? words.of(show(done), show(total)) : done && show(done);
       return [count && `${count} ${unit || progress.unit}`, again].filter(Boolean).join(", ");
     };
 
-    const secondsLeft = () => due - (watching?.now() ?? 0);
+    // @ts-expect-error  not a number where there is no watch, as is right
+    const secondsLeft = () => due - watching?.now();
 
     /** Ticks by itself between snapshots. */
     const showTime = () => {
-      const left = running ? secondsLeft() : NaN;
+      const left = secondsLeft();
       const ticking = left > -10;
-      const calm = left < 5 ? words.soon : words.remaining(duration(left, show));
-      put(time, closed ? "" : watching?.connected === false ? words.retrying : snapshot?.stalled ? words.stalled : ticking ? calm : "");
+      const calm = ticking ? (left < 5 ? words.soon : words.remaining(duration(left, show))) : "";
+      put(time, closed ? "" : watching?.connected === false ? words.retrying : snapshot?.stalled ? words.stalled : calm);
       clearTimeout(tick);
       if (ticking && host.isConnected) tick = setTimeout(showTime, 1000);
     };
@@ -117,26 +116,27 @@ export function createView(host, words, cancel) {
     const before = Math.floor(peak * 4);
     peak = succeeded ? 1 : Math.max(peak, progress?.fraction ?? 0);
     // An estimate wavers: a change of less than a tenth is no news.
-    const estimate = progress?.finish_at ?? NaN;
+    const estimate = (running ? progress?.finish_at : snapshot?.due_at) ?? NaN;
     if (!(Math.abs(estimate - due) < Math.max(1.5, secondsLeft() / 10))) due = estimate;
 
-    const word = state && words[/** @type {"queued"} */ (state)];
-    const said = error ? `${word}: ${error.message}` : (running && progress?.message) || word;
+    const told = error && !closed ? "again" : snapshot?.stopping ? "cancelling" : state;
+    const word = told && words[/** @type {"queued"} */ (told)];
+    const said = error ? `${word}: ${error.message}` : (told === "running" && progress?.message) || word;
     put(label, (internals.ariaLabel = host.getAttribute("label") ?? words.label));
     put(text, said);
     put(detail, describe());
     if (known || closed) bar.value = peak;
     else bar.removeAttribute("value");
-    // Rounded down: 100 % is said by success only.
-    put(share, succeeded || (running && known) ? show(peak, { style: "percent", roundingMode: "floor" }) : "");
+    // (What is running is below 0.995 by the server's promise, so 100 % is said by success only.)
+    put(share, succeeded || (running && known) ? show(peak, { style: "percent" }) : "");
     ending.name = ENDINGS[state] ?? "-"; // "" would show the fallback for pages without JavaScript
     cancelSlot.hidden = closed || !snapshot?.cancellable || !host.hasAttribute("cancellable");
     button.disabled = wish === "cancelling";
     put(button, words[wish]);
     showTime();
 
-    const news = state !== shownState ? said : Math.floor(peak * 4) > before && share.textContent;
+    const news = told !== shown ? said : Math.floor(peak * 4) > before && share.textContent;
     if (news) put(live, `${label.textContent}: ${news}`);
-    shownState = state;
+    shown = told;
   };
 }

@@ -146,6 +146,25 @@ test("a failed run shows why, and the reference", options, async (t) => {
   assert.equal(await page.title(), "R7");
 });
 
+test("a run that is tried again says why, and counts down to its next attempt", options, async (t) => {
+  const { shows, send, element } = await open(t);
+  const error = { message: "The shop did not answer.", reference: "", public: true };
+  send("snapshot", snapshot({ state: "scheduled", version: 2, attempt: 2, max_attempts: 3, error, due_at: Date.now() / 1000 + 30 }));
+  await shows("text", "Retrying: The shop did not answer.");
+  await shows("time", /^2[789] sec left$/);
+  await shows("time", /^2[678] sec left$/);
+  assert.equal(await element.getAttribute("state"), "scheduled");
+  send("snapshot", snapshot({ start: 2, version: 3, attempt: 2, max_attempts: 3 }));
+  await shows("text", "Reading orders");
+  await shows("detail", "1,200 of 5,000 orders, Attempt 2");
+});
+
+test("whoever watches sees that a run is being stopped", options, async (t) => {
+  const { shows, send } = await open(t);
+  send("snapshot", snapshot({ version: 2, cancellable: false, stopping: "cancelling" }));
+  await shows("text", "Cancelling…");
+});
+
 test("cancel asks the server, and shows that it stops", options, async (t) => {
   const { shows, send, part, server } = await open(t, {
     script: (/** @type {any} */ asked, /** @type {any} */ reply) => asked.url.endsWith("/cancel") && (answer(reply, 202, { stopping: true }), true),

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from jobkit import BadArguments, Progress, ProgressJob
-from jobkit.cli.arguments import job_from
+from jobkit.cli.arguments import job_from, queues_of
 
 
 class Colour(Enum):
@@ -79,3 +79,16 @@ def test_text_that_does_not_fit_is_refused_with_the_name_of_its_field(pair: str,
 def test_missing_argument_is_named_before_anything_is_submitted() -> None:
     with pytest.raises(BadArguments, match=r"Everything also needs text=…\. Its arguments: text: str, number: int = 0"):
         job_from(Everything, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "queues"),
+    [
+        ("mail", ("mail",)),
+        (" mail , slow,", ("mail", "slow")),
+        ("", ()),
+        ("critical=6, default=3,low", {"critical": 6, "default": 3, "low": 1}),
+    ],
+)
+def test_queues_are_names_or_have_weights(text: str, queues: object) -> None:
+    assert queues_of(text) == queues

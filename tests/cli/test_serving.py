@@ -12,6 +12,7 @@ import pytest
 
 from tests import processes
 from tests.cli.conftest import PROJECT, Cli
+from tests.servers import free_port
 from tests.waiting import wait_until
 
 
@@ -42,6 +43,8 @@ def test_worker_without_a_kit_says_so_and_fails(cli: Cli) -> None:
         ("--lease", "0", "--lease"),
         ("--grace", "-1", "--grace"),
         ("--queues", " ,", "one or more names"),
+        ("--queues", "fast=often", "The weight of the queue 'fast' must be a whole number, as critical=6, not 'often'"),
+        ("--queues", "fast=0", "'fast' cannot be served: its weight, 0, must be a whole number from 1 to 1000"),
         ("--queues", "fast,not so fast", "'not so fast' cannot be served: its name must be 1 to 100 letters"),
     ],
 )
@@ -145,6 +148,38 @@ def test_dev_serves_all_queues_that_its_jobs_name(cli: Cli, env: dict[str, str],
     with processes.running("dev", "counting:kit", "--port", "0", folder=PROJECT, env=env, log=tmp_path / "log") as dev:
         dev.wait_for("performs .* from queues default, nobody-serves-this")
         assert cli("submit", "counting:kit", "Elsewhere").returncode == 0
+
+
+def test_dev_serves_and_performs_new_code_when_it_changes_and_survives_code_that_is_wrong(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    project, port = tmp_path / "project", free_port()
+    project.mkdir()
+    write_words(project, "old")
+    arguments = ("dev", "words:kit", "--port", str(port), "--public", "--concurrency", "1")
+    with processes.running(*arguments, folder=project, env=env, log=tmp_path / "log") as dev:
+        dev.wait_for("performs")
+        assert processes.jobkit("submit", "words:kit", "Word", folder=project, env=env).stdout == '"old"\n'
+        (project / "words.py").write_text("def broken(:")
+        dev.wait_for("a change starts it again")
+        write_words(project, "new")
+        wait_until(
+            lambda: processes.jobkit("submit", "words:kit", "Word", folder=project, env=env).stdout == '"new"\n',
+            "the new code is performed",
+            timeout=40,
+        )
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), "the web server is back")
+        dev.send(signal.SIGINT)
+        assert dev.wait() == 0
+
+
+def write_words(project: Path, word: str) -> None:
+    (project / "words.py").write_text(
+        "from jobkit import JobKit, Progress, ProgressJob\n"
+        "class Word(ProgressJob[str]):\n"
+        f"    def perform(self, progress: Progress) -> str: return {word!r}\n"
+        "kit = JobKit(jobs=[Word])\n"
+    )
 
 
 def test_dev_ends_with_its_worker(env: dict[str, str], tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ class Take:
     nonce: str
     queues: tuple[str, ...]
     lease: int
+    in_turn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class Settle:
     delay: int = 0
     reason: str = ""
     retry: int | None = None
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,22 @@ class Renew:
 class Retire:
     worker: str
     queues: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is taken from the queue any more; not `paused`, something is again."""
+
+    queue: str
+    paused: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Another number for a limit; None goes back to what its runs brought along."""
+
+    name: str
+    number: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +251,7 @@ class Flush:
 
 Call = (
     Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns
+    | Invalidate | Load | Owned | ListRuns | Pause | Limit
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident
@@ -354,6 +372,7 @@ class Loaded:
     explained: bool
     position: int | None
     workers: int | None
+    paused: bool
     cancellable: bool
     result: str | None
     lost: bool

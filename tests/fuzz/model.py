@@ -25,6 +25,7 @@ from tests.fuzz.calls import (
     Invalidate,
     Kept,
     Leased,
+    Limit,
     ListRuns,
     Load,
     Loaded,
@@ -32,6 +33,7 @@ from tests.fuzz.calls import (
     NoWork,
     Open,
     Owned,
+    Pause,
     PopMarker,
     Reassert,
     Release,
@@ -81,6 +83,7 @@ class Model:
         self.strays: dict[str, int] = {}
         self.forgotten: set[str] = set()
         self.places = Places(self.runs)
+        self.paused: set[str] = set()
         self.barred = 0
         self.told: list[tuple[str, str]] = []
         self.invalidated: list[str] = []
@@ -100,10 +103,12 @@ class Model:
             Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
             Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
-            Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
+            Pause: self.pause, Limit: self.limit, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
             PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
         }  # fmt: skip
-        return performers[type(event)](event)
+        answer = performers[type(event)](event)
+        self.places.rung -= self.paused
+        return answer
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -289,18 +294,21 @@ class Model:
             return NoWork(0)
         self._promote_due()
         self.places.serve(self.now_us)
-        run = self._best(asked.queues)
+        queues = tuple(queue for queue in asked.queues if queue not in self.paused)
+        run = self._best(queues, in_turn=asked.in_turn)
         slot.run = slot.token = None
         slot.idle_since = self.now
         if not run:
-            self.places.rung.difference_update(asked.queues)  # no work, so no marker says anything
+            self.places.rung.difference_update(queues)  # no work, so no marker says anything
             return NoWork(self._next_due())
         self._start(run, asked)
         self.slots[asked.slot] = Slot(run.id, run.token, asked.nonce)
         return self._lease(run)
 
-    def _best(self, queues: tuple[str, ...]) -> Run | None:
-        while (run := self.places.best(queues, self.now_us)) and (run.evicted or run.is_late(self.now)):
+    def _best(self, queues: tuple[str, ...], *, in_turn: bool) -> Run | None:
+        while (run := self.places.best(queues, self.now_us, in_turn=in_turn)) and (
+            run.evicted or run.is_late(self.now)
+        ):
             if run.evicted:
                 self._drop(run)
             else:
@@ -380,6 +388,8 @@ class Model:
                 self._retry(run, asked.retry)
             case _:
                 self._enter(run, asked.outcome)
+        if asked.checkpoint and run.state not in ENDED:
+            run.checkpoint = (asked.checkpoint, asked.token)
         return "ok"
 
     def _may_retry(self, run: Run) -> bool:
@@ -428,6 +438,28 @@ class Model:
     def retire(self, asked: Retire) -> None:
         for queue in asked.queues:
             self.workers.get(queue, {}).pop(asked.worker, None)
+
+    def pause(self, asked: Pause) -> bool:
+        """Whoever idles is woken by what waits in a queue that is resumed."""
+        changes = asked.paused != (asked.queue in self.paused)
+        if asked.paused:
+            self.paused.add(asked.queue)
+        elif changes:
+            self.paused.remove(asked.queue)
+            self.places.rung.add(asked.queue)
+        return changes
+
+    def limit(self, asked: Limit) -> bool:
+        """Who waits for it is offered what room there is now."""
+        overrides = self.places.overrides
+        if overrides.get(asked.name) == asked.number:
+            return False
+        if asked.number is None:
+            del overrides[asked.name]
+        else:
+            overrides[asked.name] = asked.number
+        self.places.offer(asked.name, self.now_us)
+        return True
 
     def release(self, asked: Release) -> Released:
         slot = self.slots.get(asked.slot, Slot())
@@ -654,6 +686,7 @@ class Model:
             explained=run.explained and run.state in {"scheduled", "failed"},
             position=self.places.position(run),
             workers=None if run.ended else self._serving(run.kind.queue),
+            paused=run.state in ("queued", "scheduled") and run.kind.queue in self.paused,
             cancellable=not run.ended and not run.cancelling,
             result=run.result,
             lost=run.lost,
@@ -798,6 +831,7 @@ class Model:
     def _end(self, run: Run) -> None:
         run.finished = self.now
         run.abandon_at = None
+        run.checkpoint = None
         self._unpoint(run)
         keep = [run.kind.keep, 1, *(end - self.now for end in (run.stale_until, run.refuse_until) if end)]
         run.forget_at = self.now + max(keep)

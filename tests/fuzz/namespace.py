@@ -104,7 +104,8 @@ class Namespace:
             calls.Open: self._open, calls.Release: self._release, calls.Renew: self._renew,
             calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
             calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
-            calls.ListRuns: self._list,
+            calls.ListRuns: self._list, calls.Pause: self._pause,
+            calls.Limit: self._limit,
         }  # fmt: skip
         asked: tuple[Operation[Any], Callable[[Any], Answer]] = asking[type(call)](call)  # type: ignore[operator]
         return asked
@@ -118,7 +119,8 @@ class Namespace:
         return self._operations.submit_many([first, *same]), lambda answers: tuple(_admitted(each) for each in answers)
 
     def _take(self, call: calls.Take) -> Any:
-        return self._operations.take(call.slot, call.nonce, call.queues, call.lease / 1000), self._taken
+        operation = self._operations.take(call.slot, call.nonce, call.queues, call.lease / 1000, in_turn=call.in_turn)
+        return operation, self._taken
 
     def _taken(self, taken: Any) -> Answer:
         if not isinstance(taken, answered.Lease):
@@ -152,6 +154,7 @@ class Namespace:
             delay=call.delay / 1000,
             reason=call.reason,
             retry_after=None if call.retry is None else call.retry / 1000,
+            checkpoint=call.checkpoint.encode(),
         )
         return operation, str
 
@@ -182,6 +185,12 @@ class Namespace:
 
     def _retire(self, call: calls.Retire) -> Any:
         return self._operations.retire(call.worker, call.queues), _nothing
+
+    def _pause(self, call: calls.Pause) -> Any:
+        return self._operations.pause(call.queue, paused=call.paused), bool
+
+    def _limit(self, call: calls.Limit) -> Any:
+        return self._operations.limit(call.name, call.number, "job:any"), bool
 
     def _cancel(self, call: calls.Cancel) -> Any:
         return self._operations.cancel(call.id, call.interest, force=call.force), str
@@ -345,6 +354,7 @@ def _loaded(loaded: Any) -> Answer:
         done=snapshot.progress.done,
         position=snapshot.queue.position,
         workers=snapshot.queue.workers,
+        paused=snapshot.queue.paused,
         cancellable=snapshot.cancellable,
         result=None if loaded.result is None else loaded.result.decode(),
         lost=loaded.lost_worker,

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError
+from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError, Retry
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:
@@ -107,6 +107,41 @@ class HoldUntilGo(CountUntilGo):
         return len(Path(self.folder, "starts").read_text().splitlines())
 
 
+class Flaky(ProgressJob[int]):
+    """Fails in its first starts as it is told, one word for each, and then ends with the number of its starts."""
+
+    folder: str
+    hows: tuple[str, ...] = ()
+    max_attempts = 4
+    backoff = 0.05
+    retry_on = (OSError,)
+    give_up_on = (FileNotFoundError,)
+    lease = LEASE
+
+    def perform(self, progress: Progress) -> int:
+        begin(self.folder)
+        progress.advance()
+        number = len(Path(self.folder, "starts").read_text().splitlines())
+        match self.hows[number - 1] if number <= len(self.hows) else "":
+            case "connection":
+                raise ConnectionError("no route")
+            case "missing":
+                raise FileNotFoundError("no such file")
+            case "later":
+                raise Retry(after=3600)
+            case "soon":
+                raise Retry(after=0.05) from PublicError("The bank does not answer.")
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+class Hurried(Add):
+    """Not wanted any more when it has not begun in a moment."""
+
+    expires = 0.5
+
+
 class Notes(ProgressJob[None]):
     """Writes a line, so that a test sees in which order runs were performed."""
 
@@ -150,6 +185,17 @@ class SleepsOnALoop(ProgressJob[str]):
         finally:
             put(self.folder, "cleaned")
         return "slept"
+
+
+class TellsItsLoop(ProgressJob[int]):
+    folder: str
+
+    async def perform(self, progress: Progress) -> int:
+        begin(self.folder)
+        while not has(self.folder, "go"):
+            progress.advance()
+            await asyncio.sleep(0.005)
+        return id(asyncio.get_running_loop())
 
 
 class AddsOnALoop(ProgressJob[int]):
@@ -350,7 +396,9 @@ kit = JobKit(
         HoldUntilGo,
         CountsFast,
         FinishesAllTheSame,
+        Flaky,
         HoldsTheInterpreter,
+        Hurried,
         KillsItsProcess,
         LeavesAProgramBehind,
         LessOften,
@@ -360,6 +408,7 @@ kit = JobKit(
         OnlyAdvances,
         Sleeps,
         SleepsOnALoop,
+        TellsItsLoop,
         Versioned,
         Grown,
         WillNotStop,

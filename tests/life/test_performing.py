@@ -14,6 +14,7 @@ from tests.life.jobs import (
     Grown,
     LeavesAProgramBehind,
     Misbehaves,
+    Notes,
     NotRegistered,
     Versioned,
     WritesAFile,
@@ -170,3 +171,18 @@ def test_what_a_dead_job_started_dies_with_it(
     failure_of(kit.submit(LeavesAProgramBehind(folder=str(folder))))
     program = int((folder.path / "program").read_text())
     wait_until(lambda: not is_alive(program), "the program has ended")
+
+
+def test_weighted_queues_get_starts_in_proportion(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    runs = [
+        kit.submit(Notes(folder=str(folder), line=queue), queue=queue)
+        for queue in ("low", "critical")  # those of `low` are the older ones
+        for _ in range(16)
+    ]
+    start_worker("--concurrency", "1", "--queues", "critical=3,low=1")
+    for run in runs:
+        run.result(timeout=10)
+    first = (folder.path / "notes").read_text().split()[:16]
+    assert first.count("critical") == 12

@@ -103,13 +103,17 @@ class World:
     def submit(self, key: str = "", **changes: Any) -> Admitted:
         return self.execute(self.operations.submit(submission(key, **changes)))
 
-    def take(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease:
-        taken = self.look(slot, queues, nonce)
+    def take(
+        self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "", *, in_turn: bool = False
+    ) -> Lease:
+        taken = self.look(slot, queues, nonce, in_turn=in_turn)
         assert isinstance(taken, Lease), "there was nothing to take"
         return taken
 
-    def look(self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "") -> Lease | NoWork:
-        return self.execute(self.operations.take(slot, nonce or str(next(self.numbers)), queues))
+    def look(
+        self, slot: str = "w/1", queues: tuple[str, ...] = ("default",), nonce: str = "", *, in_turn: bool = False
+    ) -> Lease | NoWork:
+        return self.execute(self.operations.take(slot, nonce or str(next(self.numbers)), queues, in_turn=in_turn))
 
     def started(self, key: str = "", slot: str = "", **changes: Any) -> Lease:
         """A run of its own queue, submitted and taken."""
@@ -328,6 +332,7 @@ class Stored:
         assert int(record.get("crashes", 0)) >= 0
         noted, last = {name for name in record if name.startswith("incident:")}, int(record.get("incidents", 0))
         assert noted == {f"incident:{number}" for number in range(max(1, last - 9), last + 1)}, f"{run_id} kept {noted}"
+        assert not (ends and "checkpoint" in record), f"{run_id} has ended, and keeps what nobody goes on from"
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running" and record["slot"]:
@@ -375,6 +380,7 @@ class Stored:
             return
         offered = any(limit in self.runs[run_id].get("limits", "") for run_id in self.sets.get(f"ready:{queue}", {}))
         number = min(int(self.runs[run_id]["limits"].partition(f"{limit} ")[2].split()[0]) for run_id in parked)
+        number = int(self.hashes.get("overrides", {}).get(limit, str(number)).split()[0])
         full = limit.startswith(("m:", "s:")) and len(self.members.get(f"holders:{limit}", ())) >= number
         assert offered or full, f"runs are parked under {limit} in {queue}, and nothing brings them up"
 
@@ -394,14 +400,21 @@ class Stored:
                 pass  # the partition's own, or judged above
             case "owner" | "abandon" | "expiring" | "parked" | "parking" | "holders" | "paced" | "stamps":
                 pass  # as good as its members, judged above and below
-            case "bell" | "workers" | "tat":
+            case "queues":
+                pass  # those that have runs, judged below; the sweep drops the others
+            case "overrides":
+                assert self.hashes["partition"]["overridden"] == str(len(self.hashes[name]))
+            case "bell" | "workers" | "tat" | "fleet" | "about":
                 assert self.ttls[name] != -1, f"{name} never ends"
             case _:
                 raise AssertionError(f"a key that nobody owns: {name}")
 
     def _check_indexes(self) -> None:
+        named = self.members.get("queues", set()) | set(self.hashes.get("partition", {}).get("paused", "").split(" "))
+        lost = {name for name in self.sets if name.startswith("ready:") and name.removeprefix("ready:") not in named}
+        assert not lost, f"nobody knows that there is {lost}"
         for name, members in self.sets.items():
-            if not name.startswith(("workers:", "forget", "paced", "stamps")):
+            if not name.startswith(("workers:", "fleet", "forget", "paced", "stamps")):
                 unknown = set(members) - set(self.runs) - set(self.sets.get("forget", {}))
                 assert not unknown, f"{name} lists runs that are not kept: {unknown}"
 

@@ -46,6 +46,13 @@ EVERY_KIND = {
     "incidents": OPERATIONS.incidents(LEASE.run_id),
     "owned": OPERATIONS.owned(LEASE.run_id, "ann"),
     "list": OPERATIONS.list(State.RUNNING),
+    "announce": OPERATIONS.announce("w", b"{}", 600.0),
+    "workers": OPERATIONS.workers(),
+    "tell": OPERATIONS.tell("control", b"{}"),
+    "pause": OPERATIONS.pause("default"),
+    "queues": OPERATIONS.queues(["default"]),
+    "limit": OPERATIONS.limit("m:aaaa", 3, "job:reports.Sales"),
+    "limits": OPERATIONS.limits(),
 }
 
 

@@ -19,7 +19,7 @@ WIRE = (
     b'{"id":"0-01J","job":"reports.SalesReport","state":"running","version":1794999985201,"start":1,"attempt":1,'
     b'"max_attempts":3,"progress":{"done":1200,"total":5000,"fraction":0.24,"unit":"orders",'
     b'"message":"Reading orders","rate":312.5,"finish_at":1795000000.0,"counts":{"skipped":3},"stages":[]},'
-    b'"queue":{"name":"default","position":null,"workers":2},"cancellable":true,"stopping":null,"stalled":false,'
+    b'"queue":{"name":"default","position":null,"workers":2,"paused":false},"cancellable":true,"stopping":null,"stalled":false,'
     b'"created_at":1794999980.1,"started_at":1794999981.0,"updated_at":1794999985.2,"finished_at":null,"due_at":null,'
     b'"result":null,"result_inline":true,"result_url":null,"error":null,"retry_of":null}'
 )

@@ -178,7 +178,7 @@ class Reading:
 
 
 def _etag(snapshot: Snapshot, grant: Grant, *, page: bool) -> str:
-    place = f"{snapshot.queue.position}-{snapshot.queue.workers}".replace("None", "")
+    place = f"{snapshot.queue.position}-{snapshot.queue.workers}{'-paused' * snapshot.queue.paused}".replace("None", "")
     reader = f"{'p' if page else 'j'}{'r' if Action.RESULT in grant.actions else ''}{'t' if grant.claims else ''}"
     return f'W/"{snapshot.start}-{snapshot.version}-{place}-{reader}"'
 

@@ -79,6 +79,14 @@ local function forget_ended()
   return #ids == FORGOTTEN_AT_ONCE
 end
 
+-- One name a pass: there are few of them.
+local function look_at_one_queue()
+  local queue = redis.call('SRANDMEMBER', P .. 'queues')
+  if queue then
+    drop_if_empty(queue)
+  end
+end
+
 function scripts.sweep(ARGV)
   local interval, most, lost, incident = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3], ARGV[4]
   local gap = now - (redis.call('HGET', PARTITION, 'swept') or 0)
@@ -96,6 +104,7 @@ function scripts.sweep(ARGV)
   abandon(most)
   give_up_late(most)
   promote_due(most)
+  look_at_one_queue()
   local more = forget_ended()
   if more then
     redis.call('HSET', PARTITION, 'swept', integer(now - interval))  -- whoever calls next goes on at once

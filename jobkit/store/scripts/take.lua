@@ -2,11 +2,13 @@
 -- Answers {'lease', …}, or {'none', ms until the next due run or -1}, or {'dead'} to a slot that must end: it was declared
 -- dead, or it asks for a second run while it holds one, so it has lost track of the first.
 -- A resend (same slot, same nonce) answers the same lease; one that comes after that lease has ended takes nothing.
--- ARGV: slot, nonce, lease_ms (of jobs that name none), queues…
+-- A queue that is paused is passed over.
+-- ARGV: slot, nonce, lease_ms (of jobs that name none), order ('best': the best run of all queues; 'first': the best of the
+-- first queue that has any), queues…
 
 local DUE_AT_ONCE = 32
 local PARKED_AT_ONCE = 32
-local FIRST_QUEUE = 4
+local FIRST_QUEUE = 5
 
 -- What the next start may go on from: nothing that was made of what is invalid now.
 local function checkpoint_of(run)
@@ -30,11 +32,24 @@ local function lease(run)
   }
 end
 
--- The best run of all queues; an id whose record is gone (evicted, or removed by hand) is dropped.
+-- The arguments without the queues that are paused.
+local function without_paused(ARGV)
+  local kept = {unpack(ARGV, 1, FIRST_QUEUE - 1)}
+  for i = FIRST_QUEUE, #ARGV do
+    kept[#kept + 1] = not is_paused(ARGV[i]) and ARGV[i] or nil
+  end
+  return kept
+end
+
+-- The best run, in this order; an id whose record is gone (evicted, or removed by hand) is dropped.
 local function best(ARGV)
+  local first_will_do = ARGV[4] == 'first'
   while true do
     local id, score, queue
     for i = FIRST_QUEUE, #ARGV do
+      if id and first_will_do then
+        break
+      end
       local head = redis.call('ZRANGE', P .. 'ready:' .. ARGV[i], 0, 0, 'WITHSCORES')
       if head[1] and (not score or tonumber(head[2]) < score) then
         id, score, queue = head[1], tonumber(head[2]), ARGV[i]
@@ -125,6 +140,7 @@ function scripts.take(ARGV)
   end
 
   promote_due(DUE_AT_ONCE)
+  ARGV = partition.paused and without_paused(ARGV) or ARGV
   local run = best_unblocked(ARGV)
   if run == false then
     return {'none', 0}

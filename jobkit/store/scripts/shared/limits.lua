@@ -20,9 +20,22 @@ end
 local function no_more()
 end
 
--- Of a run: pairs of a limit's name and its number.
+-- The number that counts: what was set while it runs (`limit`), else what the run was submitted with.
+local function in_force(limit, number)
+  if not partition.overridden then
+    return number
+  end
+  local set = redis.call('HGET', P .. 'overrides', limit)
+  return set and string.match(set, '^%S+') or number
+end
+
+-- Of a run: pairs of a limit's name and the number in force.
 local function limits_of(run)
-  return run.limits and string.gmatch(run.limits, '(%S+) (%S+)') or no_more
+  local named = run.limits and string.gmatch(run.limits, '(%S+) (%S+)') or no_more
+  return not partition.overridden and named or function()
+    local limit, number = named()
+    return limit, limit and in_force(limit, number)
+  end
 end
 
 local function line_of(limit, queue)
@@ -111,7 +124,7 @@ local function place_of(run)
 end
 
 local function number_of(run, limit)
-  return string.match(run.limits, limit .. ' (%S+)')
+  return in_force(limit, string.match(run.limits, limit .. ' (%S+)'))
 end
 
 local function park(run, limit)

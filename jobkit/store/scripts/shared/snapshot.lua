@@ -16,6 +16,11 @@ local function position(id, state, queue, parked)
   return rank and integer(rank + 1) or 'null'
 end
 
+-- Whether it waits in a queue from which nothing is taken for now.
+local function is_held_up(state, queue)
+  return (state == 'queued' or state == 'scheduled') and is_paused(queue)
+end
+
 local function workers(state, queue)
   if ended(state) then
     return 'null'
@@ -68,6 +73,7 @@ local function snapshot(id)
     ',"attempt":', integer((failures or 0) + 1), ',"max_attempts":', said.max_attempts,
     ',"progress":', progress or UNTOUCHED,
     ',"queue":{"name":"', queue, '","position":', position(id, state, queue, parked), ',"workers":', workers(state, queue),
+    ',"paused":', is_held_up(state, queue) and 'true' or 'false',
     '},"cancellable":', (over or cancelling == '1') and 'false' or 'true',
     ',"stopping":', stopping(state, cancelling, killing, token),
     ',"stalled":', state == 'running' and stalled == token and 'true' or 'false',
