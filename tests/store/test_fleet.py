@@ -17,7 +17,9 @@ def test_a_worker_is_listed_with_what_it_told_last(world: World) -> None:
     announce(world, "w-1", b'{"busy":0}')
     announce(world, "w-2")
     announce(world, "w-1", b'{"busy":1}')
-    assert known(world) == {"w-1": b'{"busy":1}', "w-2": b"{}"}
+    announce(world, "w-3")
+    assert known(world) == {"w-1": b'{"busy":1}', "w-2": b"{}", "w-3": b"{}"}
+    assert len(world.execute(world.operations.workers())) == 3
 
 
 def test_a_worker_that_says_no_more_is_listed_for_a_while_and_then_forgotten(world: World) -> None:
@@ -28,6 +30,13 @@ def test_a_worker_that_says_no_more_is_listed_for_a_while_and_then_forgotten(wor
     world.skew(700)
     announce(world, "here")
     assert set(known(world)) == {"here"}
+
+
+def test_a_clock_that_goes_back_makes_nobody_tell_in_the_future(world: World) -> None:
+    world.skew(60)
+    announce(world, "w-1")
+    world.skew(0)
+    assert [each.silence for each in world.execute(world.operations.workers())] == [0.0]
 
 
 def test_a_worker_that_leaves_is_forgotten_at_once(world: World) -> None:
