@@ -45,6 +45,14 @@ def test_a_worker_that_leaves_is_forgotten_at_once(world: World) -> None:
     assert known(world) == {}
 
 
+def test_a_worker_that_only_leaves_a_queue_is_listed_on(world: World) -> None:
+    announce(world, "w-1")
+    world.execute(world.operations.renew("w-1", ["default", "mail"], []))
+    world.execute(world.operations.retire("w-1", ["mail"], stays=True))
+    assert set(known(world)) == {"w-1"}
+    assert [world.members(f"workers:{queue}") for queue in ("default", "mail")] == [["w-1"], []]
+
+
 def test_what_is_told_reaches_who_hears_the_channel(world: World) -> None:
     hearing = world.raw.pubsub(ignore_subscribe_messages=False)
     hearing.subscribe(world.operations.control_channel())
