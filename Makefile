@@ -1,13 +1,14 @@
 # demo: look at it.  test: everything a change must pass.  check: style, types and layers only.  bench: figures.
 # fuzz: a million random steps of the store beside its model, ten million cache keys; SEED=N repeats them.
-# chaos: long campaigns against the promises, half an hour (docs/reliability.md); SEED=N repeats one.
+# chaos: long campaigns against the promises, an hour (docs/reliability.md); SEED=N repeats one.
+# soak: an hour of steady load, and whether anything grows; MINUTES=N for less.
 # mutants: whether the tests notice mistakes in the store's Lua (half an hour).
 # Each installs what it needs, once; `tools/setup.sh` says how. `clean` removes all of that again.
 
 SETUP = tools/setup.sh
 BIN = .venv/bin
 
-.PHONY: demo test check bench fuzz chaos mutants setup clean
+.PHONY: demo test check bench fuzz chaos soak mutants setup clean
 
 demo: .venv/.demo
 	$(BIN)/jobkit demo
@@ -29,6 +30,9 @@ fuzz: .venv/.dev
 chaos: .venv/.dev
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED))
 
+soak: .venv/.dev
+	$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 mutants: .venv/.dev
 	$(BIN)/python -m tests.mutation
 
@@ -46,6 +50,7 @@ setup: .venv/.dev js-client/node_modules/.installed
 
 .venv/.bench: pyproject.toml
 	$(SETUP) python .venv dev,bench
+	$(SETUP) apart arq
 	@touch $@ .venv/.dev .venv/.demo
 
 js-client/node_modules/.installed: js-client/package.json

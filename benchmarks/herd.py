@@ -19,19 +19,22 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.throughput import store, worker  # noqa: E402
 from jobkit import ALL, JobKit, Progress, ProgressJob, State  # noqa: E402
+from tests import servers  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROCESSES, THREADS = 4, 125
+CHILDREN = 2
+"""Of each worker."""
 LEASE = 2.0
 ROUNDS = 5
 PATIENCE = 60.0
@@ -86,7 +89,7 @@ def main() -> None:
 
 def measured() -> dict[str, float]:
     with store() as url, tempfile.TemporaryDirectory() as folder:
-        with worker(url, "jobkit", "benchmarks.herd:kit"):
+        with worker(url, "jobkit"):
             figures = herd(url, Path(folder) / "herd")
         children = [takeover(url, Path(folder) / f"child-{n}", _kill_child) for n in range(ROUNDS)]
         workers = [takeover(url, Path(folder) / f"worker-{n}", _kill_worker) for n in range(ROUNDS)]
@@ -97,6 +100,28 @@ def measured() -> dict[str, float]:
         f"performed again, worker killed, lease {LEASE:g} s, median s": statistics.median(workers),
         f"performed again, worker killed, lease {LEASE:g} s, worst s": max(workers),
     }
+
+
+@contextmanager
+def store() -> Iterator[str]:
+    with servers.running(servers.valkey_binary()) as server, tempfile.TemporaryDirectory() as files:
+        os.environ["JOBKIT_FILES"] = files
+        yield server.url
+
+
+@contextmanager
+def worker(url: str, namespace: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jobkit.cli", "worker", "benchmarks.herd:kit", "--log-level", "WARNING",
+         "--concurrency", str(CHILDREN)],
+        cwd=ROOT,
+        env=os.environ | {"JOBKIT_URL": url, "JOBKIT_NAMESPACE": namespace},
+    )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def herd(url: str, journal: Path) -> dict[str, float]:
@@ -133,8 +158,8 @@ def submit(url: str, journal: str, moment: float) -> None:
 def takeover(url: str, journal: Path, kill: Callable[[int, int], None]) -> float:
     """Seconds from the kill to the second `perform`."""
     with (
-        worker(url, "jobkit", "benchmarks.herd:kit"),
-        worker(url, "jobkit", "benchmarks.herd:kit"),
+        worker(url, "jobkit"),
+        worker(url, "jobkit"),
         JobKit(url) as here,
     ):
         run = here.submit(Long(journal=str(journal)))

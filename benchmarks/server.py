@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Server:
     socket: Path
     port: int
+    pid: int = 0
 
     @property
     def url(self) -> str:
@@ -42,7 +43,7 @@ def valkey() -> Iterator[Server]:
     try:
         while not server.socket.exists() and process.poll() is None:
             time.sleep(0.01)
-        yield server
+        yield replace(server, pid=process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -1,7 +1,9 @@
 """Long-running jobs whose users wait in a browser: shared runs, remembered results, one honest progress."""
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.errors import (
     BadArguments,
+    BadCheckpoint,
     BadJob,
     BadResult,
     EngineUnavailable,
@@ -23,6 +25,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.hooks import Start
 from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
@@ -38,8 +41,10 @@ from jobkit.timetable import ScheduleStatus
 __all__ = [
     "ALL",
     "BadArguments",
+    "BadCheckpoint",
     "BadJob",
     "BadResult",
+    "Checkpoint",
     "Cron",
     "EngineUnavailable",
     "Every",
@@ -63,6 +68,7 @@ __all__ = [
     "RunTimeout",
     "ScheduleStatus",
     "Snapshot",
+    "Start",
     "State",
     "StoreError",
     "StoreMisconfigured",

@@ -33,8 +33,9 @@ from jobkit.cache_key import CacheKeys
 from jobkit.codec import ArgumentsCodec, ResultCodec
 from jobkit.errors import BadArguments, BadJob
 from jobkit.files import File, FileStorage
+from jobkit.hooks import FACTS, Event, Start
 from jobkit.limits import Limit
-from jobkit.options import ALL, BUILT_OPTIONS, OPTION_NAMES, OWN_NAME, UNBUILT_OPTIONS, EveryField, Options, word
+from jobkit.options import ALL, OPTION_CHECKS, OPTION_NAMES, OWN_NAME, EveryField, Options, word
 from jobkit.progress import Progress
 from jobkit.schedule import Cron, Every
 from jobkit.schema import core_schema, json_schema
@@ -59,6 +60,7 @@ _REMEDIES = {
     "cache_key": "Add cache_key = ALL or a tuple of argument names.",
     "cache_ttl": "Add cache_ttl, how long a result answers.",
 }
+_HOOKS = frozenset(Event)
 _BEHAVIOUR = (FunctionType, classmethod, staticmethod, property)
 _AWAITABLES = (Awaitable, Coroutine)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `([^`]*)`\.")
@@ -180,12 +182,12 @@ class _Definition:
         return taken.difference(*(base.__struct_fields__ for base in self.job_bases))
 
     def accept_attribute(self, name: str, value: object) -> None:
-        if name in UNBUILT_OPTIONS:
-            raise self.refusal(f"{name!r} is not available yet: {UNBUILT_OPTIONS[name]} is not built. Remove it.")
-        if name in BUILT_OPTIONS:
-            self.options[name] = self.checked(name, value, BUILT_OPTIONS[name])
+        if name in OPTION_CHECKS:
+            self.options[name] = self.checked(name, value, OPTION_CHECKS[name])
         elif self.parent and name in self.parent.__struct_fields__:
             raise self.refusal(f"{name!r} is an argument of the base class. Write `{name}: <type> = ...`.")
+        elif name in _HOOKS and not isinstance(value, FunctionType):
+            raise self.refusal(f"{name} must be a method: `{_hook_like(Event(name))}`.")
         elif name not in (OWN_NAME, "perform") and not _is_plain_attribute(name, value):
             raise self.refusal(self.advice_on_unknown(name, value))
 
@@ -205,6 +207,11 @@ class _Definition:
     def refusal(self, text: str) -> BadJob:
         module, qualname = self.namespace.get("__module__", ""), self.namespace.get("__qualname__", self.name)
         return BadJob(f"{_name_of(module, qualname)}: {text}")
+
+
+def _hook_like(event: Event) -> str:
+    """How a hook of this event begins."""
+    return f"def {event}({', '.join(('self', 'run', *FACTS[event]))}) -> None"
 
 
 def _is_plain_attribute(name: str, value: object) -> bool:
@@ -249,7 +256,7 @@ class JobSpec:
     @cached_property
     def is_abstract(self) -> bool:
         """Whether the class only serves to derive others from."""
-        return inspect.getattr_static(self.job_class, "perform") is ProgressJob.perform
+        return self._defined("perform") is ProgressJob.perform
 
     @property
     def importable(self) -> bool:
@@ -261,6 +268,11 @@ class JobSpec:
         """Whether calling `perform` gives something to await."""
         perform = self.job_class.perform
         return inspect.iscoroutinefunction(perform) or get_origin(_return_hint(perform)) in _AWAITABLES
+
+    @cached_property
+    def hooks(self) -> frozenset[Event]:
+        """The events for which the class has a hook."""
+        return frozenset(event for event in Event if self._defined(event) is not _DEFAULTS[event])
 
     @property
     def returns_files(self) -> bool:
@@ -307,8 +319,9 @@ class JobSpec:
         An annotation may name what is defined further down; then unsupported types are refused at the first use.
         """
         if not self.is_abstract:
-            self._refuse_bad_perform(inspect.getattr_static(self.job_class, "perform"))
+            self._refuse_bad_perform(self._defined("perform"))
             self._refuse_contradictions()
+        self._refuse_bad_hooks()
         with suppress(_UnresolvedName):
             self._codecs  # noqa: B018  building them is the check
 
@@ -324,6 +337,31 @@ class JobSpec:
                 f"{self.name}: perform takes the progress and nothing else: `def perform(self, progress: Progress)`."
                 " Make arguments annotated attributes of the class."
             ) from None
+
+    def _refuse_bad_hooks(self) -> None:
+        for ancestor in self.job_class.__mro__:
+            for event in () if isinstance(ancestor, JobMeta) else Event:
+                if event in vars(ancestor) and self._defined(event) is _DEFAULTS[event]:
+                    name, mixin = self.job_class.__name__, ancestor.__name__
+                    raise BadJob(
+                        f"{self.name}: {event} of {mixin} would never be called, as the job class comes before it."
+                        f" Turn them round: class {name}({mixin}, …)."
+                    )
+        for event in self.hooks:
+            self._refuse_bad_hook(event, self._defined(event))
+
+    def _refuse_bad_hook(self, event: Event, hook: object) -> None:
+        if not isinstance(hook, FunctionType):
+            raise BadJob(f"{self.name}: {event} must be a method: `{_hook_like(event)}`.")
+        if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+            raise BadJob(f"{self.name}: {event} must not yield, or it is never run. Remove the `yield`.")
+        try:
+            inspect.signature(hook).bind(None, None, *FACTS[event])
+        except TypeError:
+            raise BadJob(f"{self.name}: {event} is called with other arguments: `{_hook_like(event)}`.") from None
+
+    def _defined(self, name: str) -> object:
+        return inspect.getattr_static(self.job_class, name)
 
     def _refuse_contradictions(self) -> None:
         for name in set(self.cache_key_fields or ()).difference(self.job_class.__struct_fields__):
@@ -569,6 +607,18 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
         """Do the work and return its result; `async def` is as good."""
         raise NotImplementedError
 
+    def on_start(self, run: Start, /) -> object:
+        """Called before `perform`. As all hooks: under the lease, and what it raises is only logged."""
+
+    def on_success(self, run: Start, result: Any, /) -> object:
+        """Called with what `perform` returned, before the run is settled as succeeded."""
+
+    def on_failure(self, run: Start, error: BaseException, /) -> object:
+        """Called with what `perform` raised, before the failure is settled; `run.will_retry` tells what follows."""
+
+    def on_cancel(self, run: Start, /) -> object:
+        """Called when `perform` was stopped because nobody wants the run any more; not when it was only handed back."""
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={_brief(getattr(self, name))}" for name in self.__struct_fields__)
         return f"{type(self).__name__}({_shortened(shown, 500)})"
@@ -590,6 +640,10 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     @classmethod
     def __get_pydantic_json_schema__(cls, _core_schema: object, _handler: object) -> dict[str, Any]:
         return json_schema(cls)
+
+
+_DEFAULTS: Mapping[Event, object] = {event: getattr(ProgressJob, event) for event in Event}
+"""The hooks of a class that has none."""
 
 
 def _job_from_request(cls: Any, value: object) -> object:

@@ -10,6 +10,7 @@ import inspect
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -31,6 +32,7 @@ from jobkit.errors import (
 from jobkit.files import FileStorage
 from jobkit.fleet import known_worker
 from jobkit.following import Origin
+from jobkit.hooks import Event, Hooks, Start
 from jobkit.job import ProgressJob, spec_of
 from jobkit.limits import Queue
 from jobkit.options import DEFAULT_QUEUE
@@ -51,6 +53,7 @@ from jobkit.submission import (
     submission_of,
 )
 from jobkit.timetable import checked_entry, entry_of, found, named
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -70,10 +73,15 @@ if TYPE_CHECKING:
     from jobkit.store.partitions import Partitions
     from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled, Scheduled
     from jobkit.timetable import Entry, Found, ScheduleStatus
+    from jobkit.tracing import Submitting, Tracing
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
+S = TypeVar("S", bound=Callable[[Start], object])
+V = TypeVar("V", bound=Callable[[Start, Any], object])
+E = TypeVar("E", bound=Callable[[Start, BaseException], object])
 
+_MANY = "many"
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 """What has ended already goes on for nobody, so nobody has a stake in it."""
 
@@ -86,7 +94,8 @@ class JobKit:
     performs what it makes due. `queues` are limits of queues, as {"mail": Queue(max_running=2)}: all kits that submit
     to these must name the same. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
-    raises StoreUnavailable; a reply is waited for at least one second, and at most five.
+    raises StoreUnavailable; a reply is waited for at least one second, and at most five. `tracing` makes spans of what
+    happens to runs (`jobkit.otel.OpenTelemetry()`).
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
@@ -104,12 +113,16 @@ class JobKit:
         queues: Mapping[str, Queue] | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self.hooks = Hooks()
+        """What is called when a run of any job starts and ends (see `on_start` and its like)."""
+        self.tracing = tracing
         self._timetable: dict[str, Entry] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
@@ -154,6 +167,28 @@ class JobKit:
         self._jobs[name] = job
         return job
 
+    # Hooks ------------------------------------------------------------------------------------------------------------
+
+    def on_start(self, hook: S) -> S:
+        """Call this whenever a run starts here, before its `perform`; also as a decorator, as its like."""
+        self.hooks.add(Event.START, hook)
+        return hook
+
+    def on_success(self, hook: V) -> V:
+        """Call this with the result whenever a run succeeds here, before that is settled."""
+        self.hooks.add(Event.SUCCESS, hook)
+        return hook
+
+    def on_failure(self, hook: E) -> E:
+        """Call this with the error whenever a run fails here, before that is settled."""
+        self.hooks.add(Event.FAILURE, hook)
+        return hook
+
+    def on_cancel(self, hook: S) -> S:
+        """Call this whenever a run has been cancelled here, before that is settled."""
+        self.hooks.add(Event.CANCEL, hook)
+        return hook
+
     # Submitting -------------------------------------------------------------------------------------------------------
 
     def submit(
@@ -184,8 +219,10 @@ class JobKit:
             return remembered
         self.warn_if_blocking("submit")
         store, asked_at = self.store(), self._epoch()
-        submission = self._submission(job, wishes, store.partitions())
-        admitted = store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, store.partitions(), span)
+            admitted = store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         self._ring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -207,8 +244,10 @@ class JobKit:
         if remembered is not None:
             return remembered
         store, asked_at = self.async_store(), self._epoch()
-        submission = self._submission(job, wishes, await store.partitions())
-        admitted = await store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, await store.partitions(), span)
+            admitted = await store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         await self._aring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -236,8 +275,11 @@ class JobKit:
         refuse_while_imported(SubmitError)
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
-        replies = store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, store.partitions(), span)
+            replies = store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         self._ring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -255,8 +297,11 @@ class JobKit:
     ) -> list[Run[R]]:
         refuse_while_imported(SubmitError)
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
-        replies = await store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, await store.partitions(), span)
+            replies = await store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -549,14 +594,14 @@ class JobKit:
     def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
         return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
 
-    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions, self.queue_rules)
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
+        submission = submission_of(job, wishes, partitions, self.queue_rules, span.carrying)
         self._refuse_unknown(spec_of(job).name)
         _refuse_itself(submission)
         return submission
 
-    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions, self.queue_rules)
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int, span: Submitting) -> Batch[R]:
+        batch = Batch(jobs, wishes, partitions, self.queue_rules, span.carrying)
         for job_class in batch.classes:
             self._refuse_unknown(spec_of(job_class).name)
         for submission in batch.submissions:
@@ -665,7 +710,7 @@ class JobKit:
             await asyncio.to_thread(self._ring, queues)
 
     def awaited(self, queue: str) -> float | None:
-        """Whoever waits for a run of this queue says so before; answers for how long it may wait then, None: as it likes."""
+        """Whoever waits for a run of this queue asks before, for how many seconds; None: as long as it likes."""
         return None if self.engine is None else self.engine.awaited(queue)
 
     async def aawaited(self, queue: str) -> float | None:

@@ -1,8 +1,7 @@
 """The options of a job class: which there are, what each may be, and what it becomes.
 
-Each built option has one check, which returns the value in the form that everything else relies on, or raises a
-`ValueError` that goes on after the value: "must be a timedelta or ...". Names of options to come are taken already,
-so that no argument is called like one.
+Each option has one check, which returns the value in the form that everything else relies on, or raises a `ValueError`
+that goes on after the value: "must be a timedelta or ...".
 """
 
 import enum
@@ -221,7 +220,7 @@ def _no_limit_or(check: Callable[[object], object]) -> Callable[[object], object
 OWN_NAME: Final = "job_name"
 """The one option that is not inherited: two classes cannot share a name."""
 
-BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
+OPTION_CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "cache_key": _or_none(_cache_key),
     "cache_version": _cache_version,
     "tags": _words,
@@ -260,10 +259,4 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "public_result": _flag,
 }
 
-UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "on_start": "hooks",
-    "on_success": "hooks",
-    "on_failure": "hooks",
-    "on_cancel": "hooks",
-}
-OPTION_NAMES: Final = frozenset({OWN_NAME, *BUILT_OPTIONS, *UNBUILT_OPTIONS})
+OPTION_NAMES: Final = frozenset({OWN_NAME, *OPTION_CHECKS})

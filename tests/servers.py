@@ -161,9 +161,9 @@ class Server:
 
 
 @contextmanager
-def running(binary: Path) -> Iterator[Server]:
+def running(binary: Path, **options: str) -> Iterator[Server]:
     """A started server in a new short directory, gone afterwards."""
-    server = Server(binary, Path(tempfile.mkdtemp(prefix="jobkit-", dir="/tmp")))
+    server = Server(binary, Path(tempfile.mkdtemp(prefix="jobkit-", dir="/tmp")), **options)
     try:
         server.start()
         yield server

@@ -2,6 +2,7 @@
 # Installs what the project's targets need. Silent and quick where it is there already; says what it does where not.
 #
 #   tools/setup.sh python VENV EXTRAS [VERSION]   a virtual environment with jobkit and these extras
+#   tools/setup.sh apart PACKAGE                  an environment of its own for what does not go together with ours
 #   tools/setup.sh pythons                        the supported Pythons of this machine, oldest first: VERSION PATH
 #   tools/setup.sh servers                        the real servers that tests run against
 #   tools/setup.sh browser                        a Chromium for the browser tests
@@ -42,6 +43,13 @@ install_python() { # VENV EXTRAS [VERSION]
     if [ -z "$(version_of "$1/bin/python")" ]; then make_venv "$1" "$(choose_python "${3:-}")"; fi
     say "installing jobkit[$2] into $1"
     "$1/bin/python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --editable ".[$2]"
+}
+
+install_apart() { # PACKAGE
+    local place=.tools/$1
+    if [ -z "$(version_of "$place/bin/python")" ]; then make_venv "$place" "$(choose_python)"; fi
+    say "installing $1 into $place"
+    "$place/bin/python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore "$1"
 }
 
 choose_python() { # [VERSION]: that one, else the python3 that one would type, else the newest
@@ -130,8 +138,9 @@ unpack_chromium() {
 
 case "${1:-}" in
     python) install_python "${@:2}" ;;
+    apart) install_apart "${@:2}" ;;
     pythons) pythons ;;
     servers) install_servers ;;
     browser) install_browser ;;
-    *) sed -n 's/^# \{0,1\}//; 2,9p' "$0"; exit 2 ;;
+    *) sed -n 's/^# \{0,1\}//; 2,10p' "$0"; exit 2 ;;
 esac

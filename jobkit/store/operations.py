@@ -138,6 +138,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public_result: int = 0
     retry_of: str | None = None
     """Of this very submission: the run that it is to do again."""
+    trace: dict[str, str] | None = None
+    """The submitter's, not the class's: headers that a worker's span goes on from (`with_trace`)."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -340,15 +342,17 @@ class Operations:
         reason: str = "",
         retry_after: float | None = None,
         incident: bytes = b"",
+        checkpoint: bytes = b"",
     ) -> Operation[Verdict]:
         """End this start.
 
         `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
-        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it.
+        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it. An
+        empty `checkpoint` leaves the last one; a run that ends keeps none.
         """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            result, failure, traceback, _ms(delay), reason, checkpoint, _ms_or_never(retry_after), incident,
             read=replies.verdict,
         )  # fmt: skip
 
@@ -603,6 +607,12 @@ def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
     What a schedule submits has a line more: the tick that it is for (ms).
     """
     return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
+
+
+def with_trace(conditions: Conditions, headers: dict[str, str]) -> Conditions:
+    """The same, for a run that carries these headers; what carries none is not made anew for that."""
+    terms = conditions.terms.removesuffix(b"}") + b',"trace":' + msgspec.json.encode(headers) + b"}"
+    return msgspec.structs.replace(conditions, terms=terms)
 
 
 def ticket_of(run_id: str) -> str:

@@ -77,7 +77,30 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def queue(self) -> str:
-        return self.kept[1].decode()
+        return self.kept[_QUEUE].decode()
+
+    @property
+    def waited(self) -> float:
+        """Seconds from when the run might start until this start, by the store's clock: a token is a moment."""
+        might_start = float(self.kept[_SCORE]) + HEAD_START * int(self.kept[_PRIORITY] or 0)
+        return max(0.0, int(self.token) / 1_000_000 - might_start / 1000)
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The headers that its submitter left (`jobkit.tracing`); none where nobody did."""
+        terms = self.kept[_TERMS]
+        return _TRACED.decode(terms).trace if terms.startswith(b"{") else {}  # (as format 1 wrote them)
+
+
+class _Traced(msgspec.Struct):
+    trace: dict[str, str] = {}
+
+
+_TRACED = msgspec.json.Decoder(_Traced)
+_QUEUE, _TERMS, _PRIORITY, _SCORE = 1, 5, 8, 9
+"""Places in `Lease.kept`."""
+HEAD_START = 60_000
+"""ms that one step of priority is worth, as in shared/limits.lua."""
 
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):

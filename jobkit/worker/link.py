@@ -38,6 +38,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
     most_runs: int | None = None
     most_memory: int | None = None
+    counted: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -145,6 +146,15 @@ class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     token: str
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A start that has ended, for the metrics. `waited` (s) is for its first start, None for any other."""
+
+    job: str
+    outcome: str
+    seconds: float
+    waited: float | None
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How many starts this child has performed, how many of these raised, and what it performs now."""
 
@@ -160,7 +170,7 @@ class Timetable(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 ToChild = Begin | Stop | GiveUp | Drain | Recount | Serve | LogFrom | Tell
-ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Leaving | Timetable
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Counted | Leaving | Timetable
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobkit.worker import memory
 from jobkit.worker.autopsy import Death
 from jobkit.worker.link import TO_SUPERVISOR, Link
-from jobkit.worker.stacks import Stacks
+from jobkit.worker.stacks import Stacks, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +25,15 @@ if TYPE_CHECKING:
     from jobkit.worker.link import Guarded, Terms, ToChild, ToSupervisor
     from jobkit.worker.output import Output
     from jobkit.worker.release import Release
+    from jobkit.worker.settings import Log
 
 
 LAST_WORDS_SECONDS = 0.1
 """How long what a dead child wrote may take to come; only what it left behind, out of our reach, makes that long."""
+
+
+_STARTS = re.compile(r"Run \S+, attempt \d+ of \d+: \S+ starts\.")
+"""What `Execution` logs when a run begins."""
 
 
 class Phase(Enum):
@@ -44,7 +50,7 @@ class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
     def __init__(
-        self, target: str, level: str, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
+        self, target: str, log: Log, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
     ) -> None:
         self.phase = Phase.STARTING
         self.slots: set[str] = set()
@@ -64,7 +70,7 @@ class ChildProcess:
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs, output.opened() as (stderr, self._tail):
-            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, level, pool)
+            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, log, pool)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -89,8 +95,10 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def lines(self) -> tuple[str, ...]:
-        """The last that it wrote to stderr."""
-        return self._tail.lines()
+        """The last that it wrote to stderr, of its last run if it performs one at a time."""
+        lines = self._tail.lines()
+        begins = max((n for n, line in enumerate(lines) if _STARTS.search(line)), default=0)
+        return lines[begins:] if len(self.slots) == 1 else lines
 
     async def where(self) -> str:
         """Where its threads are now, whatever they are doing; empty if it did not tell in time."""
@@ -108,7 +116,7 @@ class ChildProcess:
             room=memory.room(),
             killed_for_memory=killed_for_memory,
             lines=self.lines(),
-            stacks=self._stacks.text(),
+            stacks=readable(self._stacks.text()),
         )
 
     def _hear(self) -> None:
@@ -148,9 +156,9 @@ class ChildProcess:
         self.gone.set_result(code)
 
 
-def _started(target: str, link: int, stacks: int, stderr: int, level: str, pool: str) -> subprocess.Popen[bytes]:
+def _started(target: str, link: int, stacks: int, stderr: int, log: Log, pool: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), level, pool],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), *log, pool],
         stdin=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(link, stacks),

@@ -12,7 +12,7 @@ import random
 import sys
 from typing import TYPE_CHECKING
 
-from tests.chaos import freeze, kill, network, outage, storm
+from tests.chaos import everything, freeze, kill, network, outage, storm
 from tests.servers import ROOT
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ CAMPAIGNS: dict[str, tuple[Callable[..., Awaitable[Books]], object, object]] = {
     "freeze": (freeze.campaign, freeze.SHORT, freeze.LONG),
     "network": (network.campaign, network.SHORT, network.LONG),
     "store": (outage.campaign, outage.SHORT, outage.LONG),
+    "everything": (everything.campaign, everything.SHORT, everything.LONG),
 }
 
 

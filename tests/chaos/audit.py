@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from tests.store.world import Stored
 
 
+CLOCK_US = 1_000
+"""µs: snapshots tell milliseconds."""
 PACE_US = 200_000
 """µs between two starts of `jobs.Paced`."""
 
@@ -52,10 +55,16 @@ class Evidence:
     """Writes by an old token that were accepted."""
     reversals: int = 0
     lost: int = 0
+    waits: int = 0
+    """Snapshots that told until when nothing may begin."""
 
     @property
     def runs(self) -> dict[str, dict[str, str]]:
         return {run_id: record for stored in self.stored for run_id, record in stored.runs.items()}
+
+    @cached_property
+    def clock_was_set(self) -> bool:
+        return any("skew" in stored.hashes["partition"] for stored in self.stored)
 
     def record(self, account: Account) -> dict[str, str]:
         kept = (stored.runs[account.run_id] for stored in self.stored if account.run_id in stored.runs)
@@ -105,6 +114,7 @@ def faults(evidence: Evidence, account: Account) -> Iterator[Fault]:
         "ending": _ending_faults(account, record),
         "answer": _answer_faults(evidence, account, record),
         "starts": _start_faults(evidence, account, record),
+        "backoff": () if evidence.clock_was_set else early_starts(evidence, account),
         "watcher": _sight_faults(evidence, account, account.sights),
         "published": _sight_faults(evidence, account, published),
     }
@@ -142,7 +152,7 @@ def _ending_faults(account: Account, record: dict[str, str]) -> Iterator[str]:
 def _possible_ends(account: Account, record: dict[str, str]) -> set[State]:
     ends = {State.CANCELLED} if any(account.stopping) else set()
     match account.order.job:
-        case jobs.Fails():
+        case jobs.Fails() | jobs.Overlong():
             ends.add(State.FAILED)
         case jobs.Fragile() if int(record.get("crashes", "0")) > jobs.Fragile.max_crashes:
             ends.add(State.FAILED)
@@ -171,7 +181,8 @@ def _answer_faults(evidence: Evidence, account: Account, record: dict[str, str])
 
 
 def _start_faults(evidence: Evidence, account: Account, record: dict[str, str]) -> Iterator[str]:
-    starts, crashes = int(record.get("start", "0")), int(record.get("crashes", "0"))
+    starts = int(record.get("start", "0"))
+    spent = int(record.get("crashes", "0")) + int(record.get("failures", "0"))
     begun = [entry.token for entry in evidence.journal.starts(account.performed_as)]
     if len(set(begun)) != len(begun):
         yield "two starts had one token"
@@ -179,10 +190,22 @@ def _start_faults(evidence: Evidence, account: Account, record: dict[str, str]) 
         yield "a start had a higher token than the last"
     if len(begun) > starts:
         yield f"it was begun {len(begun)} times, but taken {starts} times"
-    by_holder = crashes == starts - 1 or crashes + evidence.handbacks(account) >= starts - 1 > crashes
-    by_crash = crashes == starts and (record["state"] == "cancelled" or record.get("lost") == "1")
-    if not (by_holder or by_crash):
-        yield f"{starts} starts and {crashes} crashes do not add up to one end"
+    by_holder = spent == starts - 1 or spent + evidence.handbacks(account) >= starts - 1 > spent
+    by_nobody = spent == starts and (record["state"] == "cancelled" or record.get("lost") == "1")
+    if not (by_holder or by_nobody):
+        yield f"{starts} starts and {spent} crashes and failures do not add up to one end"
+
+
+def early_starts(evidence: Evidence, account: Account) -> Iterator[str]:
+    """I5. Tokens tell the time of a start by the store's clock, as snapshots do."""
+    starts = [int(entry.token) for entry in evidence.journal.starts(account.performed_as)]
+    for sight in evidence.published.get(account.run_id, ()):
+        if sight.due_at is None:
+            continue
+        evidence.waits += 1
+        early = [token for token in starts if sight.updated_at * 1e6 < token < sight.due_at * 1e6 - CLOCK_US]
+        if early:
+            yield f"{sight} has it wait, but {early} began"
 
 
 def _sight_faults(evidence: Evidence, account: Account, sights: Sequence[Sight]) -> Iterator[str]:
@@ -231,8 +254,7 @@ def check_limits(books: Books, evidence: Evidence) -> None:
 
     Tokens tell the time of a start, where nobody has set the clock.
     """
-    clock_was_set = any("skew" in stored.hashes["partition"] for stored in evidence.stored)
-    starts = () if clock_was_set else _starts_of(evidence, jobs.Paced)
+    starts = () if evidence.clock_was_set else _starts_of(evidence, jobs.Paced)
     paced = sorted(int(start.token) for start in starts)
     gaps = [later - earlier for earlier, later in pairwise(paced)]
     books.must(not gaps or min(gaps) >= PACE_US, f"Paced jobs were begun {min(gaps, default=0)} µs after another")
@@ -275,6 +297,8 @@ def count(books: Books, evidence: Evidence) -> None:
         runs=len(evidence.runs),
         starts=sum(int(record.get("start", "0")) for record in records),
         crashes=sum(int(record.get("crashes", "0")) for record in records),
+        failures_tried_again=sum(int(record.get("failures", "0")) for record in records),
+        waits_that_were_kept=evidence.waits,
         snapshots_seen_by_watchers=sum(len(account.sights) for account in accounts),
         snapshots_published=sum(map(len, evidence.published.values())),
     )

@@ -20,12 +20,15 @@ from tests.waiting import await_until
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CONCURRENCY = 2
+CONCURRENCY = {"process": 2, "thread": 4, "asyncio": 4}
+"""Of a worker, by its pool."""
+CHILDREN = {"process": 3, "thread": 2, "asyncio": 2}
+"""The spare one included."""
 TARGET = "tests.chaos.jobs:kit"
 LOOK_SECONDS = 0.05
 WHOLE_WITHIN = 60.0
 
-HANDED_BACK = r"released after|was given back, as the worker ends"
+HANDED_BACK = r"released after|was given back, as its process ends"
 """What a log says of a run that went back without a crash."""
 
 _READY = re.compile(rb"Child (\d+) is ready")
@@ -34,8 +37,10 @@ _READY = re.compile(rb"Child (\d+) is ready")
 class Member(WorkerProcess):
     """One worker."""
 
-    def __init__(self, environment: dict[str, str], log: Path, grace: float) -> None:
-        options = ("--concurrency", str(CONCURRENCY), "--lease", str(LEASE), "--grace", str(grace))
+    def __init__(self, environment: dict[str, str], log: Path, grace: float, pool: str) -> None:
+        self.pool = pool
+        slots = ("--pool", pool, "--concurrency", str(CONCURRENCY[pool]))
+        options = (*slots, "--lease", str(LEASE), "--grace", str(grace))
         super().__init__(environment, log, *options, target=TARGET)
         self._descriptors: dict[int, int] = {}
         """How many each of its processes had open when all were up for the first time."""
@@ -61,10 +66,10 @@ class Member(WorkerProcess):
 
     def is_whole(self) -> bool:
         """All its children are up, the spare one too."""
-        if not self.is_alive() or len(self.ready()) <= CONCURRENCY:
+        if not self.is_alive() or len(self.ready()) < CHILDREN[self.pool]:
             return False
         children = set(self.children())
-        if len(children) != CONCURRENCY + 1 or not children <= self.ready():
+        if len(children) != CHILDREN[self.pool] or not children <= self.ready():
             return False
         for pid in (self.pid, *children):
             if pid not in self._descriptors:
@@ -110,10 +115,10 @@ class Fleet:
         self._grace = grace
         self._numbers = count(1)
 
-    def enlist(self, **changes: str) -> Member:
+    def enlist(self, pool: str = "process", **changes: str) -> Member:
         log = self._folder / f"worker-{next(self._numbers)}.log"
         self.logs.append(log)
-        member = Member(self._environment | changes, log, self._grace)
+        member = Member(self._environment | changes, log, self._grace, pool)
         self.members.append(member)
         return member
 

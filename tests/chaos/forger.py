@@ -6,13 +6,14 @@ that was not would show in the snapshots too: what it writes is no start's.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from jobkit.lifecycle import Outcome
 from jobkit.store.operations import failure_head, partition_of
 from jobkit.store.replies import Lease, Verdict
 from tests.chaos.jobs import LEASE
+from tests.chaos.journal import Event
 
 if TYPE_CHECKING:
     from tests.chaos.books import Books
@@ -35,11 +36,12 @@ class Forger:
 
     async def write(self) -> None:
         """Under every token that another start has overtaken so far."""
-        entries = self._here.journal.entries
-        for number in {entry.number for entry in entries}:
-            starts = self._here.journal.starts(number)
-            newest = max((start.token for start in starts), key=int, default="")
-            for old in {start.token for start in starts} - {newest}:
+        tokens: dict[int, set[str]] = defaultdict(set)
+        for entry in self._here.journal.entries:
+            if entry.event is Event.BEGAN:
+                tokens[entry.number].add(entry.token)
+        for number, begun in tokens.items():
+            for old in begun - {max(begun, key=int)}:
                 if self._written[old] < OFTEN and self._here.load.account(number).run_id:
                     self._written[old] += 1
                     await self._write(number, old)

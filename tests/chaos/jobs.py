@@ -12,7 +12,6 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,9 @@ if TYPE_CHECKING:
 LEASE = 1.0
 """Seconds; of all jobs but `Report`."""
 FAILURE = "This one always fails."
+BACKOFF = (0.3, 0.6)
+"""Seconds, a fifth more or less, that `Flaky` waits after its first failure, and after its second."""
+TIME_LIMIT = 0.3
 
 Answer = tuple[int, str]
 """What was asked for, and the token of the start that answers."""
@@ -75,8 +77,7 @@ class Count(ProgressJob[Answer]):
         write(self.journal, event, self.number, progress.token)
 
     def _light_once(self, progress: Progress) -> None:
-        with suppress(FileExistsError):
-            Path(f"{self.journal}-fuse-{self.number}").touch(exist_ok=False)
+        if _is_first(f"{self.journal}-fuse-{self.number}"):
             threading.Thread(target=self._strike, args=(progress,), daemon=True).start()
 
     def _strike(self, progress: Progress) -> None:
@@ -151,6 +152,30 @@ class Fails(Count):
         raise PublicError(FAILURE)
 
 
+class Flaky(Count):
+    """Fails twice, then succeeds."""
+
+    max_attempts = 3
+    backoff = BACKOFF
+
+    def _count(self, progress: Progress) -> None:
+        super()._count(progress)
+        for number in (1, 2):
+            if _is_first(f"{self.journal}-failure-{number}-of-{self.number}"):
+                raise ConnectionError(f"failure {number}")
+
+
+class Overlong(Count):
+    """Never ends by itself."""
+
+    time_limit = TIME_LIMIT
+
+    def _count(self, progress: Progress) -> None:
+        while True:
+            progress.advance()
+            time.sleep(0.02)
+
+
 class Fragile(Count):
     """Must not be begun a third time."""
 
@@ -175,4 +200,15 @@ def answer(number: int) -> int:
     return number * number + 1
 
 
-kit = JobKit(jobs=[Count, CountOnALoop, Shared, Dated, Limited, Paced, Silent, Deaf, Fails, Fragile, Report])
+def _is_first(path: str) -> bool:
+    """Nobody has asked for this before, in any process."""
+    try:
+        Path(path).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+kit = JobKit(
+    jobs=[Count, CountOnALoop, Shared, Dated, Limited, Paced, Silent, Deaf, Fails, Flaky, Overlong, Fragile, Report]
+)

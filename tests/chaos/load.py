@@ -59,10 +59,21 @@ class Sight:
     state: State
     done: float
     token: str
+    updated_at: float
+    due_at: float | None
+    """When it may be begun, if it waits for that."""
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
-        return cls(snapshot.start, snapshot.version, snapshot.state, snapshot.done, snapshot.message)
+        return cls(
+            start=snapshot.start,
+            version=snapshot.version,
+            state=snapshot.state,
+            done=snapshot.done,
+            token=snapshot.message,
+            updated_at=snapshot.updated_at,
+            due_at=snapshot.due_at,
+        )
 
     @property
     def order(self) -> tuple[int, int]:
@@ -163,6 +174,11 @@ class Load:
         self._patience = patience
         self._tasks: list[asyncio.Task[None]] = []
         self._finishing = False
+
+    @property
+    def runs(self) -> int:
+        """That answer somebody."""
+        return len({account.run_id for account in self.accounts if account.run_id})
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._place_orders()) for _ in range(self._width)]

@@ -16,6 +16,7 @@ import time
 import uuid
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +35,7 @@ from tests.store.world import Stored
 from tests.waiting import await_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from tests.chaos.fleet import Member
     from tests.chaos.journal import Entry
@@ -50,6 +51,8 @@ MIX = Mix(
         jobs.Silent: 1,
         jobs.Deaf: 0.5,
         jobs.Fails: 0.5,
+        jobs.Flaky: 0.5,
+        jobs.Overlong: 0.25,
         jobs.Fragile: 0.5,
     }
 )
@@ -104,9 +107,9 @@ class Scene:
     def founding(self, url: str) -> str:
         return f"{url}{'&' if '?' in url else '?'}partitions={self.partitions}"
 
-    def enlist(self, url: str = "") -> Member:
+    def enlist(self, url: str = "", pool: str = "process") -> Member:
         """One worker more, that reaches the server by this URL."""
-        return self.fleet.enlist(JOBKIT_URL=self.founding(url or self.server.url))
+        return self.fleet.enlist(pool, JOBKIT_URL=self.founding(url or self.server.url))
 
     # Striking ---------------------------------------------------------------------------------------------------------
 
@@ -235,21 +238,23 @@ async def scene(
     width: int,
     mix: Mix = MIX,
     grace: float = 10.0,
+    pools: Sequence[str] = ("process",),
     route: Callable[[servers.Server], str] = lambda server: server.url,
+    **options: str,
 ) -> AsyncIterator[Scene]:
     """A campaign's scene, its workers up and its load coming in.
 
-    `width` orders are under way at a time, `workers` take twice as many. `route` says how the server is reached: it is
-    asked for the submitters, then for each worker.
+    `width` orders are under way at a time, `workers` take about twice as many; their pools take turns. `route` says how
+    the server is reached: it is asked for the submitters, then for each worker. `options` are the server's.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"jobkit-chaos-{name}-", dir="/tmp"))
     books = Books(name, seed)
-    with servers.running(servers.valkey_binary()) as server:
+    with servers.running(servers.valkey_binary(), **options) as server:
         here = Scene(books, server, folder, mix, width, route(server), grace)
         in_order = False
         try:
-            for _ in range(workers):
-                here.enlist(route(server))
+            for _, pool in zip(range(workers), cycle(pools), strict=False):
+                here.enlist(route(server), pool)
             await here.fleet.whole()
             here.wiretap.start()
             here.load.start()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.chaos import freeze, kill, network, outage, storm
+from tests.chaos import everything, freeze, kill, network, outage, storm
+from tests.chaos.load import orders
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -51,3 +53,20 @@ def test_lost_replies_and_one_way_partitions_cost_nothing_but_time(seed: int) ->
 
 def test_an_outage_of_the_store_is_not_a_death(seed: int) -> None:
     balances(outage.campaign(seed, outage.SHORT))
+
+
+def test_all_of_it_at_once_loses_nothing_either(seed: int) -> None:
+    balances(everything.campaign(seed, everything.SHORT))
+
+
+def test_a_seed_makes_one_plan(seed: int) -> None:
+    blows = everything.planned(seed, everything.LONG)
+    assert everything.planned(seed, everything.LONG) == blows
+    assert everything.planned(seed + 1, everything.LONG) != blows
+    assert {blow.kind for blow in blows} == set(everything.Kind)
+    assert len(blows) >= 300
+
+
+def test_a_seed_makes_one_load(seed: int) -> None:
+    first, second = (list(islice(orders(seed, everything.MIX, "journal"), 1_000)) for _ in range(2))
+    assert first == second

@@ -17,6 +17,7 @@ from jobkit import (
     RunError,
     RunFailed,
     RunNotFound,
+    RunTimeout,
     State,
     UnknownJob,
 )
@@ -103,6 +104,8 @@ def test_inline_another_attempt_is_performed_when_its_time_has_come(kit: JobKit)
         snapshot = run.snapshot()
         assert (snapshot.state, snapshot.attempt, snapshot.max_attempts) == (State.SCHEDULED, 2, 3)
         assert engine.perform_due(["default"]) == 0
+        with pytest.raises(RunTimeout, match=r"is scheduled, its attempt 2 of 3, and may start in \d\d s"):
+            run.result(timeout=0)
         clock.advance(seconds=80)
         assert engine.perform_due(["default"]) == 1
         assert run.result(timeout=0) == 2
@@ -209,7 +212,10 @@ def test_a_kit_without_jobs_makes_any_run_anew_and_one_with_others_does_not(kit:
         first = kit.submit(Echo(text="from afar"))
     with JobKit(kit.url, namespace=namespace) as submitter:
         assert submitter.retry(first.id).snapshot().job == "retries.Echo"
-    with JobKit(kit.url, jobs=[Patient], namespace=namespace) as other, pytest.raises(UnknownJob, match="retries.Echo"):
+    with (
+        JobKit(kit.url, jobs=[Patient], namespace=namespace) as other,
+        pytest.raises(UnknownJob, match=r"retries\.Echo"),
+    ):
         other.retry(first.id)
 
 
@@ -218,7 +224,7 @@ def test_a_class_that_has_changed_since_says_so(kit: JobKit, namespace: str) -> 
         first = kit.submit(Echo(text="old"))
     with (
         JobKit(kit.url, jobs=[EchoOfNow], namespace=namespace) as newer,
-        pytest.raises(BadArguments, match="version 1 of retries.Echo, and here is version 2"),
+        pytest.raises(BadArguments, match=r"version 1 of retries\.Echo, and here is version 2"),
     ):
         newer.retry(first.id)
 

@@ -2,19 +2,22 @@
 # ruff: noqa: ARG002  a perform that needs no progress takes it all the same
 # pyright: strict
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.files import File
 from jobkit.fleet import WorkerInfo
+from jobkit.hooks import Start
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.schedule import Cron, Every
 from jobkit.store.replies import Backlog
@@ -47,6 +50,11 @@ class Fetch(ProgressJob[bytes]):
     keep_for = timedelta(days=2)
     queue = "network"
     priority = 5
+    expires = timedelta(minutes=10)
+    max_attempts = 3
+    backoff = (1, timedelta(seconds=10))
+    retry_on = (OSError, ValueError)
+    give_up_on = FileNotFoundError
     max_crashes = 0
     cancel_grace = 0.5
     lease = 30
@@ -54,7 +62,9 @@ class Fetch(ProgressJob[bytes]):
     submittable = True
 
     async def perform(self, progress: Progress, /) -> bytes:
-        return b""
+        if progress.total is None:
+            raise Retry("not yet", after=timedelta(seconds=3))
+        raise Retry(after=3) from OSError()
 
 
 class Handing(ProgressJob[int]):
@@ -94,6 +104,25 @@ class Summarize(ProgressJob[Summary]):
     def perform(self, progress: Progress) -> Summary:
         return Summary(rows=1)
 
+    async def on_start(self, run: Start) -> None:
+        assert_type(run.will_retry, bool)
+
+    def on_success(self, run: Start, result: Summary) -> None: ...
+
+    def on_failure(self, run: Start, error: BaseException) -> None: ...
+
+
+def hooked(kit: JobKit) -> None:
+    @kit.on_failure
+    def tell(run: Start, error: BaseException) -> str:
+        return f"{run.run_id}: {error}"
+
+    @kit.on_success
+    async def later(_run: Start, _result: object) -> None: ...
+
+    assert_type(tell(Start(run_id="", name="", job=None, attempt=1, max_attempts=1, start=1, token=""), OSError()), str)
+    kit.on_success(later)
+
 
 def blocking(kit: JobKit) -> None:
     assert_type(kit.submit(SalesReport(month="2026-01")), Run[dict[str, float]])
@@ -108,6 +137,7 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.perform(Fetch(url="x")), bytes)
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
+    assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
 
 
 def by_the_clock(kit: JobKit) -> None:
@@ -139,6 +169,41 @@ def controlled(kit: JobKit) -> None:
 
 def performed() -> None:
     assert_type(SalesReport(month="2026-01").perform(Progress()), dict[str, float])
+
+
+def rows_after(after: int | None) -> list[tuple[int, str]]:
+    return [((after or 0) + 1, "Ann")]
+
+
+async def pages_after(after: str | None) -> AsyncIterator[bytes]:
+    yield (after or "").encode()
+
+
+def first_number(row: tuple[int, str]) -> int:
+    return row[0]
+
+
+def resumed(progress: Progress, names: list[str]) -> None:
+    for name in progress.resume(names):
+        assert_type(name, str)
+    for name in progress.resume(names, cursor=str.upper, total=3, message="Names", state=lambda: {"a": 1}):
+        assert_type(name, str)
+    for row in progress.resume(rows_after, cursor=first_number):
+        assert_type(row, tuple[int, str])
+    for row in progress.resume(rows_after, cursor=lambda row: row[0]):
+        assert_type(row, tuple[int, str])
+    progress.checkpoint({"page": 1})
+    assert_type(progress.checkpointed(), Checkpoint | None)
+    with progress.stage("write") as stage:
+        for name in stage.resume(names):
+            assert_type(name, str)
+
+
+async def resumed_async(progress: Progress) -> None:
+    async for page in progress.resume(pages_after(None), total=3):
+        assert_type(page, bytes)
+    async for page in progress.resume(pages_after, cursor=lambda page: page.decode()):
+        assert_type(page, bytes)
 
 
 def any_sequence_of_results(job: ProgressJob[object]) -> ProgressJob[object]:

@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from jobkit.hooks import Start
 from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
 from jobkit.progress import Progress
@@ -37,6 +38,24 @@ class NoProgress(ProgressJob[int]):
         return 1
 
 
+class Hooked(ProgressJob[int]):
+    def on_start(self) -> None:  # WRONG the start is missing
+        pass
+
+    def on_failure(self, run: Start) -> None:  # WRONG the error is missing
+        pass
+
+
+def hooks(kit: JobKit) -> None:
+    @kit.on_failure  # WRONG the error is missing
+    def _(run: Start) -> None: ...
+
+    @kit.on_start
+    def _told(run: Start) -> None: ...
+
+    print(_told)  # noqa: T201
+
+
 class Options(ProgressJob[int]):
     month: str
     cache_key = "month"  # WRONG text is no tuple
@@ -65,3 +84,13 @@ def submitted(kit: JobKit) -> None:
     number: int = kit.submit(SalesReport(month="2026-01")).result()  # WRONG another type
     text: str = kit.run("0-01J", SalesReport).result()  # WRONG another type
     print(number, text)  # noqa: T201
+
+
+def after(cursor: int | None) -> list[str]:
+    return [str(cursor)]
+
+
+def resumed(progress: Progress) -> None:
+    progress.resume(after)  # WRONG the cursor is missing
+    progress.resume(3)  # WRONG nothing to go over
+    progress.resume(["a"], cursor="id")  # WRONG no function
