@@ -1,13 +1,15 @@
-"""Measures what progress costs in a hot loop: `track` and `advance` beside the bare loop and tqdm.
+"""Measures what progress costs in a hot loop: `track`, `advance` and `resume` beside the bare loop and tqdm.
 
     python benchmarks/progress_cost.py [--items N] [--repeats N] [--json PATH]
 
 Every repeat runs all loops in turn, and only ratios within one run count: the machine's noise hits all alike.
-"Net" is without the bare loop. The bar is 0.45 of tqdm, iterating and updating.
+"Net" is without the bare loop. The bar is 0.45 of tqdm, iterating and updating; `resume` does more than either, so it
+is shown beside them, and has no bar.
 """
 
 import argparse
 import json
+import operator
 import platform
 import statistics
 import sys
@@ -78,6 +80,41 @@ def advance_reported(items: int) -> None:
             progress.advance()
 
 
+def resume(items: int) -> None:
+    for _ in Progress().resume(range(items)):
+        pass
+
+
+def resume_cursor(items: int) -> None:
+    for _ in Progress().resume(range(items), cursor=operator.index):
+        pass
+
+
+def resume_text_cursor(items: int) -> None:
+    for _ in Progress().resume(range(items), cursor=str):
+        pass
+
+
+def resume_state(items: int) -> None:
+    state = {"total": 0, "names": ["a", "b", "c"]}
+    for _ in Progress(checkpoint_seconds=1 / SAMPLES_PER_SECOND).resume(range(items), state=lambda: state):
+        pass
+
+
+def resume_checkpoint(items: int) -> None:
+    progress = Progress()
+    state = {"total": 0, "names": ["a", "b", "c"]}
+    for _ in progress.resume(range(items)):
+        progress.checkpoint(state)
+
+
+def resume_reported(items: int) -> None:
+    progress = Progress()
+    with reporter(progress):
+        for _ in progress.resume(range(items)):
+            pass
+
+
 @contextmanager
 def reporter(progress: Progress) -> Iterator[None]:
     """A live reader as in a worker: looks ten times a second, and encodes what has changed."""
@@ -90,6 +127,7 @@ def reporter(progress: Progress) -> Iterator[None]:
             if revision != shown:
                 shown = revision
                 msgspec.json.encode(progress.view(time.time()))
+                progress.checkpoint_to_json()
 
     thread = threading.Thread(target=report)
     thread.start()
@@ -101,6 +139,14 @@ def reporter(progress: Progress) -> Iterator[None]:
 
 
 PEERS: Final[dict[str, Loop]] = {"tqdm, iterating": tqdm_iteration, "tqdm.update": tqdm_update}
+LASTING: Final[dict[str, Loop]] = {
+    "resume": resume,
+    "resume, live reporter": resume_reported,
+    "resume, int cursor": resume_cursor,
+    "resume, text cursor": resume_text_cursor,
+    "resume, asked for state": resume_state,
+    "resume, state each item": resume_checkpoint,
+}
 OURS: Final[dict[str, tuple[Loop, str]]] = {
     "track": (track, "tqdm, iterating"),
     "track, live reporter": (track_reported, "tqdm, iterating"),
@@ -111,7 +157,7 @@ OURS: Final[dict[str, tuple[Loop, str]]] = {
 
 def measure(items: int, repeats: int) -> dict[str, float]:
     """The median nanoseconds per item of every loop, the loops interleaved."""
-    loops = {"bare loop": bare, **PEERS, **{name: loop for name, (loop, _) in OURS.items()}}
+    loops = {"bare loop": bare, **PEERS, **{name: loop for name, (loop, _) in OURS.items()}, **LASTING}
     taken: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(repeats):
         for name, loop in loops.items():

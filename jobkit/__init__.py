@@ -1,7 +1,9 @@
 """Long-running jobs whose users wait in a browser: shared runs, remembered results, one honest progress."""
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.errors import (
     BadArguments,
+    BadCheckpoint,
     BadJob,
     BadResult,
     EngineUnavailable,
@@ -36,8 +38,10 @@ from jobkit.snapshot import Snapshot
 __all__ = [
     "ALL",
     "BadArguments",
+    "BadCheckpoint",
     "BadJob",
     "BadResult",
+    "Checkpoint",
     "EngineUnavailable",
     "File",
     "Incident",

@@ -26,6 +26,6 @@ class Engine(Protocol):
     def awaited(self, queue: str) -> float | None:
         """Somebody is about to wait, here, for a run of this queue: one that performs in its callers does so now.
 
-        Returns after how many seconds at the latest it is to be asked again; None when others perform. Blocks as `ring`.
+        Returns after how many seconds it is to be asked again; None when others perform. Blocks as `ring`.
         """
         ...

@@ -13,7 +13,8 @@
     │   │   └── WorkerLost       its workers died too often
     │   ├── RunCancelled         somebody stopped it
     │   ├── RunTimeout           *waiting* took too long; the run goes on (also a TimeoutError)
-    │   └── BadResult            `perform` returned what cannot be kept (also a ValueError)
+    │   ├── BadResult            `perform` returned what cannot be kept (also a ValueError)
+    │   └── BadCheckpoint        the job cannot be gone on with from what it says (also a ValueError)
     ├── StoreError               about the Valkey/Redis that keeps the runs
     │   ├── StoreUnavailable     not reachable now; trying again is right
     │   └── StoreMisconfigured   reachable but unfit; an operator must act
@@ -126,6 +127,10 @@ class RunTimeout(RunError, TimeoutError):
 
 class BadResult(RunError, ValueError):
     """`perform` returned a value that cannot be kept; the message names the path and a remedy."""
+
+
+class BadCheckpoint(RunError, ValueError):
+    """A checkpoint that cannot be kept, or from which the job cannot go on; raised in the job."""
 
 
 class StoreError(JobKitError):

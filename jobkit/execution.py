@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
-from jobkit.errors import BadArguments, LimitReached, PublicError
+from jobkit.checkpoint import Checkpoint
+from jobkit.errors import BadArguments, BadCheckpoint, LimitReached, PublicError
 from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
@@ -31,7 +32,7 @@ from jobkit.progress import Cancelled, Progress
 from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
-from jobkit.tracebacks import summary_of, traceback_of
+from jobkit.tracebacks import summary_of, traceback_of, up_to_the_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,6 +48,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
+GOING_ON = (Outcome.RELEASED, Outcome.FAILED)
+"""After these the run may have another start."""
+CHECKPOINT_SECONDS = 0.1
+"""How often a loop asks for its state: as often as anybody looks at the progress."""
 FAILED = "The job failed unexpectedly."
 """What end users read of an error that is not public."""
 
@@ -62,7 +67,7 @@ class StopReason(StrEnum):
     CANCELLED = "cancelled"
     """Nobody wants it any more."""
     HANDED_BACK = "handed back"
-    """Its worker shuts down; another one performs it anew."""
+    """Its worker shuts down; another one performs it anew, from its last checkpoint on."""
     LOST = "lost"
     """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
     TIME_LIMIT = "time limit"
@@ -186,7 +191,9 @@ class Execution:
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
-        return _Start(lease, spec, Progress(lease.token, spec.options.stages))
+        restored = _restored(lease)
+        progress = Progress(lease.token, spec.options.stages, restored=restored, checkpoint_seconds=CHECKPOINT_SECONDS)
+        return _Start(lease, spec, progress)
 
     def _perform(self, start: _Start) -> Ended:
         """Decode, perform and encode: everything that runs the author's code."""
@@ -236,7 +243,19 @@ class Execution:
             reason=decision.reason,
             incident=decision.account.to_json() if decision.account else b"",
             retry_after=decision.retry_after,
+            checkpoint=start.progress.checkpoint_to_json() if decision.outcome in GOING_ON else b"",
         )
+
+
+def _restored(lease: Lease) -> Checkpoint | None:
+    """What an earlier start left. A job can always begin anew, so what cannot be read is no reason to fail."""
+    if lease.checkpoint is None:
+        return None
+    try:
+        return Checkpoint.from_json(lease.checkpoint)
+    except BadCheckpoint as error:
+        _log.warning("Run %s begins anew: %s", lease.run_id, error)
+        return None
 
 
 def _tell(start: _Start, decision: Decision | None) -> None:
@@ -300,7 +319,9 @@ def over_limit(reason: str, limits: Limits) -> LimitReached | None:
 def _stopped(cancelled: Cancelled, options: Options) -> Ended:
     """With the traceback of where the job was when it was stopped."""
     reached = over_limit(cancelled.reason, options)
-    return Stopped(cancelled.reason) if reached is None else Raised(reached.with_traceback(cancelled.__traceback__))
+    if reached is None:
+        return Stopped(cancelled.reason)
+    return Raised(reached.with_traceback(up_to_the_job(cancelled.__traceback__)))
 
 
 def _failed(error: BaseException, retry_after: float | None) -> Decision:

@@ -540,7 +540,7 @@ class JobKit:
             await asyncio.to_thread(self._ring, queues)
 
     def awaited(self, queue: str) -> float | None:
-        """Whoever waits for a run of this queue says so before; answers for how long it may wait then, None: as it likes."""
+        """Whoever waits for a run of this queue asks before: for how many seconds at most; None for as long as it likes."""
         return None if self.engine is None else self.engine.awaited(queue)
 
     async def aawaited(self, queue: str) -> float | None:

@@ -26,15 +26,17 @@ from __future__ import annotations
 import math
 import operator
 import time
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import contextmanager
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar, overload
 
 import msgspec
 
+from jobkit.checkpoint import Checkpoint, Place
 from jobkit.estimate import Estimate
 from jobkit.lifecycle import State
+from jobkit.resuming import Keeping, Loop, asked_for, left, left_async
 from jobkit.snapshot import ProgressView, Snapshot, StageView
 from jobkit.text import LONGEST_MESSAGE, one_line
 
@@ -42,9 +44,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
 
+    from jobkit.resuming import Cursor, CursorOf, StateOf
     from jobkit.snapshot import Number
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 UNIT_LENGTH: Final = 32
 NAME_LENGTH: Final = 100
@@ -66,9 +70,15 @@ _MOST_SHOWN: Final = 100
 _LARGEST: Final = 2**53
 """The largest count that JSON readers in browsers take in exactly."""
 
+_NO_CURSOR: Final = (
+    "`rows` is a function of the cursor that the loop has come to, so say what the cursor of an item is: "
+    "progress.resume(lambda after: …, cursor=lambda row: row.id)"
+)
+_NEITHER: Final = "`resume` goes over what can be iterated, or a function of a cursor that answers such a thing."
+
 
 class Cancelled(BaseException):
-    """Raised in the job by `check`, or by a step of `track`, once the run is to stop.
+    """Raised in the job by `check`, or by a step of a loop, once the run is to stop.
 
     Not an `Exception`, so that a job's own `except Exception` does not swallow it.
     """
@@ -78,11 +88,22 @@ class Cancelled(BaseException):
         self.reason = reason
 
 
+class _Wish(NamedTuple):
+    """What a `resume` loop is to be; items through the place `before` are passed over."""
+
+    total: Number | None
+    message: str | None
+    before: Place
+    cursor: CursorOf | None
+    state: StateOf | None
+
+
 class Stage:
     """A named part of a run with a bar of its own; made by `Progress.stage`."""
 
     __slots__ = (
         "_below",
+        "_carried",
         "_claimed",
         "_counted",
         "_depth",
@@ -118,6 +139,7 @@ class Stage:
         self._claimed = False  # a loop has filled the bar
         self._explicit = False  # the job has set the total itself
         self._ended = False
+        self._carried: Number = 0  # `done` as an earlier start left it, before anything has begun
         self._seen: Number = 0  # the reader's: the last sensible `done`
         self._total: Number | None = None
         self._message = ""
@@ -199,6 +221,81 @@ class Stage:
             return _TrackedAsync(self, aiter(iterable), total, message)
         return self._tracked(iter(iterable), total, message)
 
+    @overload
+    def resume(
+        self,
+        rows: Iterable[T],
+        cursor: Callable[[T], object] | None = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> Generator[T, None, None]: ...
+    @overload
+    def resume(
+        self,
+        rows: AsyncIterable[T],
+        cursor: Callable[[T], object] | None = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> AsyncIterator[T]: ...
+    @overload
+    def resume(
+        self,
+        rows: Callable[[C | None], Iterable[T]],
+        cursor: Callable[[T], C],
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> Generator[T, None, None]: ...
+    @overload
+    def resume(
+        self,
+        rows: Callable[[C | None], AsyncIterable[T]],
+        cursor: Callable[[T], C],
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> AsyncIterator[T]: ...
+    def resume(
+        self,
+        rows: Any,
+        cursor: Any = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Any = None,
+    ) -> Any:
+        """Iterate as `track`, and have the next start go on after the last item that the body has finished.
+
+        `rows` are the same items in the same order in every start; or a function that is given the cursor of the last
+        finished item (None: from the beginning) and answers those after it, and then `cursor` tells the cursor of an
+        item: something unique that JSON holds, such as its id. Without `cursor` their count is it. `total` is that of
+        all items. `state` tells what the job wants to find in `restored` next time, and is asked for now and then.
+
+        Raises:
+            Cancelled: between two items, if the run is to stop, or its worker is about to end.
+            BadCheckpoint: the place of an earlier start is not in `rows`; there is another such loop in this stage.
+        """
+        message = None if message is None else _line(message, "message")
+        whole = _length(rows) if total is None else _amount(total, "total")
+        before = self._progress._keeping.place_of(self._path())
+        if not isinstance(rows, Iterable | AsyncIterable):
+            if cursor is None:
+                raise TypeError(_NO_CURSOR if callable(rows) else _NEITHER)
+            rows, count = asked_for(rows, before), before.count
+            before = Place(ended=before.ended)
+            if total is None and (more := _length(rows)) is not None:
+                whole = count + more
+        wish = _Wish(whole, message, before, cursor, state)
+        if isinstance(rows, AsyncIterable) and not isinstance(rows, Iterable):
+            return _ResumedAsync(self, aiter(rows), wish)
+        return self._resumed(rows, wish)
+
     def plan(self, **weights: float) -> None:
         """Declare the stages inside this one; a weight is the expected share of the time.
 
@@ -250,10 +347,52 @@ class Stage:
         finally:
             self._end_loop(bar)
 
-    def _begin_loop(self, total: Number | None, message: str | None) -> Stage:
+    def _resumed(self, rows: Iterable[T], wish: _Wish) -> Generator[T, None, None]:
+        loop = self._begin_resumed(wish)
+        last: Cursor = None
+        named = wish.cursor is not None
+        try:
+            for item in left(rows, wish.before, wish.cursor):
+                if named:
+                    last = loop.cursor(item)
+                yield item
+                loop.finish(last)
+            loop.exhaust(last)
+        finally:
+            self._end_resumed(loop)
+
+    def _begin_resumed(self, wish: _Wish) -> Loop:
+        name, keeping = self._path(), self._progress._keeping
+        place = keeping.begin(name)
+        bar = self._begin_loop(wish.total, wish.message, place.done)
+        return Loop(keeping, name, place, bar, wish.cursor, wish.state)
+
+    def _end_resumed(self, loop: Loop) -> None:
+        loop.close()
+        self._end_loop(loop.bar)
+
+    def _carry_over(self, restored: Checkpoint) -> None:
+        self.done = self._carried = _amount(restored.done, "done")
+        self._total = restored.total
+        self._unit = restored.unit
+        self._message = restored.message
+
+    def _path(self) -> str:
+        """The names of the stages down to this one; '' outside of stages."""
+        names: list[str] = []
+        stage = self
+        while stage._parent is not None:
+            names.append(stage.name)
+            stage = stage._parent
+        return "/".join(reversed(names))
+
+    def _begin_loop(self, total: Number | None, message: str | None, resumed: Number | None = None) -> Stage:
+        """The bar that a loop fills; `resumed` is what an earlier start did of it, for a loop that knows."""
         self._progress.check()
         if self._takes_loop(total):
             bar = self
+            if resumed is None and self._carried:
+                total = self._go_on(total)
             self._looping = True
             if not self._explicit:
                 self._claimed = True
@@ -264,12 +403,23 @@ class Stage:
             bar._open()
         if message is not None:
             bar._message = message
+        if resumed is not None and resumed != bar.done:
+            bar.done = resumed
+            self._progress._jumps += 1
         return bar
 
-    def _end_loop(self, bar: Stage) -> None:
+    def _go_on(self, total: Number | None) -> Number | None:
+        """The total of the bar when this loop is what an earlier start left, or everything once more."""
+        if not self._progress._asked_for_restored or (total is not None and total == self._total):
+            self.done = 0
+            return total
+        return None if total is None else total + self._carried
+
+    def _end_loop(self, bar: object) -> None:
         if bar is self:
             self._looping = False
         else:
+            assert isinstance(bar, Stage)
             bar._close()
 
     def _takes_loop(self, total: Number | None) -> bool:
@@ -277,8 +427,8 @@ class Stage:
         if self._planned or self._looping or self._spoiled:
             return False
         if self._explicit:
-            return total is None or (total == self._total and self.done == 0)
-        return not self._claimed and self.done == 0
+            return total is None or (total == self._total and self.done == self._carried)
+        return not self._claimed and self.done == self._carried
 
     def _declared(self, name: str) -> Stage | None:
         fresh = (child for child in self._below[1] if child.weight is not None and not child.opened)
@@ -329,16 +479,45 @@ class Progress:
     works in memory: call `perform(Progress())` in a test and look at `snapshot()`.
     """
 
-    __slots__ = ("_counts", "_created", "_reader", "_root", "_stage", "_stopped", "_token")
+    __slots__ = (
+        "_asked_for_restored",
+        "_counts",
+        "_created",
+        "_interrupted",
+        "_jumps",
+        "_keeping",
+        "_reader",
+        "_restored",
+        "_root",
+        "_stage",
+        "_stopped",
+        "_token",
+    )
 
-    def __init__(self, token: str = "", stages: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self,
+        token: str = "",
+        stages: Mapping[str, float] | None = None,
+        *,
+        restored: Checkpoint | None = None,
+        checkpoint_seconds: float = 0.0,
+    ) -> None:
+        """Begin where `restored` says. Loops ask for their state no sooner than `checkpoint_seconds` after the last."""
         self._token = token
         self._stopped: str | None = None
+        self._interrupted: str | None = None
+        self._asked_for_restored = False
+        self._jumps = 0  # of `done`, that are nobody's work
         self._counts: dict[str, int] = {}
         self._created = time.time()
         self._root = Stage(self, "", None)
         self._stage = self._root
         self._reader = _Reader(self)
+        if restored is not None:
+            self._counts.update(restored.counts)
+            self._root._carry_over(restored)
+        self._keeping = Keeping(restored, self._root, self._counts, self.check, self._leave, checkpoint_seconds)
+        self._restored = self._keeping.state
         if stages:
             self.plan(**stages)
 
@@ -346,6 +525,12 @@ class Progress:
     def token(self) -> str:
         """The fencing token of this start, for side effects outside; "" without a run."""
         return self._token
+
+    @property
+    def restored(self) -> Any:
+        """The state of the last checkpoint, as an earlier start of this run gave it; None without one."""
+        self._asked_for_restored = True
+        return None if self._restored is None else msgspec.json.decode(self._restored)
 
     @property
     def done(self) -> Number:
@@ -414,6 +599,68 @@ class Progress:
         """
         return self._stage.track(iterable, total, message)
 
+    @overload
+    def resume(
+        self,
+        rows: Iterable[T],
+        cursor: Callable[[T], object] | None = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> Generator[T, None, None]: ...
+    @overload
+    def resume(
+        self,
+        rows: AsyncIterable[T],
+        cursor: Callable[[T], object] | None = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> AsyncIterator[T]: ...
+    @overload
+    def resume(
+        self,
+        rows: Callable[[C | None], Iterable[T]],
+        cursor: Callable[[T], C],
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> Generator[T, None, None]: ...
+    @overload
+    def resume(
+        self,
+        rows: Callable[[C | None], AsyncIterable[T]],
+        cursor: Callable[[T], C],
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Callable[[], object] | None = None,
+    ) -> AsyncIterator[T]: ...
+    def resume(
+        self,
+        rows: Any,
+        cursor: Any = None,
+        total: Number | None = None,
+        message: str | None = None,
+        *,
+        state: Any = None,
+    ) -> Any:
+        """Iterate as `track`, and have the next start go on after the last item that the body has finished.
+
+        `rows` are the same items in the same order in every start; or a function that is given the cursor of the last
+        finished item (None: from the beginning) and answers those after it, and then `cursor` tells the cursor of an
+        item: something unique that JSON holds, such as its id. Without `cursor` their count is it. `total` is that of
+        all items. `state` tells what the job wants to find in `restored` next time, and is asked for now and then.
+
+        Raises:
+            Cancelled: between two items, if the run is to stop, or its worker is about to end.
+            BadCheckpoint: the place of an earlier start is not in `rows`; there is another such loop in this stage.
+        """
+        return self._stage.resume(rows, cursor, total, message, state=state)
+
     def plan(self, **weights: float) -> None:
         """Declare the stages to come; a weight is the expected share of the time: `plan(read=3, write=1)`.
 
@@ -446,6 +693,20 @@ class Progress:
             if name not in self._counts and len(self._counts) >= MOST_NAMES:
                 raise ValueError(f"A run has at most {MOST_NAMES} different counts: put {name!r} into the message.")
         self._counts[name] = self._counts.get(name, 0) + more
+        self._keeping.counts = None
+
+    def checkpoint(self, state: object) -> None:
+        """Have the next start of this run find `state` in `restored`, should this one not come to its end.
+
+        Numbers, text, lists and dicts, of at most 256 KiB as JSON; None is no state. It is written down at once, so it
+        may change afterwards, and goes to the store with the next report. In a `resume` loop it is kept together with
+        the item in work, once the body has finished that.
+
+        Raises:
+            Cancelled: outside of such loops, once it is kept, if the run is to stop, or its worker is about to end.
+            BadCheckpoint: `state` would not come back as it is, or is too large.
+        """
+        self._keeping.give(state)
 
     def check(self) -> None:
         """Raise `Cancelled` if the run is to stop; for long stretches of work without `track`."""
@@ -455,6 +716,27 @@ class Progress:
     def stop(self, reason: str = "cancelled") -> None:
         """Have the next `check`, step of `track` or new stage raise `Cancelled`; from any thread, not undone."""
         self._stopped = reason
+        self._keeping.summoned = True
+
+    def interrupt(self, reason: str = "handed back") -> None:
+        """Have the next checkpoint, or step of `resume`, raise `Cancelled` once it is kept; from any thread."""
+        self._interrupted = reason
+        self._keeping.summoned = True
+
+    @property
+    def kept(self) -> object:
+        """The last checkpoint, only to be compared with `is`. For any thread."""
+        return self._keeping.kept
+
+    def checkpointed(self) -> Checkpoint | None:
+        """What the next start would be given: the last checkpoint, or the one this start began with; for tests, too."""
+        data = self.checkpoint_to_json()
+        return Checkpoint.from_json(data) if data else None
+
+    def checkpoint_to_json(self) -> bytes:
+        """As `checkpointed`, in JSON; empty without one. For any thread."""
+        checkpoint = self._keeping.checkpoint()
+        return checkpoint.to_json() if checkpoint is not None else b""
 
     def view(self, now: float, succeeded: bool = False) -> ProgressView:
         """What a reader may know at `now` (epoch seconds); for one reading thread, never raises."""
@@ -476,6 +758,11 @@ class Progress:
             started_at=self._created,
             updated_at=now,
         )
+
+    def _leave(self) -> None:
+        self.check()
+        if self._interrupted is not None:
+            raise Cancelled(self._interrupted)
 
 
 class _TrackedAsync(Generic[T]):
@@ -521,14 +808,65 @@ class _TrackedAsync(Generic[T]):
         self._end()
 
 
+class _ResumedAsync(Generic[T]):
+    """An async `resume` loop; for why it is no generator see `_TrackedAsync`."""
+
+    __slots__ = ("_begun", "_cursor", "_items", "_loop", "_owner", "_wish")
+
+    def __init__(self, owner: Stage, items: AsyncIterator[T], wish: _Wish) -> None:
+        self._owner = owner
+        self._items = items
+        self._wish = wish
+        self._begun = False
+        self._cursor: Cursor = None
+        self._loop: Loop | None = None
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            await self._step()
+            item = await anext(self._items)
+            self._cursor = self._loop.cursor(item) if self._loop is not None else None
+            return item
+        except StopAsyncIteration:
+            if self._loop is not None:
+                self._loop.exhaust(self._cursor)
+            self._end()
+            raise
+        except BaseException:
+            self._end()
+            raise
+
+    async def _step(self) -> None:
+        if self._loop is not None:
+            self._loop.finish(self._cursor)
+        elif self._begun:
+            raise StopAsyncIteration
+        else:
+            self._begun = True
+            self._loop = self._owner._begin_resumed(self._wish)
+            self._items = await left_async(self._items, self._wish.before, self._wish.cursor)
+
+    def _end(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            self._owner._end_resumed(loop)
+
+    def __del__(self) -> None:
+        self._end()
+
+
 class _Reader:
     """The reporter's side: what the stages amount to, and what was already shown."""
 
-    __slots__ = ("_highest", "_pace", "_planned_pace", "_progress")
+    __slots__ = ("_highest", "_jumps", "_pace", "_planned_pace", "_progress")
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._highest = 0.0
+        self._jumps = 0
         self._pace = Estimate()
         self._planned_pace = Estimate()
 
@@ -536,10 +874,18 @@ class _Reader:
         facts = self.facts()
         if succeeded:
             return msgspec.structs.replace(facts, fraction=1.0)
+        self._pass_over_jumps()
         self._pace.observe(now, facts.done, facts.total)
         return msgspec.structs.replace(
             facts, rate=_significant(self._pace.rate(now)), finish_at=self._finish_at(now, facts)
         )
+
+    def _pass_over_jumps(self) -> None:
+        """What an earlier start has done says nothing about the pace of this one."""
+        jumps = self._progress._jumps
+        if jumps != self._jumps:
+            self._jumps = jumps
+            self._pace, self._planned_pace = Estimate(), Estimate()
 
     def facts(self) -> ProgressView:
         """Everything but the estimates."""

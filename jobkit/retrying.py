@@ -5,9 +5,9 @@
     backoff = 5                                   5 s, 10 s, 20 s … at most an hour
     backoff = (1, 10, 60)                         these waits, the last of them again and again
 
-A job may also ask for it itself: `raise Retry(after=30)`. What was meant for the user (`PublicError`), and a result that
-cannot be kept (`BadResult`), would come again, so it is retried only where `retry_on` names it. What is no `Exception`
-(`SystemExit`, `KeyboardInterrupt`) ends the run.
+A job may also ask for it itself: `raise Retry(after=30)`. What was meant for the user (`PublicError`), and a result
+that cannot be kept (`BadResult`), would come again, so it is retried only where `retry_on` names it. What is no
+`Exception` (`SystemExit`, `KeyboardInterrupt`) ends the run.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _CLASSES: Final = "an exception class, or a tuple of them, as (ConnectionError, 
 class Retry(Exception):
     """Raised by jobs: this attempt has failed, and another one is wanted.
 
-    `after` (a timedelta or seconds) is when, None for the class's `backoff`. Where no attempt is left the run fails with
-    its cause (`raise Retry(after=30) from error`), or else with its own text.
+    `after` (a timedelta or seconds) is when, None for the class's `backoff`. Where no attempt is left the run fails
+    with its cause (`raise Retry(after=30) from error`), or else with its own text.
 
     Raises:
         ValueError: `after` is no duration.
@@ -55,7 +55,7 @@ class Retry(Exception):
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """How long each attempt waits, in seconds: `waits` one after the other; then the last one, or twice the one before."""
+    """How long attempts wait, in seconds: `waits` one after the other, the last again and again, or doubled each time."""
 
     waits: tuple[float, ...] = (FIRST_WAIT,)
     doubling: bool = True

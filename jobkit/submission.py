@@ -172,7 +172,7 @@ def _chunks(submissions: Sequence[Submission]) -> list[list[int]]:
 
 
 def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submission:
-    """What does once more what an ended run was submitted for, under the conditions of then; `owner` None: of its owner.
+    """What does once more what an ended run did, under the conditions of then; for its `owner`, where none is named.
 
     Raises:
         RunError: the run has not ended.
@@ -180,7 +180,8 @@ def submission_again(run_id: str, kept: Recalled, owner: str | None) -> Submissi
     """
     if not kept.state.terminal:
         raise RunError(
-            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew: wait for its end, or cancel it.",
+            f"Run {run_id} is {kept.state.value}, and only what has ended is begun anew:"
+            " wait for its end, or cancel it.",
             run_id=run_id,
         )
     whose = kept.owner if owner is None else asking.owner(owner)
@@ -280,6 +281,7 @@ def _terms(options: Options, partitions: int) -> Terms:
         debounce=_milliseconds(options.debounce),
         longest_debounce=_milliseconds(options.debounce and options.debounce * LONGEST_DEBOUNCE),
         abandon_after=_milliseconds(options.abandon_after),
+        expires=_milliseconds(options.expires),
         max_queued=None if options.max_queued is None else ceil(options.max_queued / partitions),
         public_result=int(options.public_result),
     )

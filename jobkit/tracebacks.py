@@ -34,6 +34,18 @@ def traceback_of(error: BaseException) -> str:
     return shortened(text, LONGEST_TRACEBACK)
 
 
+def up_to_the_job(trace: TracebackType | None) -> TracebackType | None:
+    """Cut off our own frames after the author's last line, such as that which interrupted it."""
+    theirs, node = None, trace
+    while node is not None:
+        if not _is_ours(node):
+            theirs = node
+        node = node.tb_next
+    if theirs is not None:
+        theirs.tb_next = None
+    return trace
+
+
 def shortened(text: str, most: int) -> str:
     """Beginning and end of it, at most so many bytes as UTF-8."""
     data = text.encode(errors="backslashreplace")
@@ -60,6 +72,10 @@ def summary_of(text: str) -> str:
 def _from_the_job_on(trace: TracebackType | None) -> TracebackType | None:
     """Without our own frames on the way to the author's first line; all of them where none is the author's."""
     theirs = trace
-    while theirs is not None and theirs.tb_frame.f_globals.get("__name__", "").startswith("jobkit."):
+    while theirs is not None and _is_ours(theirs):
         theirs = theirs.tb_next
     return theirs or trace
+
+
+def _is_ours(trace: TracebackType) -> bool:
+    return str(trace.tb_frame.f_globals.get("__name__", "")).startswith("jobkit.")

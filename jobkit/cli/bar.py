@@ -94,13 +94,21 @@ class Bar:
     def _facts(self, snapshot: Snapshot) -> str:
         match snapshot.state:
             case State.SCHEDULED:
-                return "scheduled"
+                return self._scheduled(snapshot)
             case State.QUEUED:
                 return self._waiting(snapshot)
             case State.RUNNING:
-                return " · ".join(part for part in (_amount(snapshot), self._time_left(snapshot)) if part) or "running"
+                facts = (_attempt(snapshot), _amount(snapshot), self._time_left(snapshot))
+                return " · ".join(part for part in facts if part) or "running"
             case _:
                 return f"{snapshot.state.value}{_took(snapshot)}"
+
+    def _scheduled(self, snapshot: Snapshot) -> str:
+        what = _attempt(snapshot) or "starts"
+        if snapshot.due_at is None:
+            return f"{what} later"
+        left = snapshot.due_at - self._clock()
+        return f"{what} in {duration(left)}" if left >= 1 else f"{what} at any moment"
 
     def _waiting(self, snapshot: Snapshot) -> str:
         waited = f"queued {duration(self._clock() - snapshot.created_at)}"
@@ -124,7 +132,7 @@ class Bar:
                 counts = [f"{count:,} {name}" for name, count in snapshot.progress.counts.items()]
                 below = " · ".join(printable(part) for part in (snapshot.message, *counts, *_trouble(snapshot)) if part)
                 return [below] if below else []
-            case State.FAILED if snapshot.error:
+            case State.FAILED | State.SCHEDULED if snapshot.error:
                 reference = f" (reference {snapshot.error.reference})" if snapshot.error.reference else ""
                 return [printable(snapshot.error.message + reference)]
             case _:
@@ -158,6 +166,11 @@ def duration(seconds: float) -> str:
 
 def _line(text: str) -> Text:
     return Text(f"  {text}", style="dim")
+
+
+def _attempt(snapshot: Snapshot) -> str:
+    """Which one it is, or is to be, from the second on."""
+    return f"attempt {snapshot.attempt} of {snapshot.max_attempts}" if snapshot.attempt > 1 else ""
 
 
 def _amount(snapshot: Snapshot) -> str:

@@ -2,8 +2,8 @@
 
 For tests and scripts: herd, memo, limits, failures and results are the store's, as ever, and there is no process to
 start. A job is performed in the thread that submitted it; it is reported when it ends, and cannot be stopped from
-outside. What is scheduled for later, as is the next attempt of one that failed, is performed by the next submission after
-its time, by `perform_due`, or by whoever waits for a run of its queue.
+outside. What is scheduled for later, as is the next attempt of one that failed, is performed by the next submission
+after its time, by `perform_due`, or by whoever waits for a run of its queue.
 """
 
 from __future__ import annotations

@@ -314,15 +314,17 @@ class Operations:
         reason: str = "",
         retry_after: float | None = None,
         incident: bytes = b"",
+        checkpoint: bytes = b"",
     ) -> Operation[Verdict]:
         """End this start.
 
         `failure` is a failure's head (`failure_head`); `delay` (s) and `reason` are of a release; `retry_after` (s) is
-        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it.
+        of a failure that another attempt may follow; `incident` is an `Account`'s JSON, of what befell it. An
+        empty `checkpoint` leaves the last one; a run that ends keeps none.
         """
         return self._operation(
             "settle", partition_of(lease.run_id), lease.run_id, lease.token, lease.incarnation, outcome.value, progress,
-            result, failure, traceback, _ms(delay), reason, "", _ms_or_never(retry_after), incident,
+            result, failure, traceback, _ms(delay), reason, checkpoint, _ms_or_never(retry_after), incident,
             read=replies.verdict,
         )  # fmt: skip
 

@@ -22,12 +22,12 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from jobkit.execution import StopReason
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from jobkit.execution import StopReason
     from jobkit.progress import Progress
 
 SIGNAL = signal.SIGUSR2
@@ -77,8 +77,10 @@ class Interruption:
                 self._stop(start, reason)
 
     def drain(self) -> None:
-        """End the waiting; a job that is being performed is left alone."""
+        """End the waiting. A job that is being performed goes on, but for one that can be gone on with elsewhere."""
         self.draining = True
+        for start in tuple(self._starts.values()):
+            start.progress.interrupt(StopReason.HANDED_BACK)
 
     # Where jobs are performed -----------------------------------------------------------------------------------------
 
@@ -97,6 +99,8 @@ class Interruption:
         """
         start = self._starts[token] = Start(token, progress)
         try:
+            if self.draining:
+                progress.interrupt(StopReason.HANDED_BACK)
             early = self._early.get(token)
             if early is not None:
                 self._stop(start, early)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from jobkit.worker import memory
 from jobkit.worker.autopsy import Death
 from jobkit.worker.link import TO_SUPERVISOR, Link
-from jobkit.worker.stacks import Stacks
+from jobkit.worker.stacks import Stacks, readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 LAST_WORDS_SECONDS = 0.1
 """How long what a dead child wrote may take to come; only what it left behind, out of our reach, makes that long."""
+
+
+_STARTS = re.compile(r"Run \S+, attempt \d+ of \d+: \S+ starts\.")
+"""What `Execution` logs when a run begins."""
 
 
 class Phase(Enum):
@@ -89,8 +94,10 @@ class ChildProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def lines(self) -> tuple[str, ...]:
-        """The last that it wrote to stderr."""
-        return self._tail.lines()
+        """The last that it wrote to stderr, of its last run if it performs one at a time."""
+        lines = self._tail.lines()
+        begins = max((n for n, line in enumerate(lines) if _STARTS.search(line)), default=0)
+        return lines[begins:] if len(self.slots) == 1 else lines
 
     async def where(self) -> str:
         """Where its threads are now, whatever they are doing; empty if it did not tell in time."""
@@ -108,7 +115,7 @@ class ChildProcess:
             room=memory.room(),
             killed_for_memory=killed_for_memory,
             lines=self.lines(),
-            stacks=self._stacks.text(),
+            stacks=readable(self._stacks.text()),
         )
 
     def _hear(self) -> None:

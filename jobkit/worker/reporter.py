@@ -2,7 +2,8 @@
 
 It looks at the live progress ten times a second and writes what has changed, of all runs in one round trip: at most
 ten times a second while somebody watches a run, else once a second. While nothing is performed it sleeps. The last
-value is not its matter: settling carries it. What it still sends after that is refused, and what it then hears
+value is not its matter: settling carries it. A checkpoint goes along, at most once a second, watched or not: only a
+start that dies loses what came after it. What the reporter still sends after the end is refused, and what it then hears
 names an old token.
 """
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 0.1
 UNWATCHED_SECONDS = 1.0
+CHECKPOINT_SECONDS = 1.0
 RETRY_SECONDS = 0.25
 
 _log = logging.getLogger("jobkit.worker")
@@ -42,8 +44,15 @@ class _Followed:
         self.lease = lease
         self.progress = progress
         self.told: object = _UNTOUCHED
+        self.told_checkpoint = progress.kept  # the store has it: it was there that this start got it
         self.sequence = 0
         self.due = 0.0
+        self.checkpoint_due = 0.0
+
+    def forget(self, due: float = 0.0) -> None:
+        """What was told may not have arrived, or be lost: all is told again, from this moment on."""
+        self.told, self.told_checkpoint = None, None
+        self.due = self.checkpoint_due = due
 
 
 class Reporter:
@@ -79,7 +88,7 @@ class Reporter:
     def hurry(self) -> None:
         """Report at the next look, whether or not anything has changed."""
         for followed in tuple(self._followed.values()):
-            followed.told, followed.due = None, 0.0
+            followed.forget()
 
     def _report_for_ever(self) -> None:
         while not self._over:
@@ -107,14 +116,24 @@ class Reporter:
 
     def _news(self, followed: _Followed) -> Operation[Reported] | None:
         revision = followed.progress.revision()
+        checkpoint = self._new_checkpoint(followed)
         if followed.look is not None:
             followed.look(revision)
-        if time.monotonic() < followed.due or revision == followed.told:
+        if time.monotonic() < followed.due or (revision == followed.told and not checkpoint):
             return None
         followed.told = revision
         followed.sequence += 1
         body = followed.progress.view(time.time()).to_json()
-        return self._store.operations.report(followed.lease, followed.sequence, body)
+        return self._store.operations.report(followed.lease, followed.sequence, body, checkpoint)
+
+    def _new_checkpoint(self, followed: _Followed) -> bytes:
+        """Empty when there is none, or it is not due."""
+        now, kept = time.monotonic(), followed.progress.kept
+        if kept is followed.told_checkpoint or now < max(followed.due, followed.checkpoint_due):
+            return b""
+        followed.told_checkpoint = kept
+        followed.checkpoint_due = now + CHECKPOINT_SECONDS
+        return followed.progress.checkpoint_to_json()
 
     def _send(self, news: list[tuple[_Followed, Operation[Reported]]]) -> None:
         sent = time.monotonic()
@@ -124,7 +143,7 @@ class Reporter:
             runs = ", ".join(followed.lease.run_id for followed, _ in news)
             _log.debug("The progress of %s could not be told (%s); it will be.", runs, error)
             for followed, _ in news:
-                followed.told, followed.due = None, time.monotonic() + RETRY_SECONDS
+                followed.forget(time.monotonic() + RETRY_SECONDS)
         else:
             for (followed, _), reported in zip(news, answers, strict=True):
                 followed.due = sent + (0.0 if reported.watched else UNWATCHED_SECONDS)
@@ -140,8 +159,12 @@ class Reporter:
                 self._reassert(followed)
 
     def _reassert(self, followed: _Followed) -> None:
-        """The store has lost this run: it is told all that its lease said; how far it is, it hears right after."""
-        followed.sequence, followed.told, followed.due = 0, None, 0.0
+        """The store has lost this run: it is told all that its lease said; how far it is, it hears right after.
+
+        With the checkpoint, be it the one that this start began with.
+        """
+        followed.sequence = 0
+        followed.forget()
         with suppress(StoreError):  # asked again with the next report
             verdict = self._store.execute(self._store.operations.reassert(followed.lease, followed.slot))
             if verdict is Verdict.OK:

@@ -10,15 +10,21 @@ import asyncio
 import faulthandler
 import fcntl
 import os
+import re
 import signal
 import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
+
+import jobkit
 
 ASKING: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR1) + (7 if hasattr(signal, "SIGRTMIN") else 0)
 """A signal that libraries have no other use for, where there are such."""
 ANSWER_SECONDS: Final = 1.0
 LOOK_SECONDS: Final = 0.02
+_HERE: Final = re.escape(str(Path(jobkit.__file__).parent))
+_OURS: Final = re.compile(rf'File "({_HERE}/.*|.*/threading\.py|<frozen runpy>)"')
 _MOST: Final = 256 * 1024
 
 
@@ -36,7 +42,7 @@ class Stacks:
             os.kill(pid, ASKING)
 
     async def told(self) -> str:
-        """What it wrote, once nothing more comes."""
+        """What it wrote, once nothing more comes; `readable`."""
         text, patience = "", ANSWER_SECONDS
         while patience > 0:
             await asyncio.sleep(LOOK_SECONDS)
@@ -44,7 +50,7 @@ class Stacks:
             before, text = text, self.text()
             if text and text == before:
                 break
-        return text
+        return readable(text)
 
     def text(self) -> str:
         """What is in the file, or was when it was closed."""
@@ -58,11 +64,27 @@ class Stacks:
         os.close(self.descriptor)
 
 
+def readable(dump: str) -> str:
+    """Without our own threads, and without our own frames on the way to the job's."""
+    blocks = (_without_ours(block) for block in dump.split("\n\n"))
+    return "\n\n".join(block for block in blocks if block)
+
+
 def write_into(descriptor: int) -> None:
     """In the child: from now on fatal errors and `Stacks.ask` write into this file."""
     os.set_inheritable(descriptor, False)
     faulthandler.enable(descriptor)
     faulthandler.register(ASKING, descriptor)
+
+
+def _without_ours(block: str) -> str:
+    """A thread's lines: its title, and its frames, the innermost first. Anything else stays as it is."""
+    title, *frames = block.rstrip("\n").split("\n")
+    if not title.endswith("(most recent call first):"):
+        return block
+    while frames and _OURS.search(frames[-1]):
+        frames.pop()
+    return "\n".join([title, *frames]) if frames else ""
 
 
 def _unnamed_file() -> int:

@@ -80,6 +80,29 @@ def test_worker_may_still_be_starting() -> None:
     assert "no worker" not in drawn(snapshot(State.QUEUED, created_at=NOW - 1, queue=QueuePlace(workers=0)))
 
 
+def test_a_scheduled_run_says_when_it_starts() -> None:
+    assert "starts in 12 s" in drawn(snapshot(State.SCHEDULED, start=0, due_at=NOW + 12))
+    assert "starts at any moment" in drawn(snapshot(State.SCHEDULED, start=0, due_at=NOW - 3))
+    assert "starts later" in drawn(snapshot(State.SCHEDULED, start=0))
+
+
+def test_a_run_between_attempts_says_which_comes_when_and_why_the_last_one_failed() -> None:
+    error = Failure(message="No route", reference="AB-1", public=True)
+    waiting = snapshot(State.SCHEDULED, attempt=2, max_attempts=5, due_at=NOW + 12, error=error)
+    text = drawn(waiting)
+    assert "attempt 2 of 5 in 12 s" in text
+    assert "No route (reference AB-1)" in text
+    bar = Bar("", clock=lambda: NOW)
+    bar.show(waiting)
+    assert bar.text() == "reports.Sales: attempt 2 of 5 in 12 s · No route (reference AB-1)"
+
+
+def test_a_later_attempt_is_called_so_while_it_runs() -> None:
+    assert "attempt 2 of 5 · 7 rows" in drawn(
+        snapshot(attempt=2, max_attempts=5, progress=ProgressView(done=7, unit="rows"))
+    )
+
+
 def test_failure_shows_message_and_reference() -> None:
     failed = snapshot(State.FAILED, error=Failure(message="No such month", reference="AB-1", public=True))
     assert "No such month (reference AB-1)" in drawn(failed)

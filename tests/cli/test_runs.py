@@ -1,4 +1,4 @@
-"""`jobkit watch`, `runs` and `cancel`: they need no kit, only the store."""
+"""`jobkit watch`, `runs`, `cancel` and `retry`: they need no kit, only the store."""
 
 import json
 from pathlib import Path
@@ -48,6 +48,26 @@ def test_cancelling_again_answers_as_the_first_time(cli: Cli, queued: str) -> No
     assert [cli("cancel", queued).returncode for _ in range(2)] == [0, 0]
 
 
+def test_retry_does_once_more_what_has_ended(cli: Cli, queued: str) -> None:
+    refused = cli("retry", queued)
+    assert refused.returncode == 1
+    assert "only what has ended is begun anew" in refused.stderr
+    cli("cancel", queued)
+    again = json.loads(cli("retry", queued, "--no-wait", "--json").stdout)
+    assert again["admission"] == "new"
+    listed = json.loads(cli("runs", "--json", "--state", "queued").stdout)["runs"]
+    assert [(run["id"], run["retry_of"]) for run in listed] == [(again["id"], queued)]
+
+
+def test_retry_watches_the_new_run_to_its_result(cli: Cli, worker: processes.Process) -> None:
+    cli("submit", "counting:kit", "Count", "to=5")
+    run_id = json.loads(cli("runs", "--json").stdout)["runs"][0]["id"]
+    retried = cli("retry", run_id)
+    assert (retried.returncode, retried.stdout.strip()) == (0, "5")
+    assert "Started run" in retried.stderr
+    assert worker.pid
+
+
 def test_run_that_others_wait_for_is_stopped_by_force_only(cli: Cli, queued: str) -> None:
     joined = cli("submit", "counting:kit", "Count", "to=5", "--no-wait", LOGNAME="somebody-else")
     assert joined.stdout.strip() == queued
@@ -66,7 +86,7 @@ def test_ended_run_cannot_be_cancelled(cli: Cli, worker: processes.Process) -> N
     assert worker.pid
 
 
-@pytest.mark.parametrize("command", ["watch", "cancel"])
+@pytest.mark.parametrize("command", ["watch", "cancel", "retry"])
 @pytest.mark.parametrize("run_id", ["nonsense", "0-01ARZ3NDEKTSV4RRFFQ69G5FAV"])
 def test_unknown_run_exits_5(cli: Cli, command: str, run_id: str) -> None:
     refused = cli(command, run_id)

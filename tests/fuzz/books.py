@@ -67,6 +67,7 @@ def _agree(model: Model, stored: Stored) -> None:
         if said["state"] in ENDED and run_id in stored.before and stored.before[run_id]["state"] not in ENDED:
             end = (model.runs[run_id].forget_at or 0) - model.now + HOUR
             assert stored.ttl[f"run:{run_id}"] == end, f"{run_id} ends in {stored.ttl[f'run:{run_id}']} ms, not {end}"
+        assert record["state"] not in ENDED or "checkpoint" not in record, f"{run_id} has ended, and keeps a checkpoint"
         assert said == stands, f"{run_id}: the record says {_unlike(stands, said)}, the model {_unlike(said, stands)}"
     sets = {name: members for name, members in stored.sets.items() if name.partition(":")[0] in COMPARED}
     expected = _sets(model)
@@ -221,6 +222,8 @@ def _moves_on(line: str, stored: Stored) -> None:
     kind, name, queue = line.removeprefix("parked:").split(":")
     limit = f"{kind}:{name}"
     numbers = [_limits(stored.runs[run_id])[limit] for run_id in stored.sets[line] if run_id in stored.runs]
+    if limit in (overrides := stored.hashes.get("overrides", {})):
+        numbers = [int(overrides[limit].split()[0])]
     is_full = kind != "r" and len(stored.sets.get(f"holders:{limit}", {})) >= min(numbers, default=0)
     ready = [run_id for run_id in stored.sets.get(f"ready:{queue}", {}) if run_id in stored.runs]
     is_offered = any(limit in _limits(stored.runs[run_id]) for run_id in ready)
@@ -291,7 +294,7 @@ def _is_owned(name: str, end: int) -> None:
             pass  # the partition's own, or judged above
         case "parked" | "parking" | "holders" | "paced" | "abandon" | "expiring" | "stamps" | "owner":
             pass  # live runs', or trimmed with what they list
-        case "queues":
+        case "queues" | "overrides":
             pass  # those with runs; the sweep drops the others
         case "bell" | "workers" | "tat":
             assert end >= 0, f"{name} never ends"
@@ -355,6 +358,8 @@ def _heard(model: Model, stored: Stored, changed: list[str], published: list[tup
     assert invalidated == model.invalidated, f"invalidated is published as {invalidated}, not {model.invalidated}"
     paused = stored.hashes.get("partition", {}).get("paused", "").split()
     assert sorted(paused) == sorted(model.paused), f"{paused} are paused, the model says {model.paused}"
+    overrides = {name: int(text.split()[0]) for name, text in stored.hashes.get("overrides", {}).items()}
+    assert overrides == model.places.overrides, f"{overrides} are overridden, the model says {model.places.overrides}"
     for queue in [queue for queue in model.places.rung if model.places.ready(queue)]:
         assert stored.numbers.get(f"bell:{queue}", 0) > 0, f"there is new work in {queue}, and no marker on its bell"
     for name, number in stored.numbers.items():

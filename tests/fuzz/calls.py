@@ -113,6 +113,7 @@ class Settle:
     delay: int = 0
     reason: str = ""
     retry: int | None = None
+    checkpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,14 @@ class Pause:
 
     queue: str
     paused: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Another number for a limit; None goes back to what its runs brought along."""
+
+    name: str
+    number: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +251,7 @@ class Flush:
 
 Call = (
     Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns | Pause
+    | Invalidate | Load | Owned | ListRuns | Pause | Limit
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident

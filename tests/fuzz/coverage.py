@@ -45,7 +45,7 @@ ANSWERS = {
         "refused",
         "full",
     ),
-    "Take": ("lease", "none", "dead"),
+    "Take": ("lease", "lease with a checkpoint", "none", "dead"),
     "Report": ("ok", "cancel", "ended", "lost", "unknown"),
     "Settle": ("succeeded ok", "failed ok", "cancelled ok", "released ok", "ended", "lost", "unknown"),
     "Reassert": ("ok", "lost", "ended"),
@@ -55,6 +55,7 @@ ANSWERS = {
     "Sweep": ("swept", "expired", "shut"),
     "Load": ("loaded", "paused", "missing"),
     "Pause": ("True", "False"),
+    "Limit": ("True", "False"),
 }
 """By kind of call: what each must be answered, in at least FLOOR of its calls."""
 
@@ -67,8 +68,8 @@ HOSTILE = {
 """By hostile step: its least share among all events."""
 
 MOVED = {
-    "tried again": 0.01, "taken for another attempt": 0.004, "cancelled before another attempt": 0.0005,
-    "failed for good": 0.003, "given up": 0.003, "given up before it was due": 0.00005,
+    "tried again": 0.002, "taken for another attempt": 0.0008, "cancelled before another attempt": 0.0002,
+    "failed for good": 0.0003, "given up": 0.003, "given up before it was due": 0.00005,
 }  # fmt: skip
 """By what became of a run that no answer tells of: its least share among all events."""
 
@@ -141,10 +142,10 @@ def _names(event: Event, answer: Answer) -> Iterable[str]:
             yield answer.verdict
         case _, Renewals():
             yield from {slot.verdict for slot in answer.slots}
+        case _, Leased():
+            yield from ["lease", *["lease with a checkpoint"] * (answer.restored is not None)]
         case _, Swept():
-            yield "swept" if answer.swept else "shut"
-            if answer.expired:
-                yield "expired"
+            yield from ["swept" if answer.swept else "shut", *["expired"] * bool(answer.expired)]
         case _, Loaded():
             yield "paused" if answer.paused else "loaded"
         case _:
@@ -169,5 +170,5 @@ def _moves(before: Record, after: Record) -> Iterable[str]:
 
 
 NAMES = {
-    Leased: "lease", NoWork: "none", Dead: "dead", Full: "full", Missing: "missing",
+    NoWork: "none", Dead: "dead", Full: "full", Missing: "missing",
 }  # fmt: skip

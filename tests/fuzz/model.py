@@ -25,6 +25,7 @@ from tests.fuzz.calls import (
     Invalidate,
     Kept,
     Leased,
+    Limit,
     ListRuns,
     Load,
     Loaded,
@@ -102,7 +103,7 @@ class Model:
             Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
             Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
-            Pause: self.pause, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
+            Pause: self.pause, Limit: self.limit, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
             PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
         }  # fmt: skip
         answer = performers[type(event)](event)
@@ -387,6 +388,8 @@ class Model:
                 self._retry(run, asked.retry)
             case _:
                 self._enter(run, asked.outcome)
+        if asked.checkpoint and run.state not in ENDED:
+            run.checkpoint = (asked.checkpoint, asked.token)
         return "ok"
 
     def _may_retry(self, run: Run) -> bool:
@@ -445,6 +448,18 @@ class Model:
             self.paused.remove(asked.queue)
             self.places.rung.add(asked.queue)
         return changes
+
+    def limit(self, asked: Limit) -> bool:
+        """Who waits for it is offered what room there is now."""
+        overrides = self.places.overrides
+        if overrides.get(asked.name) == asked.number:
+            return False
+        if asked.number is None:
+            del overrides[asked.name]
+        else:
+            overrides[asked.name] = asked.number
+        self.places.offer(asked.name, self.now_us)
+        return True
 
     def release(self, asked: Release) -> Released:
         slot = self.slots.get(asked.slot, Slot())
@@ -816,6 +831,7 @@ class Model:
     def _end(self, run: Run) -> None:
         run.finished = self.now
         run.abandon_at = None
+        run.checkpoint = None
         self._unpoint(run)
         keep = [run.kind.keep, 1, *(end - self.now for end in (run.stale_until, run.refuse_until) if end)]
         run.forget_at = self.now + max(keep)

@@ -105,6 +105,7 @@ class Namespace:
             calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
             calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
             calls.ListRuns: self._list, calls.Pause: self._pause,
+            calls.Limit: self._limit,
         }  # fmt: skip
         asked: tuple[Operation[Any], Callable[[Any], Answer]] = asking[type(call)](call)  # type: ignore[operator]
         return asked
@@ -153,6 +154,7 @@ class Namespace:
             delay=call.delay / 1000,
             reason=call.reason,
             retry_after=None if call.retry is None else call.retry / 1000,
+            checkpoint=call.checkpoint.encode(),
         )
         return operation, str
 
@@ -186,6 +188,9 @@ class Namespace:
 
     def _pause(self, call: calls.Pause) -> Any:
         return self._operations.pause(call.queue, paused=call.paused), bool
+
+    def _limit(self, call: calls.Limit) -> Any:
+        return self._operations.limit(call.name, call.number, "job:any"), bool
 
     def _cancel(self, call: calls.Cancel) -> Any:
         return self._operations.cancel(call.id, call.interest, force=call.force), str

@@ -32,6 +32,7 @@ class Places:
         self.free_at: dict[str, int] = {}
         self.paced: dict[str, int] = {}
         self.rung: set[str] = set()
+        self.overrides: dict[str, int] = {}
 
     # What there is ----------------------------------------------------------------------------------------------------
 
@@ -59,7 +60,7 @@ class Places:
 
     def blocking(self, run: Run, now_us: int, *, has_its_turn: bool = False) -> str | None:
         """The first of the run's limits that lets it not go on now. A share is for its first way into the queue."""
-        for name, number in run.limits.items():
+        for name, number in self._limits(run).items():
             is_over = name.startswith("s:") and (has_its_turn or run.start > 0)
             if not is_over and self._room(name, number, now_us) < 1:
                 return name
@@ -75,11 +76,11 @@ class Places:
     def made_room(self, run: Run, now_us: int) -> None:
         """The run was running, or ready, and is so no more: what it took up is free for others."""
         for name in run.limits:
-            self._offer(name, now_us)
+            self.offer(name, now_us)
 
     def started(self, run: Run, now_us: int) -> None:
         """The run is taken: its rates allow the next start one interval later, and parked runs wait for that."""
-        for name, number in run.limits.items():
+        for name, number in self._limits(run).items():
             if name.startswith("r:"):
                 self.free_at[name] = now_us + self._rest(name, number, now_us) + number
                 self._pace(name, number, now_us)
@@ -94,7 +95,23 @@ class Places:
         for name, when in sorted(self.paced.items(), key=lambda item: (item[1], item[0])):
             if when <= now_us // 1000:
                 del self.paced[name]
-                self._offer(name, now_us)
+                self.offer(name, now_us)
+
+    def offer(self, name: str, now_us: int) -> None:
+        """The limit may have room again."""
+        queues = sorted({run.kind.queue for run in self.runs.values() if run.parked == name})
+        for queue in queues:
+            moved = 0
+            for run in self.parked(name, queue):
+                if moved >= self._room(name, self._limits(run)[name], now_us):
+                    break
+                run.parked = NOWHERE
+                if name.startswith("s:"):  # its turn comes now, behind those of others
+                    run.score = now_us - run.priority * HEAD_START
+                self._place(run, self.blocking(run, now_us), now_us)
+                moved += run.parked is None
+            if name.startswith("r:"):
+                self._pace(name, self._limits(run)[name], now_us)
 
     def best(self, queues: Sequence[str], now_us: int, *, in_turn: bool) -> Run | None:
         """The best run that may start now, in turn of the first queue with any, or one that is gone.
@@ -116,6 +133,10 @@ class Places:
 
     # Steps of these ---------------------------------------------------------------------------------------------------
 
+    def _limits(self, run: Run) -> dict[str, int]:
+        """Their numbers in force."""
+        return {name: self.overrides.get(name, number) for name, number in run.limits.items()}
+
     def _queued(self, queue: str) -> Iterator[Run]:
         return (run for run in self.runs.values() if run.state == "queued" and run.kind.queue == queue)
 
@@ -133,7 +154,7 @@ class Places:
         if limit is None:
             self.rung.add(run.kind.queue)
         elif limit.startswith("r:"):
-            self._pace(limit, run.limits[limit], now_us)
+            self._pace(limit, self._limits(run)[limit], now_us)
 
     def _rest(self, name: str, number: int, now_us: int) -> int:
         """µs until the rate lets one start. (More than lie between two: the clock has gone back, it says nothing.)"""
@@ -148,21 +169,6 @@ class Places:
 
     def _bring_up(self, name: str, moment: int) -> None:
         self.paced[name] = min(moment, self.paced.get(name, moment))
-
-    def _offer(self, name: str, now_us: int) -> None:
-        queues = sorted({run.kind.queue for run in self.runs.values() if run.parked == name})
-        for queue in queues:
-            moved = 0
-            for run in self.parked(name, queue):
-                if moved >= self._room(name, run.limits[name], now_us):
-                    break
-                run.parked = NOWHERE
-                if name.startswith("s:"):  # its turn comes now, behind those of others
-                    run.score = now_us - run.priority * HEAD_START
-                self._place(run, self.blocking(run, now_us), now_us)
-                moved += run.parked is None
-            if name.startswith("r:"):
-                self._pace(name, run.limits[name], now_us)
 
 
 def _holds(run: Run, limit: str) -> bool:

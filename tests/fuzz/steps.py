@@ -17,6 +17,7 @@ from tests.fuzz.calls import (
     Expire,
     Flush,
     Invalidate,
+    Limit,
     ListRuns,
     Load,
     Open,
@@ -36,7 +37,7 @@ from tests.fuzz.calls import (
     Take,
 )
 from tests.fuzz.crowd import OWNERS, WORKERS, Held
-from tests.fuzz.kinds import SHARED, TAGS, UNSHARED
+from tests.fuzz.kinds import ONE, PACE, SHARED, TAGS, TWO, UNSHARED
 from tests.fuzz.runs import REFRESH
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class Steps:
         self.weights: dict[Callable[[Model], Step], float] = {
             self.submit: 17, self.submit_many: 1, self.cancel: 6, self.load: 4, self.owned: 1, self.list: 1,
             self.invalidate: 1, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
-            self.reassert: 5, self.open: 1, self.retire: 0.3, self.pause: 0.5, self.sweep: 12,
+            self.reassert: 5, self.open: 1, self.retire: 0.3, self.pause: 0.5, self.limit: 0.5, self.sweep: 12,
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
             self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7, self.evict: 0.7, self.expire: 4,
@@ -231,6 +232,15 @@ class Steps:
         if model.paused and self.random.random() < 0.8:
             return [Pause(self.random.choice(sorted(model.paused)), paused=False)]
         return [Pause(self.random.choice(QUEUES), paused=self.random.random() < 0.8)]
+
+    def limit(self, model: Model) -> Step:
+        """Mostly one that is changed soon goes back."""
+        changed = sorted(model.places.overrides)
+        if changed and self.random.random() < 0.6:
+            return [Limit(self.random.choice(changed), None)]
+        name, number = self.random.choice((ONE, TWO, PACE))
+        numbers = (1, 2, 3) if name.startswith("m:") else (number // 4, number, number * 3)
+        return [Limit(name, self.random.choice(numbers))]
 
     def release(self, model: Model) -> Step:
         """A supervisor saw a child die, or gives back what its child does not know it holds."""
@@ -414,6 +424,8 @@ class Steps:
             details["retry"] = self.random.choice((0, 1, 400, self.random.randrange(3_000)))
         elif outcome == "released" and self.random.random() < 0.4:
             details = {"delay": 1_000, "reason": "no worker knows it"}
+        if outcome in ("released", "failed") and self.random.random() < 0.5:
+            details["checkpoint"] = f"c{self._number()}"
         done = held.done if self.random.random() < 0.7 else None
         return Settle(
             id=lease.id, token=lease.token, incarnation=lease.incarnation, outcome=outcome, done=done, **details

@@ -58,6 +58,7 @@ class Record(Pairs):
 
 HASHES = frozenset({"partition", "run", "key", "slot"})
 NUMBERS = frozenset({"bell", "tat"})
+COUNTS = frozenset({"parked", "overrides"})
 MEMBERS = frozenset({"parking", "holders", "queues"})
 
 
@@ -95,7 +96,7 @@ class Stored:
         family, _, rest = name.partition(":")
         if family == "run":
             self.runs[rest] = value
-        elif family in HASHES or name == "parked":
+        elif family in HASHES or name in COUNTS:
             self.hashes[name] = value
         elif family in NUMBERS:
             self.numbers[name] = value
@@ -112,6 +113,6 @@ def _value(key: bytes, content: list[bytes]) -> Any:
         return dict.fromkeys(texts, 0.0)
     if family == "run":
         return Record(zip(texts[0::2], texts[1::2], strict=True))
-    if family in HASHES or key == b"parked":
+    if family in HASHES or key.decode() in COUNTS:
         return dict(zip(texts[0::2], texts[1::2], strict=True))
     return {member: float(score) for member, score in zip(texts[0::2], texts[1::2], strict=True)}

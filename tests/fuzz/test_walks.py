@@ -40,5 +40,5 @@ def test_a_seeded_walk_finds_store_and_model_of_one_mind(server: servers.Server,
 def test_a_walk_that_misses_an_answer_says_which() -> None:
     coverage = Coverage()
     coverage.calls["Take"] = 10_000
-    coverage.answers["Take"].update({"lease": 9_000, "none": 980, "dead": 20})
+    coverage.answers["Take"].update({"lease": 9_000, "lease with a checkpoint": 900, "none": 980, "dead": 20})
     assert coverage.misses() == ["Take dead: 20 of 10000"]

@@ -209,7 +209,10 @@ def test_a_kit_without_jobs_makes_any_run_anew_and_one_with_others_does_not(kit:
         first = kit.submit(Echo(text="from afar"))
     with JobKit(kit.url, namespace=namespace) as submitter:
         assert submitter.retry(first.id).snapshot().job == "retries.Echo"
-    with JobKit(kit.url, jobs=[Patient], namespace=namespace) as other, pytest.raises(UnknownJob, match="retries.Echo"):
+    with (
+        JobKit(kit.url, jobs=[Patient], namespace=namespace) as other,
+        pytest.raises(UnknownJob, match=r"retries\.Echo"),
+    ):
         other.retry(first.id)
 
 
@@ -218,7 +221,7 @@ def test_a_class_that_has_changed_since_says_so(kit: JobKit, namespace: str) -> 
         first = kit.submit(Echo(text="old"))
     with (
         JobKit(kit.url, jobs=[EchoOfNow], namespace=namespace) as newer,
-        pytest.raises(BadArguments, match="version 1 of retries.Echo, and here is version 2"),
+        pytest.raises(BadArguments, match=r"version 1 of retries\.Echo, and here is version 2"),
     ):
         newer.retry(first.id)
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError
+from jobkit import ALL, File, JobKit, Progress, ProgressJob, PublicError, Retry
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:
@@ -105,6 +105,41 @@ class HoldUntilGo(CountUntilGo):
         while not has(self.folder, "go"):
             time.sleep(0.005)
         return len(Path(self.folder, "starts").read_text().splitlines())
+
+
+class Flaky(ProgressJob[int]):
+    """Fails in its first starts as it is told, one word for each, and then ends with the number of its starts."""
+
+    folder: str
+    hows: tuple[str, ...] = ()
+    max_attempts = 4
+    backoff = 0.05
+    retry_on = (OSError,)
+    give_up_on = (FileNotFoundError,)
+    lease = LEASE
+
+    def perform(self, progress: Progress) -> int:
+        begin(self.folder)
+        progress.advance()
+        number = len(Path(self.folder, "starts").read_text().splitlines())
+        match self.hows[number - 1] if number <= len(self.hows) else "":
+            case "connection":
+                raise ConnectionError("no route")
+            case "missing":
+                raise FileNotFoundError("no such file")
+            case "later":
+                raise Retry(after=3600)
+            case "soon":
+                raise Retry(after=0.05) from PublicError("The bank does not answer.")
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+
+class Hurried(Add):
+    """Not wanted any more when it has not begun in a moment."""
+
+    expires = 0.5
 
 
 class Notes(ProgressJob[None]):
@@ -361,7 +396,9 @@ kit = JobKit(
         HoldUntilGo,
         CountsFast,
         FinishesAllTheSame,
+        Flaky,
         HoldsTheInterpreter,
+        Hurried,
         KillsItsProcess,
         LeavesAProgramBehind,
         LessOften,

@@ -78,6 +78,57 @@ def test_a_report_without_a_checkpoint_keeps_the_one_before(world: World) -> Non
     assert world.record(lease.run_id)["checkpoint"] == "half"
 
 
+def taken_again(world: World, lease: Lease, slot: str) -> Lease:
+    again = world.take(slot, (world.load(lease.run_id).snapshot.queue.name,))
+    assert again.run_id == lease.run_id
+    return again
+
+
+def test_a_start_that_is_given_back_leaves_the_checkpoint_that_its_settlement_carries(world: World) -> None:
+    lease = world.started()
+    world.report(lease, checkpoint=b"half")
+    world.settle(lease, Outcome.RELEASED, checkpoint=b"more")
+    again = taken_again(world, lease, "w/2")
+    assert (again.start, again.failures, again.checkpoint) == (2, 0, b"more")
+    world.settle(again, Outcome.RELEASED)
+    assert taken_again(world, lease, "w/3").checkpoint == b"more", "a settlement without one leaves the last"
+
+
+def test_a_checkpoint_comes_with_a_lease_also_after_a_delay(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, delay=60.0, checkpoint=b"half")
+    world.ripen(lease.run_id)
+    assert taken_again(world, lease, "w/2").checkpoint == b"half"
+
+
+def test_a_settlement_under_an_old_token_leaves_no_checkpoint(world: World) -> None:
+    """A start is declared dead and its run taken by another; then its own settlement arrives."""
+    lease = world.started(slot="w/1")
+    world.release("w/1")
+    again = taken_again(world, lease, "w/2")
+    assert world.settle(lease, Outcome.FAILED, checkpoint=b"late") is Verdict.LOST
+    world.settle(lease, Outcome.RELEASED, checkpoint=b"late")
+    assert "checkpoint" not in world.record(lease.run_id)
+    world.settle(again, Outcome.RELEASED)
+    assert taken_again(world, lease, "w/3").checkpoint is None
+
+
+@pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED, Outcome.CANCELLED])
+def test_a_run_that_has_ended_keeps_no_checkpoint(world: World, outcome: Outcome) -> None:
+    lease = world.started()
+    world.report(lease, checkpoint=b"half")
+    world.settle(lease, outcome, checkpoint=b"more")
+    assert not {"checkpoint", "checkpoint_by"} & world.record(lease.run_id).keys()
+
+
+def test_a_run_that_ends_while_it_waits_keeps_no_checkpoint(world: World) -> None:
+    lease = world.started()
+    world.settle(lease, Outcome.RELEASED, checkpoint=b"half")
+    world.cancel(lease.run_id, force=True)
+    assert world.state(lease.run_id) is State.CANCELLED
+    assert not {"checkpoint", "checkpoint_by"} & world.record(lease.run_id).keys()
+
+
 def test_a_scheduled_run_has_no_holder(world: World) -> None:
     """No operation leaves a token that is good there; should one be there all the same, it writes nothing."""
     lease = world.started()

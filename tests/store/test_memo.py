@@ -358,6 +358,15 @@ def test_a_checkpoint_from_before_is_not_gone_on_from(world: World, by: str) -> 
     assert world.take("w/3", (queue,)).checkpoint == b"anew"
 
 
+def test_what_a_start_settles_with_after_an_invalidation_is_not_gone_on_from(world: World, by: str) -> None:
+    lease = world.started("k", tags=("eu",))
+    queue = world.load(lease.run_id).snapshot.queue.name
+    invalidate(world, by)
+    world.settle(lease, Outcome.RELEASED, checkpoint=b"half")
+    again = world.take("w/2", (queue,))
+    assert (again.run_id, again.checkpoint) == (lease.run_id, None)
+
+
 def test_many_stamps_are_folded_into_one_that_holds_for_all(world: World) -> None:
     old = world.succeeded("k", tags=("first",), **MEMO)
     world.execute(world.operations.invalidate(label="tag:first"))

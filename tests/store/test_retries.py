@@ -191,7 +191,7 @@ def test_the_time_without_a_worker_is_counted_anew_after_an_attempt(world: World
 
 def test_a_store_that_lost_a_run_is_told_how_many_attempts_it_had(world: World) -> None:
     lease = taken_again(world, retried(world).run_id)
-    world.raw.delete(*[key for key in world.raw.scan_iter(f"{world.prefix}*")])
+    world.raw.delete(*world.raw.scan_iter(f"{world.prefix}*"))
     world.seen.clear()
     world.store.open(0)
     assert world.execute(world.operations.reassert(lease, "other/1")) is Verdict.OK

@@ -332,6 +332,7 @@ class Stored:
         assert int(record.get("crashes", 0)) >= 0
         noted, last = {name for name in record if name.startswith("incident:")}, int(record.get("incidents", 0))
         assert noted == {f"incident:{number}" for number in range(max(1, last - 9), last + 1)}, f"{run_id} kept {noted}"
+        assert not (ends and "checkpoint" in record), f"{run_id} has ended, and keeps what nobody goes on from"
         if "token" in record:
             assert int(record["token"]) <= int(self.hashes["partition"]["clock"])
         if record["state"] == "running" and record["slot"]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobkit import JobKit, Progress, ProgressJob, RunCancelled, RunFailed, State
+from jobkit.execution import StopReason
 from jobkit.store.replies import Admission
 from jobkit.testing import Clock, empty, inline, worker
 from tests.waiting import wait_until
@@ -56,6 +57,21 @@ class Interrupted(ProgressJob[None]):
         signal.raise_signal(signal.SIGINT)
 
 
+class HandsItselfBack(ProgressJob[list[int]]):
+    """Leaves its first start in the middle, as if its worker shut down."""
+
+    job_name = "testing.HandsItselfBack"
+
+    def perform(self, progress: Progress) -> list[int]:
+        state = progress.restored or {"starts": 0, "items": []}
+        state["starts"] += 1
+        for item in progress.resume(range(6), state=lambda: state):
+            state["items"].append(item)
+            if state["starts"] == 1 and item == 3:
+                progress.interrupt(StopReason.HANDED_BACK)
+        return [state["starts"], *state["items"]]
+
+
 class Waits(ProgressJob[int]):
     """For another run, which no job may."""
 
@@ -79,7 +95,7 @@ class Fails(ProgressJob[None]):
 
 @pytest.fixture(params=["", "?partitions=3"], ids=["one partition", "three"])
 def kit(request: pytest.FixtureRequest, store_url: str, namespace: str) -> Iterator[JobKit]:
-    jobs = [Count, CountOnALoop, Fails, Remembered, Interrupted, Waits]
+    jobs = [Count, CountOnALoop, Fails, Remembered, HandsItselfBack, Interrupted, Waits]
     with JobKit(store_url + request.param, jobs=jobs, namespace=namespace) as kit:
         yield kit
 
@@ -163,6 +179,13 @@ def test_what_a_process_remembers_ends_with_the_time_too(kit: JobKit) -> None:
         clock.advance(hours=2)
         assert kit.submit(Remembered(n=2)).id != first.id
         clock.reset()
+
+
+def test_a_run_that_is_performed_inline_again_goes_on_from_its_checkpoint(kit: JobKit) -> None:
+    with inline(kit):
+        run = kit.submit(HandsItselfBack())
+        assert run.result(timeout=0) == [2, 0, 1, 2, 3, 4, 5]
+        assert (run.snapshot().start, run.snapshot().attempt) == (2, 1)
 
 
 def test_ctrl_c_in_an_inline_job_ends_the_job_and_reaches_its_caller(kit: JobKit) -> None:

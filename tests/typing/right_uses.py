@@ -2,19 +2,21 @@
 # ruff: noqa: ARG002  a perform that needs no progress takes it all the same
 # pyright: strict
 
-from collections.abc import Awaitable
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Generic, TypeVar, assert_type
+from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
 
+from jobkit.checkpoint import Checkpoint
 from jobkit.files import File
 from jobkit.fleet import WorkerInfo
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.limits import Queue
 from jobkit.progress import Progress
+from jobkit.retrying import Retry
 from jobkit.run import Run
 from jobkit.store.replies import Backlog
 from jobkit.worker import Worker
@@ -45,6 +47,11 @@ class Fetch(ProgressJob[bytes]):
     keep_for = timedelta(days=2)
     queue = "network"
     priority = 5
+    expires = timedelta(minutes=10)
+    max_attempts = 3
+    backoff = (1, timedelta(seconds=10))
+    retry_on = (OSError, ValueError)
+    give_up_on = FileNotFoundError
     max_crashes = 0
     cancel_grace = 0.5
     lease = 30
@@ -52,7 +59,9 @@ class Fetch(ProgressJob[bytes]):
     submittable = True
 
     async def perform(self, progress: Progress, /) -> bytes:
-        return b""
+        if progress.total is None:
+            raise Retry("not yet", after=timedelta(seconds=3))
+        raise Retry(after=3) from OSError()
 
 
 class Handing(ProgressJob[int]):
@@ -104,6 +113,7 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.perform(Fetch(url="x")), bytes)
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
+    assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
 
 
 async def asynchronous(kit: JobKit) -> None:
@@ -125,6 +135,41 @@ def controlled(kit: JobKit) -> None:
 
 def performed() -> None:
     assert_type(SalesReport(month="2026-01").perform(Progress()), dict[str, float])
+
+
+def rows_after(after: int | None) -> list[tuple[int, str]]:
+    return [((after or 0) + 1, "Ann")]
+
+
+async def pages_after(after: str | None) -> AsyncIterator[bytes]:
+    yield (after or "").encode()
+
+
+def first_number(row: tuple[int, str]) -> int:
+    return row[0]
+
+
+def resumed(progress: Progress, names: list[str]) -> None:
+    for name in progress.resume(names):
+        assert_type(name, str)
+    for name in progress.resume(names, cursor=str.upper, total=3, message="Names", state=lambda: {"a": 1}):
+        assert_type(name, str)
+    for row in progress.resume(rows_after, cursor=first_number):
+        assert_type(row, tuple[int, str])
+    for row in progress.resume(rows_after, cursor=lambda row: row[0]):
+        assert_type(row, tuple[int, str])
+    progress.checkpoint({"page": 1})
+    assert_type(progress.checkpointed(), Checkpoint | None)
+    with progress.stage("write") as stage:
+        for name in stage.resume(names):
+            assert_type(name, str)
+
+
+async def resumed_async(progress: Progress) -> None:
+    async for page in progress.resume(pages_after(None), total=3):
+        assert_type(page, bytes)
+    async for page in progress.resume(pages_after, cursor=lambda page: page.decode()):
+        assert_type(page, bytes)
 
 
 def any_sequence_of_results(job: ProgressJob[object]) -> ProgressJob[object]:

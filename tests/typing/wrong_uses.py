@@ -62,3 +62,13 @@ def submitted(kit: JobKit) -> None:
     number: int = kit.submit(SalesReport(month="2026-01")).result()  # WRONG another type
     text: str = kit.run("0-01J", SalesReport).result()  # WRONG another type
     print(number, text)  # noqa: T201
+
+
+def after(cursor: int | None) -> list[str]:
+    return [str(cursor)]
+
+
+def resumed(progress: Progress) -> None:
+    progress.resume(after)  # WRONG the cursor is missing
+    progress.resume(3)  # WRONG nothing to go over
+    progress.resume(["a"], cursor="id")  # WRONG no function

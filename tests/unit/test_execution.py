@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from jobkit import PublicError
+from jobkit import Progress, ProgressJob, PublicError
+from jobkit.checkpoint import Checkpoint
 from jobkit.execution import (
     FAILED,
     UNKNOWN_JOB_DELAY,
     Decision,
+    Execution,
     Raised,
     Returned,
     Stopped,
@@ -20,6 +24,9 @@ from jobkit.execution import (
 from jobkit.incident import IncidentKind
 from jobkit.lifecycle import Outcome
 from jobkit.options import Options
+from jobkit.progress import Cancelled
+from jobkit.store.operations import Operations
+from jobkit.store.replies import Lease
 from jobkit.text import one_line
 from jobkit.tracebacks import LONGEST_TRACEBACK
 
@@ -153,3 +160,62 @@ def test_a_long_traceback_keeps_its_beginning_and_its_end() -> None:
 )
 def test_the_message_of_a_failure_is_one_short_line(message: str, line: str) -> None:
     assert decided(Raised(PublicError(message))).message == line
+
+
+# Checkpoints ----------------------------------------------------------------------------------------------------------
+
+
+class Steps(ProgressJob[int]):
+    """Goes on from the step that it finds, makes one more, and ends as it is told."""
+
+    job_name = "unit.Steps"
+    end: str
+
+    def perform(self, progress: Progress) -> int:
+        step = int(progress.restored or 0) + 1
+        progress.checkpoint(step)
+        if self.end == "failed":
+            raise ValueError
+        if self.end != "succeeded":
+            raise Cancelled(self.end)
+        return step
+
+
+class Here:
+    """A performer without a worker."""
+
+    def perform(self, _lease: Lease, _spec: object, job: ProgressJob[Any], progress: Progress) -> object:
+        return job.perform(progress)
+
+
+def settled(end: str, checkpoint: bytes | None) -> tuple[str, bytes]:
+    """Outcome and checkpoint that a start is settled with, which was given this one."""
+    lease = Lease(
+        run_id="0-01J00000000000000000000000", token="7", incarnation="i", job="unit.Steps", cache_version="1",
+        arguments=b'{"end":"%b"}' % end.encode(), start=2, failures=0, duration=1.0, max_attempts=1, watched=False,
+        checkpoint=checkpoint,
+    )  # fmt: skip
+    execution = Execution({"unit.Steps": Steps}, Operations(), lambda _run, _token, file: file, Here())
+    settling = execution.execute(lease)
+    assert settling is not None
+    outcome, kept = settling.arguments[3], settling.arguments[10]
+    assert isinstance(outcome, str)
+    assert isinstance(kept, bytes)
+    return outcome, kept
+
+
+@pytest.mark.parametrize("end", ["failed", "handed back"])
+def test_a_start_that_may_be_followed_by_another_is_settled_with_its_checkpoint(end: str) -> None:
+    outcome, kept = settled(end, Checkpoint(state=3).to_json())
+    assert (outcome, Checkpoint.from_json(kept).state) == ("failed" if end == "failed" else "released", 4)
+
+
+@pytest.mark.parametrize("end", ["succeeded", "cancelled"])
+def test_a_run_that_is_over_leaves_none(end: str) -> None:
+    assert settled(end, Checkpoint(state=3).to_json()) == (end, b"")
+
+
+def test_a_checkpoint_that_cannot_be_read_is_no_reason_to_fail(caplog: pytest.LogCaptureFixture) -> None:
+    _, kept = settled("handed back", b'{"done":"of a later version"}')
+    assert Checkpoint.from_json(kept).state == 1
+    assert "begins anew" in caplog.text

@@ -104,7 +104,7 @@ def test_a_job_that_says_when_is_taken_at_its_word() -> None:
 
 @pytest.mark.parametrize("after", [-1, "soon", True, float("inf"), float("nan"), timedelta(days=400)])
 def test_a_retry_without_sense_says_so(after: object) -> None:
-    with pytest.raises(ValueError, match="Retry.after=.* must be"):
+    with pytest.raises(ValueError, match=r"Retry.after=.* must be"):
         Retry(after=after)  # type: ignore[arg-type]
 
 

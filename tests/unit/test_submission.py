@@ -40,7 +40,8 @@ class Choosy(ProgressJob[int]):
     keep_for = 120
     queue = "slow"
     priority = 2
-    max_attempts = 1
+    expires = 600
+    max_attempts = 4
     max_crashes = 0
     undeliverable_after = 60
     lease = 4
@@ -91,7 +92,7 @@ def test_the_options_of_the_class_travel_with_the_run() -> None:
     assert json.loads(made.conditions.job) == "sums.Übersicht"
     assert made.work == 'sums.Übersicht\n3\n{"a":1,"b":"é"}'.encode()
     assert terms(made) == Terms(
-        max_attempts=1,
+        max_attempts=4,
         max_crashes=0,
         keep=120_000,
         undeliverable=60_000,
@@ -104,6 +105,7 @@ def test_the_options_of_the_class_travel_with_the_run() -> None:
         debounce=500,
         longest_debounce=5_000,
         abandon_after=90_000,
+        expires=600_000,
         max_queued=1_000,
         public_result=1,
     )

@@ -7,16 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+import jobkit
 from jobkit.worker import memory
 from jobkit.worker.output import Output
-from jobkit.worker.stacks import Stacks
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from jobkit.worker.stacks import Stacks, readable
 
 MB = 1024 * 1024
 
@@ -124,6 +122,36 @@ def test_a_fatal_error_is_in_the_file_after_the_death() -> None:
     assert program.returncode < 0
     assert stacks.text().startswith("Fatal Python error: Segmentation fault")
     stacks.close()
+
+
+def test_only_what_is_not_ours_is_left_of_a_dump() -> None:
+    ours = str(Path(jobkit.__file__).parent)
+    dump = f"""Fatal Python error: Segmentation fault
+
+Thread 0x01 (most recent call first):
+  File "/usr/lib/python3/threading.py", line 327 in wait
+  File "{ours}/worker/reporter.py", line 86 in _report_for_ever
+  File "/usr/lib/python3/threading.py", line 1002 in _bootstrap
+
+Current thread 0x02 (most recent call first):
+  File "{ours}/progress.py", line 7 in track
+  File "/srv/reports.py", line 136 in perform
+  File "{ours}/worker/child.py", line 202 in main
+  File "<frozen runpy>", line 88 in _run_code
+
+Extension modules: msgspec._core (total: 1)
+"""
+    assert (
+        readable(dump)
+        == f"""Fatal Python error: Segmentation fault
+
+Current thread 0x02 (most recent call first):
+  File "{ours}/progress.py", line 7 in track
+  File "/srv/reports.py", line 136 in perform
+
+Extension modules: msgspec._core (total: 1)
+"""
+    )
 
 
 def test_a_process_that_has_gone_tells_nothing() -> None:

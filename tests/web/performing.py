@@ -51,7 +51,15 @@ class Hidden(Report):
     submittable = False
 
 
-JOBS = [Report, Public, Shared, Hidden]
+class Stubborn(Report):
+    """Tried five times."""
+
+    job_name = "web.Stubborn"
+    max_attempts = 5
+    submittable = False
+
+
+JOBS = [Report, Public, Shared, Hidden, Stubborn]
 
 
 class Performer:
@@ -103,10 +111,10 @@ class Performer:
             json.loads(msgspec.json.encode(result, enc_hook=lambda file: keep(self.id, lease.token, file).described()))
         )
 
-    def fail(self, message: str, *, public: bool = False) -> None:
+    def fail(self, message: str, *, public: bool = False, retry_after: float | None = None) -> None:
         lease = self.lease or self.take()
         failure = failure_head(message, public=public)
-        self._do(self.kit.operations.settle(lease, Outcome.FAILED, failure=failure))
+        self._do(self.kit.operations.settle(lease, Outcome.FAILED, failure=failure, retry_after=retry_after))
 
     def _do(self, operation: Any) -> Any:
         return self.kit.store().execute(operation)

@@ -10,9 +10,10 @@ import httpx
 import pytest
 from jobkit_web import access_token, widget
 
+from jobkit import JobKit
 from jobkit.files import File
 from jobkit.snapshot import ProgressView, StageView
-from tests.web.performing import Performer, Public
+from tests.web.performing import Performer, Public, Stubborn
 from tests.web.test_markup import Tags
 
 HTML = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
@@ -38,6 +39,27 @@ def test_page_of_a_running_run_shows_how_far_it_is(client: httpx.Client, run: Pe
     assert '<progress aria-label="Progress" value="0.2500">' in page
     assert "Reading orders" in page
     assert "25 %" in page
+
+
+@pytest.mark.parametrize(("public", "told"), [(True, "The bank is closed."), (False, "Something went wrong")])
+def test_page_of_a_run_between_attempts_says_which_comes_when_and_why_the_last_one_failed(
+    client: httpx.Client, kit: JobKit, public: bool, told: str
+) -> None:
+    run = Performer(kit, Stubborn())
+    run.report(done=25, message="Reading orders")
+    run.fail("The bank is closed.", public=public, retry_after=90.0)
+    page = page_of(client, run)
+    assert re.search(r"Attempt 2 of 5 in (90|89|88) s", page)
+    assert told in page
+    assert "Reading orders" not in page
+    assert "<dt>Attempt</dt><dd>2 of 5</dd>" in page
+
+
+def test_page_of_a_scheduled_run_says_when_it_starts(client: httpx.Client, kit: JobKit) -> None:
+    for after, told in ((1200, "Starts in 20 min"), (7200, 'Starts at <time datetime="20')):
+        scheduled = kit.submit(Stubborn(), after=after)
+        assert told in client.get(f"/open/runs/{scheduled.id}", headers=HTML).text
+        scheduled.cancel()
 
 
 def test_unknown_total_is_never_shown_as_a_share(client: httpx.Client, run: Performer) -> None:

@@ -7,6 +7,7 @@ of a job is escaped, and what steers a terminal or turns the writing direction i
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 REFRESH = 2
 """Seconds after which a page without JavaScript is fetched anew."""
+SOON = 3600
+"""Seconds until a start that are told as such; what is farther off is told by its moment."""
 LONGEST_RESULT = 20_000
 """Characters of a value that are shown."""
 
@@ -124,8 +127,8 @@ def _bar(snapshot: dict[str, Any]) -> str:
     percent = "" if fraction is None else f'<span class="percent">{int(fraction * 100)} %</span>'
     return (
         f'<progress aria-label="Progress"{value}></progress>'
-        f'<p class="message"><span>{_text(progress["message"]) or _waiting(snapshot)}</span>{percent}</p>'
-        f'<p class="detail">{_counted(progress)}</p>'
+        f'<p class="message"><span>{_said(snapshot)}</span>{percent}</p>'
+        f'<p class="detail">{_detail(snapshot)}</p>'
         f"{_trouble(snapshot)}"
     )
 
@@ -134,6 +137,13 @@ def _trouble(snapshot: dict[str, Any]) -> str:
     """For pages without JavaScript: the element shows it in its own way."""
     said = _STOPPING.get(snapshot["stopping"]) or ("No progress for a while." if snapshot["stalled"] else "")
     return f'<p class="detail">{said}</p>' if said else ""
+
+
+def _said(snapshot: dict[str, Any]) -> str:
+    """What an earlier start last said is old while the next one has its time."""
+    if snapshot["state"] == "scheduled":
+        return _scheduled(snapshot)
+    return _text(snapshot["progress"]["message"]) or _waiting(snapshot)
 
 
 def _waiting(snapshot: dict[str, Any]) -> str:
@@ -146,6 +156,28 @@ def _waiting(snapshot: dict[str, Any]) -> str:
         return "No worker serves this queue at the moment."
     position = queue["position"]
     return {None: "", 1: "Next in line"}.get(position, f"Number {position} in line")
+
+
+def _scheduled(snapshot: dict[str, Any]) -> str:
+    attempt = snapshot["attempt"]
+    what = f"Attempt {attempt} of {snapshot['max_attempts']}" if attempt > 1 else "Starts"
+    if snapshot["due_at"] is None:
+        return f"{what} later"
+    left = snapshot["due_at"] - time.time()
+    if left < 1:
+        return f"{what} at any moment"
+    return f"{what} in {_duration(left)}" if left < SOON else f"{what} at {_moment(snapshot['due_at'])}"
+
+
+def _detail(snapshot: dict[str, Any]) -> str:
+    """Of a run between two attempts why the last one failed."""
+    error = snapshot["error"]
+    return _counted(snapshot["progress"]) if error is None else _text(error["message"])
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 120 else f"{round(whole / 60)} min"
 
 
 def _counted(progress: dict[str, Any]) -> str:
@@ -223,6 +255,8 @@ def _cancel_form(address: str, snapshot: dict[str, Any], access: PageAccess) -> 
 
 def _facts(snapshot: dict[str, Any]) -> str:
     rows = [("Run", f"<code>{_text(snapshot['id'])}</code>"), ("Asked for", _moment(snapshot["created_at"]))]
+    if snapshot["attempt"] > 1:
+        rows.append(("Attempt", f"{snapshot['attempt']} of {snapshot['max_attempts']}"))
     if snapshot["started_at"]:
         rows.append(("Started", _moment(snapshot["started_at"])))
     if snapshot["finished_at"]:

@@ -22,8 +22,7 @@ function scripts.report(ARGV)
     put(run, 'sequence', sequence)
     put(run, 'progress', progress)
     if checkpoint ~= '' then
-      put(run, 'checkpoint', checkpoint)
-      put(run, 'checkpoint_by', token)
+      keep_checkpoint(run, checkpoint, token)
     end
   end
   extend(run)

@@ -2,8 +2,8 @@
 -- A failure is the run's end, or, where attempts are left and its worker asks for one, the wait for another.
 -- Answers ok, ended (this token's run has ended: a resend, or a verdict that came first), lost or unknown.
 -- ARGV: id, token, incarnation of the lease, outcome (succeeded, failed, cancelled, released), progress ('' leaves it), result,
---       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), '', retry_ms (of a failure:
---       not before; '': it is final), an incident to note or ''
+--       the head of the failure, traceback, delay_ms and reason (of a release: not before; why), checkpoint ('' leaves
+--       it), retry_ms (of a failure: not before; '': it is final), an incident to note or ''
 
 local SETTLE = {}
 
@@ -65,11 +65,14 @@ function scripts.settle(ARGV)
   end
   note_incident(run, ARGV[13])
   vacate(run)
-  local result, failure_head, traceback, delay, reason, _, retry = unpack(ARGV, 6, 12)
+  local result, failure_head, traceback, delay, reason, checkpoint, retry = unpack(ARGV, 6, 12)
   SETTLE[outcome](run, {
     result = result, failure_head = failure_head, traceback = traceback, delay = tonumber(delay), reason = reason,
     retry = retry,
   })
+  if checkpoint ~= '' and not ended(run.state) then
+    keep_checkpoint(run, checkpoint, token)
+  end
   commit(run)
   return 'ok'
 end

@@ -21,6 +21,7 @@ end
 local function end_run(run)
   let_slot_expire(run)
   put(run, 'finished', now_text)
+  drop_checkpoint(run)
   local needed = bequeath(run)
   local said = terms(run)
   local keep = math.max(said.keep, needed - now, 1)

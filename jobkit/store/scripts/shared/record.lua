@@ -12,11 +12,11 @@ end
 -- and no loop: this is the hottest step of all.) A field that was never written is false.
 local function read_run(id)
   local v = redis.call('HMGET', record_key(id), 'state', 'version', 'queue', 'key', 'score', 'start', 'crashes', 'lease',
-    'token', 'slot', 'sequence', 'cancelling', 'interests', 'watched', 'limits', 'parked')
+    'token', 'slot', 'sequence', 'cancelling', 'interests', 'watched', 'limits', 'parked', 'checkpoint_by')
   return v[1] and {
     id = id, changes = {}, state = v[1], version = v[2], queue = v[3], key = v[4], score = v[5], start = v[6] or '0',
     crashes = v[7] or '0', lease = v[8], token = v[9], slot = v[10], sequence = v[11], cancelling = v[12],
-    interests = v[13], watched = v[14], limits = v[15], parked = v[16],
+    interests = v[13], watched = v[14], limits = v[15], parked = v[16], checkpoint_by = v[17],
   } or nil
 end
 
@@ -25,6 +25,19 @@ local function put(run, name, value)
   local changes = run.changes
   local last = #changes
   changes[last + 1], changes[last + 2] = name, value
+end
+
+-- What the next start goes on from, and whose token it was made under.
+local function keep_checkpoint(run, text, token)
+  put(run, 'checkpoint', text)
+  put(run, 'checkpoint_by', token)
+end
+
+-- Nobody goes on with a run that has ended.
+local function drop_checkpoint(run)
+  if run.checkpoint_by then
+    redis.call('HDEL', record_key(run.id), 'checkpoint', 'checkpoint_by')
+  end
 end
 
 -- Writes what was put, under a newer version.
