@@ -1,8 +1,8 @@
 """Journal: what really happened, written down by the jobs themselves the moment it happens.
 
-One line for each beginning and each end of `perform`, and for each step that need not be done again; appended by a single
-write, so neither a kill nor a neighbour tears it. What the store believes is compared with this, never the other way
-round.
+One line for each beginning and each end of `perform`, and for each step that need not be done again; appended by a
+single write, so neither a kill nor a neighbour tears it. What the store believes is compared with this, never the other
+way round.
 """
 
 from __future__ import annotations
