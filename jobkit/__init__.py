@@ -25,6 +25,7 @@ from jobkit.errors import (
     WorkerLost,
 )
 from jobkit.files import File
+from jobkit.hooks import Start
 from jobkit.incident import Incident, IncidentKind
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
@@ -33,7 +34,9 @@ from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.retrying import Retry
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
 from jobkit.snapshot import Snapshot
+from jobkit.timetable import ScheduleStatus
 
 __all__ = [
     "ALL",
@@ -42,7 +45,9 @@ __all__ = [
     "BadJob",
     "BadResult",
     "Checkpoint",
+    "Cron",
     "EngineUnavailable",
+    "Every",
     "File",
     "Incident",
     "IncidentKind",
@@ -61,7 +66,9 @@ __all__ = [
     "RunFailed",
     "RunNotFound",
     "RunTimeout",
+    "ScheduleStatus",
     "Snapshot",
+    "Start",
     "State",
     "StoreError",
     "StoreMisconfigured",

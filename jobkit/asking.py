@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 from jobkit.errors import BadArguments
 from jobkit.lifecycle import State
 from jobkit.options import word
+from jobkit.schedule import Cron, Every, Schedule
 
 LONGEST_OWNER = 200
 
@@ -67,6 +69,30 @@ def seconds(name: str, given: object) -> float:
     if isinstance(waited, bool) or not isinstance(waited, int | float) or math.isnan(waited):
         raise BadArguments(f"{name}={_shown(given)}: give a timedelta or a number of seconds.")
     return float(waited)
+
+
+def schedule(when: object, tz: object, missed: object) -> Schedule:
+    """When something is to be started by the clock."""
+    match when:
+        case Cron() | Every():
+            if (tz, missed) != (None, None):
+                raise BadArguments(f"tz and missed are named in {type(when).__name__}(...), not beside it.")
+            return when
+        case str():
+            return Cron(when, "UTC" if tz is None else tz, _missed(missed))  # type: ignore[arg-type]
+        case int() | float() | timedelta():
+            if tz is not None:
+                raise BadArguments(f"tz={_shown(tz)}: an interval is the same in all time zones. Leave it out.")
+            return Every(when, missed=_missed(missed))
+        case _:
+            raise BadArguments(
+                f"{_shown(when)} is no schedule: give a line of cron, as '0 3 * * *', an interval, Cron(...) or"
+                " Every(...)."
+            )
+
+
+def _missed(given: object) -> Any:
+    return "once" if given is None else given
 
 
 def _shown(value: object) -> str:

@@ -5,10 +5,12 @@
               (see `Performer`), and encode what it returns; a job that is not known here goes back instead
     decide    what its end means; pure
     tell      one line in the log
+    call      the hooks of its end (those of its start are called when there is a job, just before it is performed)
     settle    say so to the store, through the lease
 
 What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_perform` alone,
-and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. Only a
+and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. (Hooks have
+such a guard of their own, for what they raise changes nothing.) Only a
 `PublicError`'s text is for the end user; of any other the browser learns a reference, and its traceback is stored for
 the job's authors.
 """
@@ -19,32 +21,39 @@ import logging
 import random
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from jobkit.checkpoint import Checkpoint
 from jobkit.errors import BadArguments, BadCheckpoint, LimitReached, PublicError
+from jobkit.hooks import NO_HOOKS, Event, Start, call
 from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
-from jobkit.performing import performing
+from jobkit.performing import Performed, performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
 from jobkit.tracebacks import summary_of, traceback_of, up_to_the_job
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from jobkit.files import File
+    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
+    from jobkit.tracing import Tracing
 
     Keep = Callable[[str, str, File], File]
     """Keeps a result's file, given the run's id and the lease's token."""
+    Tally = Callable[[Lease, str, float], None]
+    """Told of every start that has ended: its outcome, and after how many seconds."""
 
 UNKNOWN_JOB_DELAY = 1.0
 """Seconds until a run that this worker does not know is offered again."""
@@ -100,9 +109,10 @@ class Performer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """`perform` came to its end, and this is its result, encoded."""
+    """`perform` came to its end, and this is its result: encoded, and as it was returned."""
 
     result: bytes
+    value: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +157,14 @@ class Decision:
     """Seconds until another attempt, if the store still wants one; None: the failure is final."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Start:
-    """A lease being executed; `spec` is None when its job is not known here."""
+    """A lease being executed; `spec` is None when its job is not known here, and `job` until it is made."""
 
     lease: Lease
     spec: JobSpec | None
     progress: Progress
+    job: ProgressJob[Any] | None = None
     began: float = field(default_factory=time.monotonic)
 
     def again(self, error: BaseException) -> float | None:
@@ -161,30 +172,45 @@ class _Start:
         policy = self.spec.options.retries if self.spec else RetryPolicy()
         return policy.wait_after(error, self.lease.failures + 1, self.lease.max_attempts, random.random())
 
+    @property
+    def performed(self) -> Performed:
+        lease = self.lease
+        return Performed(lease.run_id, lease.key, lease.job, lease.failures + 1, lease.start)
+
 
 class Execution:
     """Executes leases with the jobs of one kit."""
 
     def __init__(
-        self, jobs: Mapping[str, type[ProgressJob[Any]]], operations: Operations, keep: Keep, performer: Performer
+        self,
+        jobs: Mapping[str, type[ProgressJob[Any]]],
+        operations: Operations,
+        keep: Keep,
+        performer: Performer,
+        hooks: Hooks = NO_HOOKS,
+        tracing: Tracing = NO_TRACING,
+        tally: Tally | None = None,
     ) -> None:
         self._jobs = jobs
         self._operations = operations
         self._keep = keep
         self._performer = performer
+        self._hooks = hooks
+        self._tracing = tracing
+        self._tally = tally
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        ended = self._perform(start)
-        decision = decide(ended, start.again)
-        if isinstance(ended, Unknown):
-            self._tell_unknown(lease, ended.reason)
-        else:
-            _tell(start, decision)
-        return self._settle(start, decision)
+        with performing(start.performed), self._tracing.performing(lease) as span:
+            ended = self._perform(start)
+            decision = decide(ended, start.again)
+            self._tell(start, ended, decision)
+            self._call_hooks_of_end(start, ended, decision)
+            settling = self._settle(start, decision)
+            return span.settled_by(settling, _outcome(decision), ended.error if isinstance(ended, Raised) else None)
 
     def _resolve(self, lease: Lease) -> _Start:
         job_class = self._jobs.get(lease.job)
@@ -192,7 +218,13 @@ class Execution:
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
         restored = _restored(lease)
-        progress = Progress(lease.token, spec.options.stages, restored=restored, checkpoint_seconds=CHECKPOINT_SECONDS)
+        progress = Progress(
+            lease.token,
+            spec.options.stages,
+            restored=restored,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            scheduled_for=_moment(lease.tick),
+        )
         return _Start(lease, spec, progress)
 
     def _perform(self, start: _Start) -> Ended:
@@ -201,21 +233,31 @@ class Execution:
         if spec is None:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
-            job = spec.decode_arguments(lease.arguments)
+            job = start.job = spec.decode_arguments(lease.arguments)
         except BadArguments as error:  # of another version of the class: another worker may know it
             return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
         except BaseException as error:  # noqa: BLE001
             return Raised(error)
         attempt = lease.failures + 1
         _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, attempt, lease.max_attempts, lease.job)
+        self._call_hooks(Event.START, start)
         try:
-            with performing(lease.run_id, lease.key):
-                value = self._performer.perform(lease, spec, job, start.progress)
-            return Returned(spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file)))
+            value = self._performer.perform(lease, spec, job, start.progress)
+            result = spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file))
+            return Returned(result, value)
         except Cancelled as cancelled:
             return _stopped(cancelled, spec.options)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
+
+    def _tell(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+        if isinstance(ended, Unknown):
+            self._tell_unknown(start.lease, ended.reason)
+            return
+        took = time.monotonic() - start.began
+        _tell_end(start, decision, took)
+        if self._tally is not None:
+            self._tally(start.lease, _outcome(decision), took)
 
     def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
@@ -227,6 +269,29 @@ class Execution:
             "JobKit(jobs=[...]), of that version.",
             lease.run_id, reason,
         )  # fmt: skip
+
+    def _call_hooks_of_end(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+        """A start that is not the run's end, as another one follows it by no fault of its own, has none."""
+        match ended:
+            case Returned(value=value):
+                self._call_hooks(Event.SUCCESS, start, value)
+            case Raised(error):
+                self._call_hooks(
+                    Event.FAILURE,
+                    start,
+                    why(error),
+                    will_retry=decision is not None and decision.retry_after is not None,
+                )
+            case Stopped() if decision is not None and decision.outcome is Outcome.CANCELLED:
+                self._call_hooks(Event.CANCEL, start)
+
+    def _call_hooks(self, event: Event, start: _Start, *facts: object, will_retry: bool = False) -> None:
+        """The job's own, then its kit's."""
+        hooks = self._hooks.on(event)
+        if start.spec is not None and start.job is not None and event in start.spec.hooks:
+            hooks = (getattr(start.job, event), *hooks)
+        if hooks:
+            call(hooks, _as_hooks_see(start, will_retry=will_retry), *facts)
 
     def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
         if decision is None:
@@ -258,13 +323,30 @@ def _restored(lease: Lease) -> Checkpoint | None:
         return None
 
 
-def _tell(start: _Start, decision: Decision | None) -> None:
+def _as_hooks_see(start: _Start, *, will_retry: bool) -> Start:
+    lease = start.lease
+    return Start(
+        run_id=lease.run_id,
+        name=lease.job,
+        job=start.job,
+        attempt=lease.failures + 1,
+        max_attempts=lease.max_attempts,
+        start=lease.start,
+        token=lease.token,
+        will_retry=will_retry,
+    )
+
+
+def _tell_end(start: _Start, decision: Decision | None, took: float) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
-    outcome = decision.outcome if decision else "no longer ours"
-    took = time.monotonic() - start.began
+    outcome = _outcome(decision)
     level, told = _told(start.lease, decision)
     run, attempt = start.lease.run_id, start.lease.failures + 1
     _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, told and f" {told}")
+
+
+def _outcome(decision: Decision | None) -> str:
+    return decision.outcome if decision else "no longer ours"
 
 
 def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
@@ -343,6 +425,10 @@ def _kind(error: BaseException) -> IncidentKind:
     if not isinstance(error, LimitReached):
         return IncidentKind.FAILED
     return IncidentKind.STALLED if error.limit == "stall_limit" else IncidentKind.TIMED_OUT
+
+
+def _moment(ms: int | None) -> datetime | None:
+    return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _text(error: BaseException) -> str:

@@ -33,12 +33,14 @@ from jobkit.cache_key import CacheKeys
 from jobkit.codec import ArgumentsCodec, ResultCodec
 from jobkit.errors import BadArguments, BadJob
 from jobkit.files import File, FileStorage
+from jobkit.hooks import FACTS, Event, Start
 from jobkit.limits import Limit
-from jobkit.options import ALL, BUILT_OPTIONS, OPTION_NAMES, OWN_NAME, UNBUILT_OPTIONS, EveryField, Options, word
+from jobkit.options import ALL, OPTION_CHECKS, OPTION_NAMES, OWN_NAME, EveryField, Options, word
 from jobkit.progress import Progress
+from jobkit.schedule import Cron, Every
 from jobkit.schema import core_schema, json_schema
 
-__all__ = ["ALL", "JobSpec", "ProgressJob", "spec_of"]
+__all__ = ["ALL", "UNWATCHED", "JobSpec", "ProgressJob", "spec_of"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -50,10 +52,15 @@ _NEED_A_KEY = {
     "debounce": "waits for nothing",
 }
 _NEED_A_MEMO = {"stale_ttl": "serves nothing", "refresh": "refreshes nothing", "l1_ttl": "remembers nothing"}
+UNWATCHED = (
+    "abandon_after stops a run that nobody waits for, and nobody waits for what a schedule starts. Schedule a class"
+    " derived from it, with abandon_after = None."
+)
 _REMEDIES = {
     "cache_key": "Add cache_key = ALL or a tuple of argument names.",
     "cache_ttl": "Add cache_ttl, how long a result answers.",
 }
+_HOOKS = frozenset(Event)
 _BEHAVIOUR = (FunctionType, classmethod, staticmethod, property)
 _AWAITABLES = (Awaitable, Coroutine)
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `([^`]*)`\.")
@@ -175,12 +182,12 @@ class _Definition:
         return taken.difference(*(base.__struct_fields__ for base in self.job_bases))
 
     def accept_attribute(self, name: str, value: object) -> None:
-        if name in UNBUILT_OPTIONS:
-            raise self.refusal(f"{name!r} is not available yet: {UNBUILT_OPTIONS[name]} is not built. Remove it.")
-        if name in BUILT_OPTIONS:
-            self.options[name] = self.checked(name, value, BUILT_OPTIONS[name])
+        if name in OPTION_CHECKS:
+            self.options[name] = self.checked(name, value, OPTION_CHECKS[name])
         elif self.parent and name in self.parent.__struct_fields__:
             raise self.refusal(f"{name!r} is an argument of the base class. Write `{name}: <type> = ...`.")
+        elif name in _HOOKS and not isinstance(value, FunctionType):
+            raise self.refusal(f"{name} must be a method: `{_hook_like(Event(name))}`.")
         elif name not in (OWN_NAME, "perform") and not _is_plain_attribute(name, value):
             raise self.refusal(self.advice_on_unknown(name, value))
 
@@ -200,6 +207,11 @@ class _Definition:
     def refusal(self, text: str) -> BadJob:
         module, qualname = self.namespace.get("__module__", ""), self.namespace.get("__qualname__", self.name)
         return BadJob(f"{_name_of(module, qualname)}: {text}")
+
+
+def _hook_like(event: Event) -> str:
+    """How a hook of this event begins."""
+    return f"def {event}({', '.join(('self', 'run', *FACTS[event]))}) -> None"
 
 
 def _is_plain_attribute(name: str, value: object) -> bool:
@@ -244,7 +256,7 @@ class JobSpec:
     @cached_property
     def is_abstract(self) -> bool:
         """Whether the class only serves to derive others from."""
-        return inspect.getattr_static(self.job_class, "perform") is ProgressJob.perform
+        return self._defined("perform") is ProgressJob.perform
 
     @property
     def importable(self) -> bool:
@@ -256,6 +268,11 @@ class JobSpec:
         """Whether calling `perform` gives something to await."""
         perform = self.job_class.perform
         return inspect.iscoroutinefunction(perform) or get_origin(_return_hint(perform)) in _AWAITABLES
+
+    @cached_property
+    def hooks(self) -> frozenset[Event]:
+        """The events for which the class has a hook."""
+        return frozenset(event for event in Event if self._defined(event) is not _DEFAULTS[event])
 
     @property
     def returns_files(self) -> bool:
@@ -302,8 +319,9 @@ class JobSpec:
         An annotation may name what is defined further down; then unsupported types are refused at the first use.
         """
         if not self.is_abstract:
-            self._refuse_bad_perform(inspect.getattr_static(self.job_class, "perform"))
+            self._refuse_bad_perform(self._defined("perform"))
             self._refuse_contradictions()
+        self._refuse_bad_hooks()
         with suppress(_UnresolvedName):
             self._codecs  # noqa: B018  building them is the check
 
@@ -320,6 +338,31 @@ class JobSpec:
                 " Make arguments annotated attributes of the class."
             ) from None
 
+    def _refuse_bad_hooks(self) -> None:
+        for ancestor in self.job_class.__mro__:
+            for event in () if isinstance(ancestor, JobMeta) else Event:
+                if event in vars(ancestor) and self._defined(event) is _DEFAULTS[event]:
+                    name, mixin = self.job_class.__name__, ancestor.__name__
+                    raise BadJob(
+                        f"{self.name}: {event} of {mixin} would never be called, as the job class comes before it."
+                        f" Turn them round: class {name}({mixin}, …)."
+                    )
+        for event in self.hooks:
+            self._refuse_bad_hook(event, self._defined(event))
+
+    def _refuse_bad_hook(self, event: Event, hook: object) -> None:
+        if not isinstance(hook, FunctionType):
+            raise BadJob(f"{self.name}: {event} must be a method: `{_hook_like(event)}`.")
+        if inspect.isgeneratorfunction(hook) or inspect.isasyncgenfunction(hook):
+            raise BadJob(f"{self.name}: {event} must not yield, or it is never run. Remove the `yield`.")
+        try:
+            inspect.signature(hook).bind(None, None, *FACTS[event])
+        except TypeError:
+            raise BadJob(f"{self.name}: {event} is called with other arguments: `{_hook_like(event)}`.") from None
+
+    def _defined(self, name: str) -> object:
+        return inspect.getattr_static(self.job_class, name)
+
     def _refuse_contradictions(self) -> None:
         for name in set(self.cache_key_fields or ()).difference(self.job_class.__struct_fields__):
             advice = _did_you_mean(name, self.job_class.__struct_fields__) or f"Its arguments are {self._signature}."
@@ -333,6 +376,20 @@ class JobSpec:
         self._refuse_idle_retries()
         self._refuse_without("cache_key", _NEED_A_KEY, "no two jobs are identical")
         self._refuse_without("cache_ttl", _NEED_A_MEMO, "no result is remembered")
+        self._refuse_bad_schedule()
+
+    def _refuse_bad_schedule(self) -> None:
+        if self.options.schedule is None:
+            return
+        parameters = self.job_class.__signature__.parameters.values()
+        needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+        if needed:
+            raise BadJob(
+                f"{self.name}: schedule performs the job with its default arguments, and {needed[0]!r} has none. Give"
+                f" it one, or name the arguments: kit.schedule('nightly', {self.job_class.__name__}(...), ...)."
+            )
+        if self.options.abandon_after is not None:
+            raise BadJob(f"{self.name}: {UNWATCHED}")
 
     def _refuse_without(self, needed: str, options: Mapping[str, str], why: str) -> None:
         if getattr(self.options, needed) is not None:
@@ -520,6 +577,7 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     debounce: ClassVar[timedelta | float | None] = None
     l1_ttl: ClassVar[timedelta | float | None] = None
     keep_for: ClassVar[timedelta | float] = timedelta(hours=24)
+    schedule: ClassVar[str | timedelta | float | Cron | Every | None] = None
     queue: ClassVar[str] = "default"
     priority: ClassVar[int] = 0
     max_running: ClassVar[int | Mapping[Any, int] | None] = None
@@ -549,6 +607,18 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
         """Do the work and return its result; `async def` is as good."""
         raise NotImplementedError
 
+    def on_start(self, run: Start, /) -> object:
+        """Called before `perform`. As all hooks: under the lease, and what it raises is only logged."""
+
+    def on_success(self, run: Start, result: Any, /) -> object:
+        """Called with what `perform` returned, before the run is settled as succeeded."""
+
+    def on_failure(self, run: Start, error: BaseException, /) -> object:
+        """Called with what `perform` raised, before the failure is settled; `run.will_retry` tells what follows."""
+
+    def on_cancel(self, run: Start, /) -> object:
+        """Called when `perform` was stopped because nobody wants the run any more; not when it was only handed back."""
+
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={_brief(getattr(self, name))}" for name in self.__struct_fields__)
         return f"{type(self).__name__}({_shortened(shown, 500)})"
@@ -570,6 +640,10 @@ class ProgressJob(msgspec.Struct, Generic[R_co], metaclass=JobMeta):
     @classmethod
     def __get_pydantic_json_schema__(cls, _core_schema: object, _handler: object) -> dict[str, Any]:
         return json_schema(cls)
+
+
+_DEFAULTS: Mapping[Event, object] = {event: getattr(ProgressJob, event) for event in Event}
+"""The hooks of a class that has none."""
 
 
 def _job_from_request(cls: Any, value: object) -> object:

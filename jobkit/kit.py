@@ -10,6 +10,7 @@ import inspect
 import os
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -31,6 +32,7 @@ from jobkit.errors import (
 from jobkit.files import FileStorage
 from jobkit.fleet import known_worker
 from jobkit.following import Origin
+from jobkit.hooks import Event, Hooks, Start
 from jobkit.job import ProgressJob, spec_of
 from jobkit.limits import Queue
 from jobkit.options import DEFAULT_QUEUE
@@ -39,7 +41,7 @@ from jobkit.progress import Progress
 from jobkit.run import Run
 from jobkit.store.location import URL_VARIABLE, EmbeddedLocation, locate
 from jobkit.store.operations import Operations, Reuse, Terms, checked_run_id, partition_of
-from jobkit.store.replies import Admission, Full, all_backlogs, page
+from jobkit.store.replies import Admission, Full, all_backlogs, page, work_in
 from jobkit.submission import (
     NO_WISHES,
     Batch,
@@ -50,26 +52,36 @@ from jobkit.submission import (
     submission_again,
     submission_of,
 )
+from jobkit.timetable import checked_entry, entry_of, found, named
+from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
+    from zoneinfo import ZoneInfo
 
     from jobkit.engine import Engine
     from jobkit.fleet import WorkerInfo
     from jobkit.job import JobSpec
     from jobkit.lifecycle import State
+    from jobkit.schedule import Cron, Every
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.client import Store
     from jobkit.store.listening import Listening
     from jobkit.store.location import Location
-    from jobkit.store.operations import Operation, Submission
+    from jobkit.store.operations import Declaration, Operation, Submission
     from jobkit.store.partitions import Partitions
-    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled
+    from jobkit.store.replies import Admitted, Announced, Backlog, Listed, Page, Recalled, Scheduled
+    from jobkit.timetable import Entry, Found, ScheduleStatus
+    from jobkit.tracing import Submitting, Tracing
 
 R = TypeVar("R")
 J = TypeVar("J", bound=type[ProgressJob[Any]])
+S = TypeVar("S", bound=Callable[[Start], object])
+V = TypeVar("V", bound=Callable[[Start, Any], object])
+E = TypeVar("E", bound=Callable[[Start, BaseException], object])
 
+_MANY = "many"
 _WITH_A_STAKE = (Admission.NEW, Admission.JOINED)
 """What has ended already goes on for nobody, so nobody has a stake in it."""
 
@@ -82,7 +94,8 @@ class JobKit:
     performs what it makes due. `queues` are limits of queues, as {"mail": Queue(max_running=2)}: all kits that submit
     to these must name the same. `namespace` keeps kits of one store apart; None takes JOBKIT_NAMESPACE, else "jobkit".
     `patience` is for how long (a timedelta or seconds) an operation tries to reach a store that is away, before it
-    raises StoreUnavailable; a reply is waited for at least one second, and at most five.
+    raises StoreUnavailable; a reply is waited for at least one second, and at most five. `tracing` makes spans of what
+    happens to runs (`jobkit.otel.OpenTelemetry()`).
 
     Raises:
         StoreMisconfigured: the URL or the namespace cannot be used.
@@ -100,12 +113,17 @@ class JobKit:
         queues: Mapping[str, Queue] | None = None,
         namespace: str | None = None,
         patience: timedelta | float = 10.0,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         self.location = locate(url)
         self.url = _lasting(url, self.location)
         """The store's URL, password included, as another process in another folder can use it."""
         self.operations = Operations(namespace or os.environ.get("JOBKIT_NAMESPACE") or "jobkit")
         self._jobs: dict[str, type[ProgressJob[Any]]] = {}
+        self.hooks = Hooks()
+        """What is called when a run of any job starts and ends (see `on_start` and its like)."""
+        self.tracing = tracing
+        self._timetable: dict[str, Entry] = {}
         self.engine = self._engine_called(engine or "native")
         """What brings workers to look; None for the store's own bell."""
         self.control = Control(self)
@@ -139,10 +157,37 @@ class JobKit:
         name = spec_of(job).name
         if not isinstance(job, type):
             raise BadJob(f"This is a job, not its class: register {type(job).__name__}, and submit jobs made from it.")
-        other = self._jobs.setdefault(name, job)
-        if other is not job:
-            raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
+        if name in self._jobs:
+            if self._jobs[name] is not job:
+                raise BadJob(f"Two jobs are called {name}: give one of them a job_name of its own.")
+            return job
+        entry = entry_of(job)
+        if entry is not None:
+            self._enter(entry)
+        self._jobs[name] = job
         return job
+
+    # Hooks ------------------------------------------------------------------------------------------------------------
+
+    def on_start(self, hook: S) -> S:
+        """Call this whenever a run starts here, before its `perform`; also as a decorator, as its like."""
+        self.hooks.add(Event.START, hook)
+        return hook
+
+    def on_success(self, hook: V) -> V:
+        """Call this with the result whenever a run succeeds here, before that is settled."""
+        self.hooks.add(Event.SUCCESS, hook)
+        return hook
+
+    def on_failure(self, hook: E) -> E:
+        """Call this with the error whenever a run fails here, before that is settled."""
+        self.hooks.add(Event.FAILURE, hook)
+        return hook
+
+    def on_cancel(self, hook: S) -> S:
+        """Call this whenever a run has been cancelled here, before that is settled."""
+        self.hooks.add(Event.CANCEL, hook)
+        return hook
 
     # Submitting -------------------------------------------------------------------------------------------------------
 
@@ -174,8 +219,10 @@ class JobKit:
             return remembered
         self.warn_if_blocking("submit")
         store, asked_at = self.store(), self._epoch()
-        submission = self._submission(job, wishes, store.partitions())
-        admitted = store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, store.partitions(), span)
+            admitted = store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         self._ring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -197,8 +244,10 @@ class JobKit:
         if remembered is not None:
             return remembered
         store, asked_at = self.async_store(), self._epoch()
-        submission = self._submission(job, wishes, await store.partitions())
-        admitted = await store.execute(self.operations.submit(submission))
+        with self.tracing.submitting(spec_of(job).name) as span:
+            submission = self._submission(job, wishes, await store.partitions(), span)
+            admitted = await store.execute(self.operations.submit(submission))
+            span.answered(submission.conditions.queue, (admitted,))
         await self._aring({submission.conditions.queue})
         return self._run(job, submission, admitted, store.known, asked_at)
 
@@ -226,8 +275,11 @@ class JobKit:
         refuse_while_imported(SubmitError)
         self.warn_if_blocking("submit_many")
         store, wishes = self.store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, store.partitions()), self._epoch()
-        replies = store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, store.partitions(), span)
+            replies = store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         self._ring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -245,8 +297,11 @@ class JobKit:
     ) -> list[Run[R]]:
         refuse_while_imported(SubmitError)
         store, wishes = self.async_store(), _wishes(at, after, priority, queue, reuse, owner, tags)
-        batch, asked_at = self._batch(jobs, wishes, await store.partitions()), self._epoch()
-        replies = await store.execute_all(batch.operations(self.operations))
+        asked_at = self._epoch()
+        with self.tracing.submitting(_MANY) as span:
+            batch = self._batch(jobs, wishes, await store.partitions(), span)
+            replies = await store.execute_all(batch.operations(self.operations))
+            span.answered(" ".join(batch.queues), batch.in_order(replies))
         await self._aring(batch.queues)
         return self._runs(batch, replies, store.known, asked_at)
 
@@ -321,6 +376,103 @@ class JobKit:
         progress = Progress(stages=spec_of(job).options.stages)
         value = job.perform(progress) if spec_of(job).is_async else await asyncio.to_thread(job.perform, progress)
         return cast("R", await value if inspect.isawaitable(value) else value)
+
+    # Scheduling -------------------------------------------------------------------------------------------------------
+
+    def schedule(
+        self,
+        name: str,
+        job: ProgressJob[Any],
+        when: str | timedelta | float | Cron | Every,
+        *,
+        tz: str | ZoneInfo | None = None,
+        missed: str | None = None,
+        priority: int | None = None,
+        queue: str | None = None,
+        reuse: str = "fresh",
+        owner: str | None = None,
+        tags: Sequence[str] = (),
+    ) -> None:
+        """Have this kit's workers submit a job by the clock. Says it to them only; asks nobody.
+
+        `when` is a line of cron (in the time zone `tz`, else UTC), an interval, or a `Cron` or `Every`, which name
+        their own `tz` and `missed`. The rest is as for `submit`; no run that has begun before its tick answers, unless
+        `reuse` says so.
+
+        Raises:
+            SubmitError: this makes no sense, or another schedule has that name.
+        """
+        wishes = Wishes(priority=priority, queue=queue, reuse=reuse, owner=owner, tags=tags)
+        entry = checked_entry(asking.named("name", name), job, asking.schedule(when, tz, missed), wishes)
+        if spec_of(job).name not in self._jobs:
+            raise _unknown(spec_of(job).name)
+        self._enter(entry)
+
+    def schedules(self) -> list[ScheduleStatus]:
+        """What the store knows of schedules, by name: those that a worker has declared within the last week.
+
+        Raises:
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("schedules")
+        return [each.status for each in found(self._look())]
+
+    async def aschedules(self) -> list[ScheduleStatus]:
+        return [each.status for each in found(await self._alook())]
+
+    def pause_schedule(self, name: str) -> None:
+        """Have a schedule start nothing until it is resumed, whichever workers start meanwhile.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("pause_schedule")
+        one = named(name, self._look())
+        self.store().execute(self.operations.pause_schedule(one.row, one.partition))
+
+    async def apause_schedule(self, name: str) -> None:
+        one = named(name, await self._alook())
+        await self.async_store().execute(self.operations.pause_schedule(one.row, one.partition))
+
+    def resume_schedule(self, name: str) -> None:
+        """Have a paused schedule go on with its next tick; what it would have started meanwhile is over.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("resume_schedule")
+        while not self.store().execute(self._resuming(named(name, self._look()))):
+            pass  # it was changed meanwhile
+
+    async def aresume_schedule(self, name: str) -> None:
+        while not await self.async_store().execute(self._resuming(named(name, await self._alook()))):
+            pass
+
+    def run_schedule(self, name: str) -> Run[Any]:
+        """Submit what a schedule is for now, also while it is paused; its ticks stay as they are.
+
+        Raises:
+            BadArguments: there is no schedule of this name.
+            QueueFull: as many wait as the class allows.
+            StoreUnavailable: the store could not be reached.
+        """
+        self.warn_if_blocking("run_schedule")
+        one = named(name, self._look())
+        admitted = self.store().execute(self.operations.run_schedule(name, one.partition))
+        self._ring({one.row.queue})
+        return self._run_of(one, admitted)
+
+    async def arun_schedule(self, name: str) -> Run[Any]:
+        one = named(name, await self._alook())
+        admitted = await self.async_store().execute(self.operations.run_schedule(name, one.partition))
+        await self._aring({one.row.queue})
+        return self._run_of(one, admitted)
+
+    def declarations(self, partitions: int) -> list[Declaration]:
+        """What this kit's workers declare in a namespace of so many partitions."""
+        return [entry.declaration(partitions, self.queue_rules) for entry in self._timetable.values()]
 
     # Finding ----------------------------------------------------------------------------------------------------------
 
@@ -407,6 +559,27 @@ class JobKit:
 
     # Within -----------------------------------------------------------------------------------------------------------
 
+    def _enter(self, entry: Entry) -> None:
+        if self._timetable.setdefault(entry.name, entry) is not entry:
+            raise BadArguments(f"Two schedules are called {entry.name}: give one of them another name.")
+
+    def _look(self) -> list[Scheduled]:
+        store = self.store()
+        return store.execute_all([self.operations.schedules((), place) for place in range(store.partitions())])
+
+    async def _alook(self) -> list[Scheduled]:
+        store = self.async_store()
+        places = range(await store.partitions())
+        return await store.execute_all([self.operations.schedules((), place) for place in places])
+
+    def _resuming(self, one: Found) -> Operation[bool]:
+        return self.operations.resume_schedule(one.row, one.resumed_at, one.partition)
+
+    def _run_of(self, one: Found, admitted: Admitted | None) -> Run[Any]:
+        if admitted is None:
+            raise BadArguments(f"The schedule {one.row.name} is gone, or was just declared anew: try again.")
+        return Run(admitted.id, self, self._spec_called(one.row.job), admission=admitted.admission)
+
     def _lists(
         self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
     ) -> list[Operation[Listed]]:
@@ -421,14 +594,14 @@ class JobKit:
     def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
         return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
 
-    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int) -> Submission:
-        submission = submission_of(job, wishes, partitions, self.queue_rules)
+    def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
+        submission = submission_of(job, wishes, partitions, self.queue_rules, span.carrying)
         self._refuse_unknown(spec_of(job).name)
         _refuse_itself(submission)
         return submission
 
-    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int) -> Batch[R]:
-        batch = Batch(jobs, wishes, partitions, self.queue_rules)
+    def _batch(self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int, span: Submitting) -> Batch[R]:
+        batch = Batch(jobs, wishes, partitions, self.queue_rules, span.carrying)
         for job_class in batch.classes:
             self._refuse_unknown(spec_of(job_class).name)
         for submission in batch.submissions:
@@ -438,23 +611,20 @@ class JobKit:
     def _refuse_unknown(self, name: str) -> None:
         """A kit that names jobs performs no others; one that names none only submits, and cannot know."""
         if self._jobs and name not in self._jobs:
-            raise UnknownJob(
-                f"{name} is not registered, so no worker of this kit would perform it: "
-                f"name it in JobKit(jobs=[..., {name.rpartition('.')[2]}])."
-            )
+            raise _unknown(name)
 
     def _again(self, run_id: str, kept: Recalled, owner: str | None) -> Submission:
         submission = submission_again(run_id, kept, owner)
-        name, version, arguments = submission.work.split(b"\n", 2)
-        self._refuse_unknown(name.decode())
-        spec = self._spec_called(name.decode())
+        work = work_in(submission.work)
+        self._refuse_unknown(work.job)
+        spec = self._spec_called(work.job)
         if spec is not None:
-            if spec.cache_version != version.decode():
+            if spec.cache_version != work.cache_version:
                 raise BadArguments(
-                    f"Run {run_id} was made by version {version.decode()} of {spec.name}, and here is version"
+                    f"Run {run_id} was made by version {work.cache_version} of {spec.name}, and here is version"
                     f" {spec.cache_version}: submit the job itself."
                 )
-            spec.decode_arguments(arguments)
+            spec.decode_arguments(work.arguments)
         return submission
 
     def _begun_anew(self, submission: Submission, admitted: Admitted, known: Partitions) -> Run[Any]:
@@ -540,7 +710,7 @@ class JobKit:
             await asyncio.to_thread(self._ring, queues)
 
     def awaited(self, queue: str) -> float | None:
-        """Whoever waits for a run of this queue asks before: for how many seconds at most; None for as long as it likes."""
+        """Whoever waits for a run of this queue asks before, for how many seconds; None: as long as it likes."""
         return None if self.engine is None else self.engine.awaited(queue)
 
     async def aawaited(self, queue: str) -> float | None:
@@ -646,6 +816,13 @@ def _checked_rules(queues: Mapping[str, Queue]) -> Mapping[str, Queue]:
         if not isinstance(rule, Queue):
             raise BadArguments(f"The queue {name!r} is given as {rule!r:.80}: write Queue(max_running=…, rate=…).")
     return dict(queues)
+
+
+def _unknown(name: str) -> UnknownJob:
+    return UnknownJob(
+        f"{name} is not registered, so no worker of this kit would perform it: "
+        f"name it in JobKit(jobs=[..., {name.rpartition('.')[2]}])."
+    )
 
 
 def _refuse_itself(submission: Submission) -> None:

@@ -1,8 +1,7 @@
 """The options of a job class: which there are, what each may be, and what it becomes.
 
-Each built option has one check, which returns the value in the form that everything else relies on, or raises a
-`ValueError` that goes on after the value: "must be a timedelta or ...". Names of options to come are taken already,
-so that no argument is called like one.
+Each option has one check, which returns the value in the form that everything else relies on, or raises a `ValueError`
+that goes on after the value: "must be a timedelta or ...".
 """
 
 import enum
@@ -15,9 +14,10 @@ from typing import Final
 
 import msgspec
 
-from jobkit import limits, retrying
+from jobkit import limits, retrying, schedule
 from jobkit.limits import Limit
 from jobkit.retrying import Backoff, RetryPolicy
+from jobkit.schedule import Schedule
 
 DEFAULT_QUEUE: Final = "default"
 MIN_LEASE_SECONDS: Final = 0.2
@@ -59,6 +59,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     debounce: float | None = None
     l1_ttl: float | None = None
     keep_for: float = 24 * 3600.0
+    schedule: Schedule | None = None
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     max_running: tuple[Limit, ...] = ()
@@ -219,7 +220,7 @@ def _no_limit_or(check: Callable[[object], object]) -> Callable[[object], object
 OWN_NAME: Final = "job_name"
 """The one option that is not inherited: two classes cannot share a name."""
 
-BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
+OPTION_CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "cache_key": _or_none(_cache_key),
     "cache_version": _cache_version,
     "tags": _words,
@@ -231,6 +232,7 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "debounce": _or_none(_seconds),
     "l1_ttl": _or_none(_seconds),
     "keep_for": _seconds,
+    "schedule": _or_none(schedule.schedule),
     "queue": word,
     "priority": partial(_whole_number, lowest=-MAX_PRIORITY, highest=MAX_PRIORITY),
     "max_running": _no_limit_or(limits.max_running),
@@ -257,11 +259,4 @@ BUILT_OPTIONS: Final[Mapping[str, Callable[[object], object]]] = {
     "public_result": _flag,
 }
 
-UNBUILT_OPTIONS: Final[Mapping[str, str]] = {
-    "schedule": "starting jobs by the clock",
-    "on_start": "hooks",
-    "on_success": "hooks",
-    "on_failure": "hooks",
-    "on_cancel": "hooks",
-}
-OPTION_NAMES: Final = frozenset({OWN_NAME, *BUILT_OPTIONS, *UNBUILT_OPTIONS})
+OPTION_NAMES: Final = frozenset({OWN_NAME, *OPTION_CHECKS})

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 
 
 class Performed(NamedTuple):
-    """A run that is being performed: its id and its cache key, '' for none."""
+    """A start of a run that is being performed; `key` is the run's cache key, '' for none."""
 
     run_id: str
     key: str
+    job: str
+    attempt: int
+    start: int
 
 
 _PERFORMED: ContextVar[Performed | None] = ContextVar("jobkit run", default=None)
@@ -27,9 +30,9 @@ _IMPORTED: ContextVar[str] = ContextVar("jobkit target", default="")
 
 
 @contextmanager
-def performing(run_id: str, key: str) -> Iterator[None]:
+def performing(start: Performed) -> Iterator[None]:
     """Within it, this thread and the tasks it starts are a part of the run."""
-    before = _PERFORMED.set(Performed(run_id, key))
+    before = _PERFORMED.set(start)
     try:
         yield
     finally:
@@ -43,6 +46,11 @@ def performed() -> Performed | None:
         RunError: jobkit is importing the caller's module.
     """
     refuse_while_imported(RunError)
+    return _PERFORMED.get()
+
+
+def part_of() -> Performed | None:
+    """As `performed`, for who waits for nothing and starts nothing: it never refuses."""
     return _PERFORMED.get()
 
 

@@ -43,6 +43,7 @@ from jobkit.text import LONGEST_MESSAGE, one_line
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from jobkit.resuming import Cursor, CursorOf, StateOf
     from jobkit.snapshot import Number
@@ -489,6 +490,7 @@ class Progress:
         "_reader",
         "_restored",
         "_root",
+        "_scheduled_for",
         "_stage",
         "_stopped",
         "_token",
@@ -501,9 +503,11 @@ class Progress:
         *,
         restored: Checkpoint | None = None,
         checkpoint_seconds: float = 0.0,
+        scheduled_for: datetime | None = None,
     ) -> None:
         """Begin where `restored` says. Loops ask for their state no sooner than `checkpoint_seconds` after the last."""
         self._token = token
+        self._scheduled_for = scheduled_for
         self._stopped: str | None = None
         self._interrupted: str | None = None
         self._asked_for_restored = False
@@ -531,6 +535,11 @@ class Progress:
         """The state of the last checkpoint, as an earlier start of this run gave it; None without one."""
         self._asked_for_restored = True
         return None if self._restored is None else msgspec.json.decode(self._restored)
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The moment for which a schedule started the run, in UTC; None for any other run."""
+        return self._scheduled_for
 
     @property
     def done(self) -> Number:

@@ -55,7 +55,7 @@ class Retry(Exception):
 
 
 class Backoff(msgspec.Struct, frozen=True):
-    """How long attempts wait, in seconds: `waits` one after the other, the last again and again, or doubled each time."""
+    """How long attempts wait (s): `waits` one after the other, the last again and again; or the first, doubled."""
 
     waits: tuple[float, ...] = (FIRST_WAIT,)
     doubling: bool = True

@@ -338,6 +338,9 @@ class Run(Generic[R]):
 
 
 def _why_not_yet(last: Snapshot | None) -> str:
+    if last is not None and last.due_at is not None:
+        attempt = f", its attempt {last.attempt} of {last.max_attempts}" if last.attempt > 1 else ""
+        return f"It is scheduled{attempt}, and may start in {max(0.0, last.due_at - time.time()):.0f} s."
     if last is None or last.state is not State.QUEUED or last.queue.workers != 0:
         return "It goes on: wait again, or cancel it."
     queue = last.queue.name

@@ -24,11 +24,14 @@ from jobkit.options import MAX_PRIORITY
 from jobkit.store.operations import Conditions, Reuse, Submission, Terms, new_run_id, partition_of, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Admitted, Full, Recalled
+
+    Carrying = Callable[[Conditions], Conditions]
+    """Adds what these submissions carry beside the usual (see `jobkit.tracing`)."""
 
 R = TypeVar("R")
 
@@ -71,7 +74,11 @@ NO_RULES: Rules = {}
 
 
 def submission_of(
-    job: ProgressJob[Any], wishes: Wishes = NO_WISHES, partitions: int = 1, rules: Rules = NO_RULES
+    job: ProgressJob[Any],
+    wishes: Wishes = NO_WISHES,
+    partitions: int = 1,
+    rules: Rules = NO_RULES,
+    carrying: Carrying | None = None,
 ) -> Submission:
     """Everything the store needs to admit this job, in one of so many partitions, under the rules of some queues.
 
@@ -79,7 +86,8 @@ def submission_of(
         BadArguments: a wish makes no sense, or the arguments are too large.
         BadJob: the job's class cannot be found by a worker.
     """
-    return submission_under(conditions_of(job, wishes, partitions, rules), job, partitions)
+    conditions = conditions_of(job, wishes, partitions, rules)
+    return submission_under(carrying(conditions) if carrying else conditions, job, partitions)
 
 
 def conditions_of(job: ProgressJob[Any], wishes: Wishes, partitions: int, rules: Rules = NO_RULES) -> Conditions:
@@ -125,7 +133,12 @@ class Batch(Generic[R]):
     """
 
     def __init__(
-        self, jobs: Iterable[ProgressJob[R]], wishes: Wishes, partitions: int = 1, rules: Rules = NO_RULES
+        self,
+        jobs: Iterable[ProgressJob[R]],
+        wishes: Wishes,
+        partitions: int = 1,
+        rules: Rules = NO_RULES,
+        carrying: Carrying | None = None,
     ) -> None:
         self.jobs = _several(jobs)
         conditions: dict[type, Conditions] = {}
@@ -133,7 +146,8 @@ class Batch(Generic[R]):
         for job in self.jobs:
             shared = conditions.get(type(job))
             if shared is None:
-                shared = conditions[type(job)] = conditions_of(job, wishes, partitions, rules)
+                shared = conditions_of(job, wishes, partitions, rules)
+                shared = conditions[type(job)] = carrying(shared) if carrying else shared
             self.submissions.append(submission_under(shared, job, partitions))
         self.classes = tuple(conditions)
         self.queues = {shared.queue for shared in conditions.values()}

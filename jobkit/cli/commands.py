@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "queue": ("jobkit.cli.queues", "List queues, pause and resume them."),
     "workers": ("jobkit.cli.workers", "List the workers."),
     "control": ("jobkit.cli.control", "Ask and change workers while they run."),
+    "schedule": ("jobkit.cli.schedule", "List, pause, resume and run what the clock starts."),
 }
 """Name: the module that has the function of that name, and what the command does."""
 

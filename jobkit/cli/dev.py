@@ -25,6 +25,7 @@ from jobkit.cli.endings import Exit, Refusal
 from jobkit.cli.lifeline import OPTION as LIFELINE
 from jobkit.cli.reloading import on_change
 from jobkit.cli.web import READINESS
+from jobkit.records import STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -42,6 +43,9 @@ _HOST = click.option("--host", default="127.0.0.1", show_default=True, help="The
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes any free one.")
 @click.option("--concurrency", metavar="N", type=click.IntRange(1, 1000), default=2, show_default=True)
 @click.option("--queues", metavar="A,B", help="The queues it serves  [default: those that the kit's jobs name]")
+@click.option(
+    "--log-format", type=click.Choice(list(STYLES)), default="text", show_default=True, help="How the worker logs."
+)
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Start anew when Python code changes.")
 @click.option("--public", is_flag=True, help="Without --app: let everybody who can reach it read, start and cancel.")
 @click.pass_context
@@ -54,6 +58,7 @@ def dev(
     port: int,
     concurrency: int,
     queues: str | None,
+    log_format: str,
     reload: bool,
     public: bool,
 ) -> None:
@@ -63,7 +68,7 @@ def dev(
     they have finished what they perform.
     """
     served = ["--app", app] if app else ["--public"] * public
-    worker = ["--concurrency", str(concurrency), *_serving(queues), *["--reload"] * reload]
+    worker = ["--concurrency", str(concurrency), "--log-format", log_format, *_serving(queues), *["--reload"] * reload]
     web = ["--host", host, "--port", str(port), *served]
     context.exit(run_together(target, web=web, worker=worker, reload=reload))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from functools import partial
@@ -13,6 +12,7 @@ from jobkit.cli.arguments import queues_of
 from jobkit.cli.lifeline import ends_with_its_starter
 from jobkit.cli.reloading import on_change
 from jobkit.options import DEFAULT_QUEUE, MAX_LEASE_SECONDS, MIN_LEASE_SECONDS
+from jobkit.records import STYLES, write_log
 from jobkit.worker import POOLS, Worker
 
 
@@ -80,6 +80,26 @@ from jobkit.worker import POOLS, Worker
     show_default=True,
     help="What it writes to standard error.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(list(STYLES)),
+    default=Worker.log_format,
+    show_default=True,
+    help="How it writes that: for people, or as one JSON object a line.",
+)
+@click.option(
+    "--metrics-port",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    help="Serve /metrics for Prometheus, and /healthz, on this port.",
+)
+@click.option(
+    "--metrics-host",
+    metavar="ADDRESS",
+    default=Worker.metrics_host,
+    show_default=True,
+    help="The address for that; 0.0.0.0 lets other hosts ask.",
+)
 @ends_with_its_starter
 @click.pass_context
 def worker(
@@ -97,6 +117,9 @@ def worker(
     memory_limit: str | None,
     reload: bool,
     log_level: str,
+    log_format: str,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> None:
     """Perform the jobs of a kit.
 
@@ -115,10 +138,13 @@ def worker(
             max_runs_per_child=max_runs_per_child,
             max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
             memory_limit=memory_limit,
+            log_format=log_format,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    logging.basicConfig(level=log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    write_log(log_level, log_format)
     if reload:
         on_change(partial(os.kill, os.getpid(), signal.SIGUSR1))
     context.exit(worker.run())

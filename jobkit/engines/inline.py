@@ -8,26 +8,25 @@ after its time, by `perform_due`, or by whoever waits for a run of its queue.
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import secrets
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jobkit.awaiting import outcome_of
 from jobkit.execution import Execution
 from jobkit.store.replies import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from jobkit.files import FileStorage
+    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.progress import Progress
     from jobkit.store.client import Store
     from jobkit.store.operations import Operations
+    from jobkit.tracing import Tracing
 
 LEASE = 3600.0
 """Seconds for jobs that name none: nobody renews it."""
@@ -39,6 +38,8 @@ class Kit(Protocol):
     """What an engine that performs needs of its kit; `JobKit` fits."""
 
     operations: Operations
+    hooks: Hooks
+    tracing: Tracing
 
     @property
     def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
@@ -53,7 +54,12 @@ class Inline:
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
         )
         self._worker = f"inline-{os.getpid()}-{secrets.token_hex(4)}"
         self._free_slots: list[str] = []
@@ -107,14 +113,4 @@ class Inline:
 
 def performed_here(job: ProgressJob[Any], progress: Progress) -> object:
     """What the job comes to, whether it awaits or blocks: in this thread, or beside it where this one has a loop."""
-    value = job.perform(progress)
-    if not inspect.isawaitable(value):
-        return value
-    if asyncio.events._get_running_loop() is None:
-        return asyncio.run(_awaited(value))
-    with ThreadPoolExecutor(1) as beside:
-        return beside.submit(copy_context().run, asyncio.run, _awaited(value)).result()
-
-
-async def _awaited(value: Awaitable[Any]) -> Any:
-    return await value
+    return outcome_of(job.perform(progress))

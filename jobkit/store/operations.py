@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         Announced,
         Backlog,
         Cancelling,
+        Fired,
         Full,
         Lease,
         Listed,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
         Recalled,
         Renewals,
         Reported,
+        Scheduled,
+        ScheduleRow,
         Stored,
         Swept,
         Verdict,
@@ -54,6 +58,7 @@ T = TypeVar("T")
 Word = bytes | str
 """What a command is made of, and nothing else: hiredis crashes the process when a signal breaks into what it has to
 write out itself, such as a number."""
+Words = list[Word]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _RUN_ID = re.compile(r"(0|[1-9]\d{0,3})-[0-9A-HJKMNP-TV-Z]{26}")
@@ -133,6 +138,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     public_result: int = 0
     retry_of: str | None = None
     """Of this very submission: the run that it is to do again."""
+    trace: dict[str, str] | None = None
+    """The submitter's, not the class's: headers that a worker's span goes on from (`with_trace`)."""
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +189,27 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def arguments(self) -> bytes:
         return self.work.split(b"\n", 2)[2]
+
+
+class Declaration(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as somebody declares it: its name, the JSON of its ticks, what it submits, and a mark of all that.
+
+    The id of its submission only says in which partition both live.
+    """
+
+    name: str
+    schedule: str
+    mark: str
+    submission: Submission
+
+    @property
+    def partition(self) -> int:
+        return partition_of(self.submission.id)
+
+    def run_id(self, tick: int) -> str:
+        """The id of the run for a tick: whoever fires it comes to the same."""
+        chance = sha256(f"{self.name}\n{self.mark}\n{tick}".encode()).digest()
+        return _run_id(self.partition, tick, chance[:16])
 
 
 class Operations:
@@ -468,7 +496,74 @@ class Operations:
         index = f"state:{state}" if state is not None else f"owner:{owner}" if owner is not None else "runs"
         return self._operation("list", partition, index, str(limit), cursor, read=replies.listed)
 
+    # Schedules
+
+    def schedules(self, declared: Sequence[tuple[str, str]] = (), partition: int = 0) -> Operation[Scheduled]:
+        """The schedules of a partition. `declared` are names and marks of those that the caller declares."""
+        words = [word for pair in declared for word in pair]
+        return self._operation("schedules", partition, *words, read=replies.scheduled)
+
+    def declare(
+        self,
+        declaration: Declaration,
+        next_tick: int,
+        *,
+        instead_of: ScheduleRow | None = None,
+        paused: bool = False,
+    ) -> Operation[bool]:
+        """Make a schedule, or put it in the place of another that was seen there; False if that has changed.
+
+        `paused` is for one that is new here.
+        """
+        words = self._words((declaration.submission,))
+        return self._declare(declaration, declaration.partition, instead_of, str(next_tick), _flag(paused), *words)
+
+    def move_away(self, declaration: Declaration, row: ScheduleRow, partition: int) -> Operation[bool]:
+        """Have nobody fire this row of a partition any more, for the schedule now lives in another."""
+        return self._declare(declaration, partition, row, "", _flag(row.paused))
+
+    def fire(
+        self, declaration: Declaration, expected: int, following: int, tick: int | None = None
+    ) -> Operation[Fired]:
+        """Fire the `tick` (ms) of a schedule whose next one is `expected`; None passes over what came."""
+        run_id = "" if tick is None else declaration.run_id(tick)
+        return self._operation(
+            "fire", declaration.partition, declaration.name, declaration.mark, str(expected),
+            "" if tick is None else str(tick), str(following), run_id, read=replies.fired,
+        )  # fmt: skip
+
+    def run_schedule(self, name: str, partition: int) -> Operation[Admitted | None]:
+        """Submit what a schedule is for; None if there is no such schedule.
+
+        Raises:
+            QueueFull: as many wait as the class allows.
+        """
+        return self._operation("run_schedule", partition, name, new_run_id(partition), read=replies.admitted_if_any)
+
+    def pause_schedule(self, row: ScheduleRow, partition: int) -> Operation[bool]:
+        return self._operation("pause_schedule", partition, row.name, "1", "", "", read=replies.flag)
+
+    def resume_schedule(self, row: ScheduleRow, next_tick: int, partition: int) -> Operation[bool]:
+        """Have a schedule go on with this tick; False if it is not as it was seen."""
+        return self._operation(
+            "pause_schedule", partition, row.name, "0", str(row.next_tick), str(next_tick), read=replies.flag
+        )
+
+    # Within
+
+    def _declare(
+        self, declaration: Declaration, partition: int, seen: ScheduleRow | None, *words: Word
+    ) -> Operation[bool]:
+        next_tick, *rest = words
+        return self._operation(
+            "declare", partition, declaration.name, "" if seen is None else seen.seen, declaration.mark,
+            declaration.schedule, next_tick, *rest, read=replies.flag,
+        )  # fmt: skip
+
     def _submit(self, submissions: Sequence[Submission], read: Callable[[Any], T]) -> Operation[T]:
+        return self._operation("submit", partition_of(submissions[0].id), *self._words(submissions), read=read)
+
+    def _words(self, submissions: Sequence[Submission]) -> Words:
         common = submissions[0].conditions
         words: list[Word] = [
             common.job, common.queue, common.terms, common.labels, common.tags, common.owner, common.reuse.value,
@@ -476,7 +571,7 @@ class Operations:
         ]  # fmt: skip
         for each in submissions:
             words += (each.id, each.key, each.limits, each.work)
-        return self._operation("submit", partition_of(submissions[0].id), *words, read=read)
+        return words
 
     def _load(self, run_id: str, watch: float, result: bool, interest: str, read: Callable[[Any], T]) -> Operation[T]:
         return self._operation("load", partition_of(run_id), run_id, _ms(watch), _flag(result), interest, read=read)
@@ -507,8 +602,17 @@ def replies_to(request: str) -> str:
 
 
 def work_of(job: str, cache_version: str, arguments: bytes) -> bytes:
-    """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each."""
+    """What a worker gets with its lease (`Lease`): job, cache version and arguments, a line each.
+
+    What a schedule submits has a line more: the tick that it is for (ms).
+    """
     return b"%b\n%b\n%b" % (job.encode(), cache_version.encode(), arguments)
+
+
+def with_trace(conditions: Conditions, headers: dict[str, str]) -> Conditions:
+    """The same, for a run that carries these headers; what carries none is not made anew for that."""
+    terms = conditions.terms.removesuffix(b"}") + b',"trace":' + msgspec.json.encode(headers) + b"}"
+    return msgspec.structs.replace(conditions, terms=terms)
 
 
 def ticket_of(run_id: str) -> str:
@@ -518,9 +622,12 @@ def ticket_of(run_id: str) -> str:
 
 def new_run_id(partition: int = 0) -> str:
     """A fresh id: its partition, then a ULID (48 bits of milliseconds, 80 random bits)."""
-    ms = int(time.time() * 1000)
+    return _run_id(partition, int(time.time() * 1000), os.urandom(16))
+
+
+def _run_id(partition: int, ms: int, chance: bytes) -> str:
     moment = _PAIRS[ms >> 40] + _PAIRS[ms >> 30 & 1023] + _PAIRS[ms >> 20 & 1023] + _PAIRS[ms >> 10 & 1023]
-    return f"{partition}-{moment}{_PAIRS[ms & 1023]}{os.urandom(16).translate(_LETTERS).decode()}"
+    return f"{partition}-{moment}{_PAIRS[ms & 1023]}{chance.translate(_LETTERS).decode()}"
 
 
 def partition_of(run_id: str) -> int:

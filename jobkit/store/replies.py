@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -55,7 +55,8 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     """The right to perform one start of a run.
 
     `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
-    None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`).
+    None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`); `tick` (ms) is the moment
+    for which a schedule started the run, or None.
     """
 
     run_id: str
@@ -72,10 +73,34 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     checkpoint: bytes | None = None
     kept: tuple[bytes, ...] = ()
     key: str = ""
+    tick: int | None = None
 
     @property
     def queue(self) -> str:
-        return self.kept[1].decode()
+        return self.kept[_QUEUE].decode()
+
+    @property
+    def waited(self) -> float:
+        """Seconds from when the run might start until this start, by the store's clock: a token is a moment."""
+        might_start = float(self.kept[_SCORE]) + HEAD_START * int(self.kept[_PRIORITY] or 0)
+        return max(0.0, int(self.token) / 1_000_000 - might_start / 1000)
+
+    @property
+    def trace(self) -> dict[str, str]:
+        """The headers that its submitter left (`jobkit.tracing`); none where nobody did."""
+        terms = self.kept[_TERMS]
+        return _TRACED.decode(terms).trace if terms.startswith(b"{") else {}  # (as format 1 wrote them)
+
+
+class _Traced(msgspec.Struct):
+    trace: dict[str, str] = {}
+
+
+_TRACED = msgspec.json.Decoder(_Traced)
+_QUEUE, _TERMS, _PRIORITY, _SCORE = 1, 5, 8, 9
+"""Places in `Lease.kept`."""
+HEAD_START = 60_000
+"""ms that one step of priority is worth, as in shared/limits.lua."""
 
 
 class NoWork(msgspec.Struct, frozen=True, gc=False):
@@ -193,6 +218,58 @@ class Listed:
     rows: tuple[tuple[str, Snapshot], ...]
 
 
+class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as one partition keeps it. Moments are ms.
+
+    `mark` is of what was declared, and `schedule` the JSON of its ticks. `next_tick` is None where the schedule has
+    moved to another partition; `declared` is when somebody last declared it.
+    """
+
+    name: str
+    mark: str
+    schedule: str
+    job: str
+    queue: str
+    next_tick: int | None
+    paused: bool
+    last_tick: int | None
+    last_at: int | None
+    last_run: str
+    declared: int
+
+    @property
+    def seen(self) -> str:
+        """What `declare` is told of it, so as to replace nothing else."""
+        return f"{self.mark} {'' if self.next_tick is None else self.next_tick}"
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """The schedules of one partition, and what time it is there (ms)."""
+
+    now: int
+    rows: tuple[ScheduleRow, ...]
+
+
+class Firing(StrEnum):
+    """What became of a tick that somebody wanted to fire."""
+
+    FIRED = "fired"
+    PASSED = "passed"
+    """It was not for the caller to fire: somebody else has, or has declared something else, or it was passed over."""
+    EARLY = "early"
+    PAUSED = "paused"
+    FULL = "full"
+
+
+class Fired(msgspec.Struct, frozen=True):
+    """The answer to a firing: the run and its admission, if it was fired; when a full queue may have room (s)."""
+
+    firing: Firing
+    run_id: str = ""
+    admission: Admission | None = None
+    retry_after: float = 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Snapshots, newest first; `cursor` continues the list and is empty at its end."""
@@ -293,16 +370,34 @@ def taken(reply: list[Any]) -> Lease | NoWork:
             raise SlotDead
 
 
+class Work(NamedTuple):
+    """What is to be performed, and for which tick (ms) of a schedule, if for any."""
+
+    job: str
+    cache_version: str
+    arguments: bytes
+    tick: int | None
+
+
+def work_in(text: bytes) -> Work:
+    """The work in what `work_of` has written down, and a schedule has added to."""
+    job, version, arguments = text.split(b"\n", 2)
+    tick = b""
+    if not arguments.endswith(b"}"):  # as JSON of arguments does
+        arguments, _, tick = arguments.partition(b"\n")
+    return Work(job.decode(), version.decode(), arguments, int(tick) if tick else None)
+
+
 def _lease(fields: list[Any]) -> Lease:
     run_id, token, incarnation, start, failures, lease, attempts, watched, checkpoint, *kept = fields
-    job, version, arguments = kept[0].split(b"\n", 2)
+    work = work_in(kept[0])
     return Lease(
         run_id=run_id.decode(),
         token=token.decode(),
         incarnation=incarnation.decode(),
-        job=job.decode(),
-        cache_version=version.decode(),
-        arguments=arguments,
+        job=work.job,
+        cache_version=work.cache_version,
+        arguments=work.arguments,
         start=int(start),
         failures=int(failures),
         duration=int(lease) / 1000,
@@ -311,6 +406,7 @@ def _lease(fields: list[Any]) -> Lease:
         checkpoint=checkpoint,
         kept=tuple(kept),
         key=kept[2].decode(),
+        tick=work.tick,
     )
 
 
@@ -394,6 +490,56 @@ def owned(reply: int | None, run_id: str) -> bool:
 def listed(reply: list[Any]) -> Listed:
     rows = zip(reply[1::2], reply[2::2], strict=True)
     return Listed(bool(reply[0]), tuple([(score.decode(), Snapshot.from_json(text)) for score, text in rows]))
+
+
+def scheduled(reply: list[bytes]) -> Scheduled:
+    now, *texts = [part.decode() for part in reply]
+    columns = [texts[place::_COLUMNS] for place in range(_COLUMNS)]
+    return Scheduled(int(now), tuple([_schedule_row(*row) for row in zip(*columns, strict=True)]))
+
+
+_COLUMNS = len(ScheduleRow.__struct_fields__)
+
+
+def _schedule_row(
+    name: str, mark: str, schedule: str, job: str, queue: str, next_tick: str, paused: str, last_tick: str,
+    last_at: str, last_run: str, declared: str,
+) -> ScheduleRow:  # fmt: skip
+    return ScheduleRow(
+        name=name,
+        mark=mark,
+        schedule=schedule,
+        job=msgspec.json.decode(job, type=str) if job else "",
+        queue=queue,
+        next_tick=_whole(next_tick),
+        paused=paused == "1",
+        last_tick=_whole(last_tick),
+        last_at=_whole(last_at),
+        last_run=last_run,
+        declared=int(float(declared)),
+    )
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if text else None
+
+
+def fired(reply: list[Any]) -> Fired:
+    match reply:
+        case [b"fired", run_id, admission]:
+            return Fired(Firing.FIRED, run_id.decode(), _ADMISSIONS[admission])
+        case [b"full", ms]:
+            return Fired(Firing.FULL, retry_after=ms / 1000)
+        case _:
+            return Fired(Firing(reply[0].decode()))
+
+
+def admitted_if_any(reply: list[Any]) -> Admitted | None:
+    return admitted(reply) if reply else None
+
+
+def flag(reply: int) -> bool:
+    return reply == 1
 
 
 def page(parts: Sequence[Listed], limit: int) -> Page:

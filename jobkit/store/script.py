@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SHARED = (
     "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
-    "interests", "incidents",
+    "interests", "incidents", "schedules",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
@@ -31,9 +31,10 @@ SCRIPTS = (
     "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
     "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
     "pause", "queues", "limit", "limits", "announce", "workers", "tell",
+    "declare", "fire", "run_schedule", "pause_schedule", "schedules",
 )  # fmt: skip
 
-_REFUSED_WHEN_FULL = {"submit"}
+_REFUSED_WHEN_FULL = {"submit", "declare", "fire", "run_schedule"}
 """A full server takes no new work; what it has may be performed, and so make room."""
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from jobkit.execution import StopReason
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
+from jobkit.timetable import Timetable
 from jobkit.worker.interruption import Interruption
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.serving import Serving
@@ -61,6 +62,7 @@ class _Threads:
         self._threads = [threading.Thread(target=self._serving(slot).serve, name=slot) for slot in self._slots]
         self._heart = threading.Thread(target=self._beat, name=f"{self._worker} heart")
         self._stopped = threading.Event()
+        self._timetable = Timetable(kit.operations)
 
     def start(self) -> None:
         self._reporter.start()
@@ -80,6 +82,7 @@ class _Threads:
 
     def _beat(self) -> None:
         store, operations = self._kit.store(), self._kit.operations
+        self._timetable.declare(self._kit.declarations(store.partitions()))
         while True:
             for partition in range(store.partitions()):
                 for row in store.execute(operations.renew(self._worker, self._queues, self._slots, partition)).slots:
@@ -87,8 +90,21 @@ class _Threads:
                         reason = StopReason.CANCELLED if row.verdict is Verdict.CANCEL else StopReason.LOST
                         self._interruption.stop(row.token, reason)
                 store.execute(operations.sweep(BEAT / 2, failure_head("Its worker was lost."), partition=partition))
-            if self._stopped.wait(BEAT):
+            if self._stopped.wait(min(BEAT, self._fire())):
                 return
+
+    def _fire(self) -> float:
+        """What the clock starts. Answers in how many seconds there may be more."""
+        store = self._kit.store()
+        while not self._timetable.empty:
+            for partition, look in enumerate(store.execute_all(self._timetable.looks(range(store.partitions())))):
+                self._timetable.heed(partition, look)
+            steps, seconds = self._timetable.plan(() if self._interruption.draining else self._queues)
+            if not steps:
+                return seconds
+            for step in steps:
+                self._timetable.take_in(step, store.execute(step.operation))
+        return BEAT
 
     def begins(self, slot: str, lease: Lease, _spec: JobSpec, progress: Progress, _asked_at: float) -> None:
         self._reporter.follow(slot, lease, progress)

@@ -1,6 +1,6 @@
 """Child: the process that performs runs: one at a time in its main thread, or several, each in a thread of its own.
 
-Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL POOL
+Started by the supervisor only: python -m jobkit.worker.child TARGET LINK STACKS PARENT LEVEL STYLE POOL
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
-from jobkit.errors import StoreMisconfigured
+from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.job import spec_of
+from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
 from jobkit.worker import stacks
 from jobkit.worker.guarded import Told
@@ -26,6 +29,7 @@ from jobkit.worker.link import (
     TO_CHILD,
     USUAL_GRACE,
     Begin,
+    Counted,
     Drain,
     GiveUp,
     Leaving,
@@ -37,6 +41,7 @@ from jobkit.worker.link import (
     Stop,
     Tell,
     Terms,
+    Timetable,
     ToChild,
     Unfit,
 )
@@ -78,13 +83,15 @@ class Child:
         self._tally = Tally()
         self._told = Told(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
-        store = Store(kit.location, kit.operations, patience=math.inf)
+        self._kit = kit
+        self._store = store = Store(kit.location, kit.operations, patience=math.inf)
         alone = isinstance(interruption, MainThread)
         turn = None if alone else threading.Lock()
         self._servings = [
             Serving(
                 kit, store, slot, begin.queues, begin.lease,
                 interruption=interruption, watch=self, turn=turn, taken=self._taken, done=self._done,
+                tally=self._count if begin.counted else None,
             )
             for slot in begin.slots
         ]  # fmt: skip
@@ -93,6 +100,7 @@ class Child:
     def serve(self) -> None:
         """Until there is nothing more to take, and all that was taken is settled."""
         self._reporter.start()
+        threading.Thread(target=self._tell_timetable, name="jobkit-timetable", daemon=True).start()
         self._slots.serve()
 
     def drain(self) -> None:
@@ -133,6 +141,15 @@ class Child:
         self._tally.ends(slot, error)
         self._reporter.leave(lease)
         self._told.ends(lease)
+
+    def _count(self, lease: Lease, outcome: str, seconds: float) -> None:
+        waited = lease.waited if lease.start == 1 else None
+        self._link.say(Counted(job=lease.job, outcome=outcome, seconds=seconds, waited=waited))
+
+    def _tell_timetable(self) -> None:
+        """Once the store has said how many partitions there are, for what is declared depends on that."""
+        with suppress(StoreError):  # it cannot be used, as the supervisor hears too
+            self._link.say(Timetable(declarations=tuple(self._kit.declarations(self._store.partitions()))))
 
     def _taken(self) -> None:
         self._slots.taken()
@@ -203,15 +220,18 @@ class _Listener:
                     self.child.heed(message)
 
 
-def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str, pool: str) -> int:
+def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str, style: str, pool: str) -> int:
     die_with_parent(int(parent))
     stacks.write_into(int(stacks_file))
     _leave_signals_to_the_supervisor()
     link = Link(socket.socket(fileno=int(descriptor)))
-    kit = _imported(target, link)
+    name_runs()
+    begin_log = partial(write_log, level, style)
+    kit = _imported(target, link, begin_log)
+    begin_log()
+    name_runs()  # anew, should the module have a record factory of its own
     if kit is None:
         return 1
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     interruption = INTERRUPTIONS[pool]()
     listener = _Listener(link, interruption)
     listener.start()
@@ -229,7 +249,8 @@ def main(target: str, descriptor: str, stacks_file: str, parent: str, level: str
     return 0
 
 
-def _imported(target: str, link: Link) -> JobKit | None:
+def _imported(target: str, link: Link, begin_log: Callable[[], None]) -> JobKit | None:
+    """The log begins after it, for the module has the first word in how that is written."""
     try:
         kit = load_kit(target)
         _refuse_files_without_a_place(kit)
@@ -239,6 +260,7 @@ def _imported(target: str, link: Link) -> JobKit | None:
     except StoreMisconfigured as error:
         link.say(Unfit(message=str(error), exit_code=4))
     except BaseException as error:  # noqa: BLE001  the user's module, so anything
+        begin_log()
         _log.exception("%s could not be imported.", target)
         link.say(Unfit(message=f"{target} could not be imported: {type(error).__name__} (its traceback is above)."))
     return None

@@ -41,8 +41,10 @@ class Refused(Exception):
 class Controlled(Protocol):
     """What can be done with a worker while it runs; `Supervisor` fits."""
 
-    concurrency: int
-    queues: Mapping[str, int]
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def queues(self) -> Mapping[str, int]: ...
 
     def resize(self, concurrency: int) -> None:
         """Perform so many runs at a time. What is running may finish."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.operations import Operation
+    from jobkit.store.replies import Renewed
 
     Step = Callable[[Sequence[int]], Coroutine[Any, Any, None]]
     """Something to be done in these partitions."""
@@ -45,6 +48,51 @@ _LOST = Account(
 )
 
 _log = logging.getLogger("jobkit.worker")
+
+
+class Pulse:
+    """How the store answers a heartbeat, partition by partition; for who asks how the worker is."""
+
+    def __init__(self) -> None:
+        self.shortest_lease = LONGEST_RENEWAL * 3
+        self.troubled: set[int] = set()
+        """The partitions that did not answer the last step."""
+        self.errors = 0
+        self._renewed: dict[int, float | None] = {}
+        self._busy: dict[int, set[str]] = {}
+
+    @property
+    def busy(self) -> set[str]:
+        """The slots that held a run when they were renewed."""
+        return set[str]().union(*self._busy.values())
+
+    def age(self, now: float) -> float | None:
+        """Seconds since the partition that waits longest has renewed; None as long as one never has."""
+        renewed = [at for at in self._renewed.values() if at is not None]
+        return now - min(renewed) if renewed and len(renewed) == len(self._renewed) else None
+
+    def beats(self, now: float) -> bool:
+        """Whether every partition answers, and no lease that was renewed can have ended since."""
+        age = self.age(now)
+        return age is not None and not self.troubled and age < self.shortest_lease
+
+    def expect(self, partitions: Sequence[int]) -> None:
+        self._renewed = dict.fromkeys(partitions)
+
+    def renewed(self, partition: int, slots: Sequence[Renewed]) -> None:
+        self._renewed[partition] = time.monotonic()
+        self._busy[partition] = {row.slot for row in slots if row.run_id}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """How a worker is, at one moment. `pulse` is None until it knows its store."""
+
+    slots: int
+    phases: Sequence[str]
+    """One for each child."""
+    pids: Sequence[int]
+    pulse: Pulse | None
 
 
 class Heartbeat:
@@ -74,13 +122,13 @@ class Heartbeat:
         self._recount = recount
         self._confirmed = confirmed
         self._incarnations: dict[int, str] = {}
-        self._shortest_lease = LONGEST_RENEWAL * 3
+        self.pulse = Pulse()
         self._changed = asyncio.Event()
-        self._troubled: set[int] = set()
 
     async def beat(self) -> None:
         """For ever."""
         partitions = range(await self._store.partitions())
+        self.pulse.expect(partitions)
         await self._store.find(partitions)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._for_ever(self._renew, partitions, lambda: self._interval(3, LONGEST_RENEWAL)))
@@ -90,8 +138,8 @@ class Heartbeat:
 
     def allow_for(self, lease: float) -> None:
         """Beat fast enough for leases of so many seconds."""
-        if lease < self._shortest_lease:
-            self._shortest_lease = lease
+        if lease < self.pulse.shortest_lease:
+            self.pulse.shortest_lease = lease
             self.hurry()
 
     def hurry(self) -> None:
@@ -101,7 +149,7 @@ class Heartbeat:
 
     def _interval(self, times: int, longest: float) -> float:
         """Seconds between steps of which there are so many a lease."""
-        return min(self._shortest_lease / times, longest, AFTER_TROUBLE if self._troubled else longest)
+        return min(self.pulse.shortest_lease / times, longest, AFTER_TROUBLE if self.pulse.troubled else longest)
 
     async def _for_ever(self, step: Step, partitions: Sequence[int], interval: Callable[[], float]) -> None:
         """Take a step in all partitions again and again, one call a server.
@@ -125,6 +173,7 @@ class Heartbeat:
         asked = [renew(self._worker, queues, slots, partition) for partition in partitions]
         asked_at = boot_time()
         for partition, renewals in (await self._answers(asked)).items():
+            self.pulse.renewed(partition, renewals.slots)
             self._meet(partition, renewals.incarnation)
             for row in renewals.slots:
                 if row.verdict in (Verdict.OK, Verdict.CANCEL):
@@ -160,10 +209,12 @@ class Heartbeat:
         for operation, value in zip(operations, values, strict=True):
             if not isinstance(value, StoreError):
                 answers[operation.partition] = value
-                self._troubled.discard(operation.partition)
-            elif operation.partition not in self._troubled:
+                self.pulse.troubled.discard(operation.partition)
+                continue
+            self.pulse.errors += 1
+            if operation.partition not in self.pulse.troubled:
                 errors.add(str(value))
-                self._troubled.add(operation.partition)
+                self.pulse.troubled.add(operation.partition)
         for error in errors:
             _log.error("%s (Trying again.)", error)
         return answers

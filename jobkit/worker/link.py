@@ -1,8 +1,9 @@
 """Link: what supervisor and child say to each other, over the socket pair that the child inherits.
 
 The supervisor tells a child to begin, to stop one start of a run, to wait for one no longer, to drain. A child tells
-that it is ready, or why it never will be, the terms of a run where they are not the usual ones, how one with limits
-fares, what it has performed when it is asked that, and that it leaves. Messages are lines of JSON.
+that it is ready, or why it never will be, what its kit has the clock start, the terms of a run where they are not the
+usual ones, how one with limits fares, what it has performed when it is asked that, and that it leaves. Messages are
+lines of JSON.
 
 Nothing that must be true rests on this: leases, verdicts and deaths are the store's and the kernel's to tell.
 """
@@ -18,6 +19,7 @@ import msgspec
 from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
 from jobkit.fleet import Performing  # noqa: TC001
 from jobkit.options import Options
+from jobkit.store.operations import Declaration  # noqa: TC001
 
 if TYPE_CHECKING:
     import socket
@@ -36,6 +38,7 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     lease: float
     most_runs: int | None = None
     most_memory: int | None = None
+    counted: bool = False
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -143,6 +146,15 @@ class Over(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     token: str
 
 
+class Counted(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """A start that has ended, for the metrics. `waited` (s) is for its first start, None for any other."""
+
+    job: str
+    outcome: str
+    seconds: float
+    waited: float | None
+
+
 class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """How many starts this child has performed, how many of these raised, and what it performs now."""
 
@@ -151,8 +163,14 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     performing: tuple[Performing, ...] = ()
 
 
+class Timetable(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """What the kit has the clock start; said once a child serves, also when that is nothing."""
+
+    declarations: tuple[Declaration, ...]
+
+
 ToChild = Begin | Stop | GiveUp | Drain | Recount | Serve | LogFrom | Tell
-ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Leaving
+ToSupervisor = Ready | Unfit | Terms | Guarded | Moved | Over | Told | Counted | Leaving | Timetable
 M = TypeVar("M")
 
 TO_CHILD: msgspec.json.Decoder[ToChild] = msgspec.json.Decoder(ToChild)

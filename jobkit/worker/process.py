@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from jobkit.worker.link import Guarded, Terms, ToChild, ToSupervisor
     from jobkit.worker.output import Output
     from jobkit.worker.release import Release
+    from jobkit.worker.settings import Log
 
 
 LAST_WORDS_SECONDS = 0.1
@@ -49,7 +50,7 @@ class ChildProcess:
     """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
 
     def __init__(
-        self, target: str, level: str, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
+        self, target: str, log: Log, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
     ) -> None:
         self.phase = Phase.STARTING
         self.slots: set[str] = set()
@@ -69,7 +70,7 @@ class ChildProcess:
         self.gone: asyncio.Future[int] = self._loop.create_future()
         ours, theirs = socket.socketpair()
         with theirs, output.opened() as (stderr, self._tail):
-            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, level, pool)
+            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, log, pool)
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)
@@ -155,9 +156,9 @@ class ChildProcess:
         self.gone.set_result(code)
 
 
-def _started(target: str, link: int, stacks: int, stderr: int, level: str, pool: str) -> subprocess.Popen[bytes]:
+def _started(target: str, link: int, stacks: int, stderr: int, log: Log, pool: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), level, pool],
+        [sys.executable, "-m", "jobkit.worker.child", target, str(link), str(stacks), str(os.getpid()), *log, pool],
         stdin=subprocess.DEVNULL,
         stderr=stderr,
         pass_fds=(link, stacks),

@@ -47,9 +47,10 @@ M = TypeVar("M", bound=Member)
 class Crew(Protocol):
     """What is told of a worker; `Supervisor` fits."""
 
-    concurrency: int
-    queues: Mapping[str, int]
-
+    @property
+    def concurrency(self) -> int: ...
+    @property
+    def queues(self) -> Mapping[str, int]: ...
     @property
     def leaving(self) -> bool: ...
     def members(self) -> Collection[Member]:

@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from jobkit.execution import Tally
     from jobkit.files import FileStorage
+    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.progress import Progress
     from jobkit.store.client import Store
     from jobkit.store.operations import Operation, Operations
+    from jobkit.tracing import Tracing
     from jobkit.worker.interruption import Interruption
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class Kit(Protocol):
     """What a slot needs of its kit; `JobKit` fits."""
 
     operations: Operations
+    hooks: Hooks
+    tracing: Tracing
 
     @property
     def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
@@ -91,6 +96,7 @@ class Serving:
         longest_wait: float = LONGEST_WAIT,
         taken: Callable[[], None] = lambda: None,
         done: Callable[[bool], None] = lambda _ours: None,
+        tally: Tally | None = None,
     ) -> None:
         self.slot = slot
         self.busy = False
@@ -106,7 +112,13 @@ class Serving:
         self._taken = taken
         self._done = done
         self._execution = Execution(
-            kit.jobs, kit.operations, lambda run_id, token, file: kit.files.keep(run_id, token, file), self
+            kit.jobs,
+            kit.operations,
+            lambda run_id, token, file: kit.files.keep(run_id, token, file),
+            self,
+            kit.hooks,
+            kit.tracing,
+            tally,
         )
         self._nonces = count()
         self._partitions = 1

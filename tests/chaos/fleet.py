@@ -28,7 +28,7 @@ TARGET = "tests.chaos.jobs:kit"
 LOOK_SECONDS = 0.05
 WHOLE_WITHIN = 60.0
 
-HANDED_BACK = r"released after|was given back, as the worker ends"
+HANDED_BACK = r"released after|was given back, as its process ends"
 """What a log says of a run that went back without a crash."""
 
 _READY = re.compile(rb"Child (\d+) is ready")

@@ -22,7 +22,21 @@ from tests import processes
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 PAGES = [ROOT / "README.md", ROOT / "js-client/README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RUN = ["jobs", "kit", "sharing", "limits", "retries", "queues", "control", "progress", "checkpoints", "web"]
+RUN = [
+    "jobs",
+    "kit",
+    "sharing",
+    "limits",
+    "schedules",
+    "retries",
+    "queues",
+    "control",
+    "progress",
+    "checkpoints",
+    "hooks",
+    "observing",
+    "web",
+]
 """Of docs/; testing.md is run by pytest, and the README's example by `tests/examples`."""
 
 _BLOCK = re.compile(r"(<!-- fragment -->\n)?```python\n(.*?)```", re.S)

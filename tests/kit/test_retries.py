@@ -17,6 +17,7 @@ from jobkit import (
     RunError,
     RunFailed,
     RunNotFound,
+    RunTimeout,
     State,
     UnknownJob,
 )
@@ -103,6 +104,8 @@ def test_inline_another_attempt_is_performed_when_its_time_has_come(kit: JobKit)
         snapshot = run.snapshot()
         assert (snapshot.state, snapshot.attempt, snapshot.max_attempts) == (State.SCHEDULED, 2, 3)
         assert engine.perform_due(["default"]) == 0
+        with pytest.raises(RunTimeout, match=r"is scheduled, its attempt 2 of 3, and may start in \d\d s"):
+            run.result(timeout=0)
         clock.advance(seconds=80)
         assert engine.perform_due(["default"]) == 1
         assert run.result(timeout=0) == 2

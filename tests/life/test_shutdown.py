@@ -83,7 +83,7 @@ def test_the_second_signal_ends_at_once_and_still_gives_everything_back(
     assert is_alive(process)
     worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
-    assert f"Run {run.id} was given back, as the worker ends." in worker.text
+    assert f"Run {run.id} was given back, as its process ends." in worker.text
     assert not is_alive(process)
     assert not folder.has("cleaned")
     assert (run.snapshot().state, run.snapshot().attempt) == (State.QUEUED, 1)

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Witness
+from jobkit.store.operations import Terms, Witness
 from jobkit.store.replies import Admission, Cancelling, Lease, NoWork, Verdict
 from tests import servers
 from tests.store.world import LOST, World, open_world, submission
@@ -427,6 +428,8 @@ def test_what_the_classes_of_the_format_before_said_still_holds(world: World) ->
     assert (lease.duration, lease.max_attempts) == (4.0, 2)
     assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"7")) is Verdict.OK
     assert run(world.operations.load(held.id)).snapshot.result == 7
+    recalled = msgspec.json.decode(run(world.operations.recall(held.id)).terms, type=Terms)
+    assert (recalled.lease, recalled.max_attempts, recalled.keep, recalled.public_result) == (4000, 2, 10_000, 1)
     assert 59_000 < int(world.record(held.id)["fresh_until"]) - world.now() <= 60_000
     world.raw.delete(*world.raw.scan_iter(f"{world.prefix}*"))
 

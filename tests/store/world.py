@@ -281,6 +281,7 @@ class Stored:
         for name in self.ttls:
             self._check_end(name)
         self._check_limits()
+        self._check_schedules()
         self._check_indexes()
         tokens = [record["token"] for record in self.runs.values() if "token" in record]
         assert len(tokens) == len(set(tokens)), "two runs share a token"
@@ -398,6 +399,8 @@ class Stored:
         match name.partition(":")[0]:
             case "partition" | "runs" | "due" | "leases" | "forget" | "ready" | "state" | "run" | "key" | "slot":
                 pass  # the partition's own, or judged above
+            case "schedule" | "schedules":
+                pass  # until the sweep; judged below
             case "owner" | "abandon" | "expiring" | "parked" | "parking" | "holders" | "paced" | "stamps":
                 pass  # as good as its members, judged above and below
             case "queues":
@@ -409,12 +412,19 @@ class Stored:
             case _:
                 raise AssertionError(f"a key that nobody owns: {name}")
 
+    def _check_schedules(self) -> None:
+        kept = self._family("schedule:")
+        assert kept.keys() == self.sets.get("schedules", {}).keys(), "schedules are listed, and nothing else is"
+        for name, row in kept.items():
+            if row["next"]:
+                assert int(row["next"]) > int(row.get("last_tick", 0)), f"{name} would fire what it has fired"
+
     def _check_indexes(self) -> None:
         named = self.members.get("queues", set()) | set(self.hashes.get("partition", {}).get("paused", "").split(" "))
         lost = {name for name in self.sets if name.startswith("ready:") and name.removeprefix("ready:") not in named}
         assert not lost, f"nobody knows that there is {lost}"
         for name, members in self.sets.items():
-            if not name.startswith(("workers:", "fleet", "forget", "paced", "stamps")):
+            if not name.startswith(("workers:", "fleet", "forget", "paced", "stamps", "schedules")):
                 unknown = set(members) - set(self.runs) - set(self.sets.get("forget", {}))
                 assert not unknown, f"{name} lists runs that are not kept: {unknown}"
 

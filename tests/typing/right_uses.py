@@ -4,7 +4,7 @@
 
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Generic, TypeVar, assert_type
 
 import msgspec
@@ -12,13 +12,16 @@ import msgspec
 from jobkit.checkpoint import Checkpoint
 from jobkit.files import File
 from jobkit.fleet import WorkerInfo
+from jobkit.hooks import Start
 from jobkit.job import ALL, ProgressJob
 from jobkit.kit import JobKit
 from jobkit.limits import Queue
 from jobkit.progress import Progress
 from jobkit.retrying import Retry
 from jobkit.run import Run
+from jobkit.schedule import Cron, Every
 from jobkit.store.replies import Backlog
+from jobkit.timetable import ScheduleStatus
 from jobkit.worker import Worker
 
 R = TypeVar("R")
@@ -86,6 +89,8 @@ class Twice(ProgressJob[list[R]], Generic[R]):
 
 
 class Export(ProgressJob[File | None]):
+    schedule = Cron("0 3 * * *", tz="Europe/Berlin")
+
     def perform(self, progress: Progress) -> File:
         return File("a.csv", filename="b.csv", media_type="text/csv")
 
@@ -98,6 +103,25 @@ class Summary:
 class Summarize(ProgressJob[Summary]):
     def perform(self, progress: Progress) -> Summary:
         return Summary(rows=1)
+
+    async def on_start(self, run: Start) -> None:
+        assert_type(run.will_retry, bool)
+
+    def on_success(self, run: Start, result: Summary) -> None: ...
+
+    def on_failure(self, run: Start, error: BaseException) -> None: ...
+
+
+def hooked(kit: JobKit) -> None:
+    @kit.on_failure
+    def tell(run: Start, error: BaseException) -> str:
+        return f"{run.run_id}: {error}"
+
+    @kit.on_success
+    async def later(_run: Start, _result: object) -> None: ...
+
+    assert_type(tell(Start(run_id="", name="", job=None, attempt=1, max_attempts=1, start=1, token=""), OSError()), str)
+    kit.on_success(later)
 
 
 def blocking(kit: JobKit) -> None:
@@ -114,6 +138,16 @@ def blocking(kit: JobKit) -> None:
     assert_type(kit.run("0-01J", SalesReport).result(), dict[str, float])
     assert_type(kit.run("0-01J", Fetch).result(), bytes)
     assert_type(kit.retry("0-01J", owner="ann"), Run[Any])
+
+
+def by_the_clock(kit: JobKit) -> None:
+    kit.schedule("nightly", SalesReport(month="2026-01"), "0 3 * * *", tz="Europe/Berlin", missed="all", owner="ann")
+    kit.schedule("often", Export(), timedelta(minutes=5))
+    kit.schedule("weekly", Export(), Every(days=7, anchor=datetime.now(UTC)))
+    assert_type(kit.schedules(), list[ScheduleStatus])
+    assert_type(kit.schedules()[0].next_at, datetime | None)
+    assert_type(Cron("0 3 * * *").next_after(0.0), datetime)
+    assert_type(Progress().scheduled_for, datetime | None)
 
 
 async def asynchronous(kit: JobKit) -> None:

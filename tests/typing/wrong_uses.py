@@ -4,6 +4,7 @@
 
 from typing import Any
 
+from jobkit.hooks import Start
 from jobkit.job import ProgressJob
 from jobkit.kit import JobKit
 from jobkit.progress import Progress
@@ -37,10 +38,29 @@ class NoProgress(ProgressJob[int]):
         return 1
 
 
+class Hooked(ProgressJob[int]):
+    def on_start(self) -> None:  # WRONG the start is missing
+        pass
+
+    def on_failure(self, run: Start) -> None:  # WRONG the error is missing
+        pass
+
+
+def hooks(kit: JobKit) -> None:
+    @kit.on_failure  # WRONG the error is missing
+    def _(run: Start) -> None: ...
+
+    @kit.on_start
+    def _told(run: Start) -> None: ...
+
+    print(_told)  # noqa: T201
+
+
 class Options(ProgressJob[int]):
     month: str
     cache_key = "month"  # WRONG text is no tuple
     cache_ttl = "1h"  # WRONG no duration
+    schedule = ("0", "3")  # WRONG no schedule
     queue = 1  # WRONG no name
     priority = "high"  # WRONG no number
     stages = {"read": "much"}  # WRONG no weight
@@ -59,6 +79,8 @@ SalesReport(month="2026-01").year  # WRONG no such argument  # noqa: B018
 def submitted(kit: JobKit) -> None:
     kit.submit(SalesReport)  # WRONG a class is no job
     kit.submit("SalesReport")  # WRONG text is no job
+    kit.schedule("nightly", SalesReport, "0 3 * * *")  # WRONG a class is no job
+    kit.schedule("nightly", SalesReport(month="2026-01"))  # WRONG no schedule
     number: int = kit.submit(SalesReport(month="2026-01")).result()  # WRONG another type
     text: str = kit.run("0-01J", SalesReport).result()  # WRONG another type
     print(number, text)  # noqa: T201

@@ -333,12 +333,7 @@ def static_perform() -> None:
             return 1
 
 
-def unbuilt_option() -> None:
-    class Wrong(ProgressJob[int]):
-        schedule = "0 3 * * *"
-
-
-def unbuilt_hook() -> None:
+def hook_without_the_run() -> None:
     class Wrong(ProgressJob[int]):
         def on_success(self) -> None: ...
 
@@ -366,7 +361,7 @@ def mutable_default() -> None:
     [
         (annotated_option, r"'cache_ttl' is an option, so it takes no annotation: write `cache_ttl = \.\.\.`"),
         (field_named_like_an_option, r"'queue' is an option.*If it is meant as an argument, give it another name"),
-        (field_named_like_a_hook, r"'on_start' is an option"),
+        (field_named_like_a_hook, r"'on_start' would hide what a base class calls so"),
         (field_named_perform, r"'perform' is an argument and a method at once"),
         (field_and_method, r"'month' is an argument and a method at once\. Rename"),
         (field_hiding_a_method, r"'total' would hide what a base class calls so"),
@@ -394,9 +389,11 @@ def mutable_default() -> None:
         (perform_without_progress, r"perform takes the progress and nothing else"),
         (perform_with_arguments, r"perform takes the progress and nothing else"),
         (static_perform, r"perform must be a method"),
-        (unbuilt_option, r"'schedule' is not available yet: starting jobs by the clock is not built"),
-        (unbuilt_hook, r"'on_success' is not available yet: hooks"),
         (idle_retries, r"backoff without max_attempts does nothing"),
+        (
+            hook_without_the_run,
+            r"on_success is called with other arguments: `def on_success\(self, run, result\) -> None`",
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

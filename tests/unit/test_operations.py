@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Mark, Operations
-from jobkit.store.replies import Lease
+from jobkit.store.operations import Declaration, Mark, Operations
+from jobkit.store.replies import Lease, ScheduleRow
 from tests.store.world import submission
 
 OPERATIONS = Operations()
@@ -26,6 +26,20 @@ LEASE = Lease(
     watched=False,
     kept=(b"", b"x"),
 )
+DECLARATION = Declaration(name="nightly", schedule="{}", mark="a", submission=submission())
+ROW = ScheduleRow(
+    name="nightly",
+    mark="a",
+    schedule="{}",
+    job="reports.Sales",
+    queue="default",
+    next_tick=1,
+    paused=False,
+    last_tick=None,
+    last_at=None,
+    last_run="",
+    declared=1,
+)
 EVERY_KIND = {
     "open": OPERATIONS.open(founding=3),
     "submit": OPERATIONS.submit(submission("k", priority=-2)),
@@ -34,7 +48,7 @@ EVERY_KIND = {
     "renew": OPERATIONS.renew("w", ["default"], ["w/1"]),
     "retire": OPERATIONS.retire("w", ["default"]),
     "report": OPERATIONS.report(LEASE, 1, b"{}"),
-    "settle": OPERATIONS.settle(LEASE, Outcome.RELEASED, delay=1.5),
+    "settle": OPERATIONS.settle(LEASE, Outcome.FAILED, delay=1.5, retry_after=0.5),
     "reassert": OPERATIONS.reassert(LEASE, "w/1"),
     "release": OPERATIONS.release("w/1", crashed=True, failure=b"{"),
     "mark": OPERATIONS.mark(LEASE.run_id, LEASE.token, Mark.KILLING),
@@ -44,8 +58,16 @@ EVERY_KIND = {
     "load": OPERATIONS.load(LEASE.run_id, watch=30.0, result=True),
     "load_stored": OPERATIONS.load_stored(LEASE.run_id),
     "incidents": OPERATIONS.incidents(LEASE.run_id),
+    "recall": OPERATIONS.recall(LEASE.run_id),
     "owned": OPERATIONS.owned(LEASE.run_id, "ann"),
     "list": OPERATIONS.list(State.RUNNING),
+    "schedules": OPERATIONS.schedules([("nightly", "a")]),
+    "declare": OPERATIONS.declare(DECLARATION, 1, instead_of=ROW, paused=True),
+    "move_away": OPERATIONS.move_away(DECLARATION, ROW, 3),
+    "fire": OPERATIONS.fire(DECLARATION, 1, 2, 1),
+    "run_schedule": OPERATIONS.run_schedule("nightly", 0),
+    "pause_schedule": OPERATIONS.pause_schedule(ROW, 0),
+    "resume_schedule": OPERATIONS.resume_schedule(ROW, 1, 0),
     "announce": OPERATIONS.announce("w", b"{}", 600.0),
     "workers": OPERATIONS.workers(),
     "tell": OPERATIONS.tell("control", b"{}"),

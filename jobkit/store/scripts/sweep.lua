@@ -99,6 +99,8 @@ function scripts.sweep(ARGV)
   end
   if gap < 0 then
     bring_all_up()
+  elseif gap <= 2 * interval then
+    drop_undeclared(most)  -- (not when nobody was there for a while: who comes back declares its own first)
   end
   local expired = expire(most, lost, incident)
   abandon(most)

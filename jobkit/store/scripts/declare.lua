@@ -1,0 +1,24 @@
+-- declare: makes a schedule, or puts another in its place. Answers 1 if it stands as declared, 0 if it was not as `seen`.
+-- Guarantees: nothing is replaced that the caller has not seen, so of two who declare at once one sees the other's. What was
+-- fired, and whether it is paused, stays. A resend finds its own.
+-- ARGV: name, seen mark and next (with a space between; '' for none), mark, schedule (JSON), next (ms), 1 if a new one is
+-- paused, then what `submit` takes for one run. Without that, and without `next`, the schedule lives in another partition
+-- now: nobody fires it here.
+
+function scripts.declare(ARGV)
+  local name, seen, mark, schedule, next_tick, paused = unpack(ARGV)
+  local key = schedule_key(name)
+  local known = redis.call('HMGET', key, 'mark', 'next', 'paused')
+  if known[1] ~= mark then
+    local there = known[1] and known[1] .. ' ' .. known[2] or ''
+    if there ~= seen then
+      return 0
+    end
+    redis.call('HSET', key, 'mark', mark, 'schedule', schedule, 'next', next_tick, 'paused', known[3] or paused)
+    for i = 7, #ARGV do
+      redis.call('HSET', key, SUBMITTED[i - 6], ARGV[i])
+    end
+  end
+  redis.call('ZADD', P .. 'schedules', now_text, name)
+  return 1
+end
