@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from jobkit.cache_key import canonical
 from jobkit.errors import BadArguments
 from jobkit.job import UNWATCHED, spec_of
 from jobkit.schedule import NEVER, as_text, due, from_text
@@ -76,8 +77,17 @@ class Entry:
             place = zlib.crc32(self.name.encode()) % partitions
         kept = msgspec.structs.replace(submission, id=f"{place}-", conditions=conditions)
         text = as_text(self.schedule)
-        mark = sha256(msgspec.json.encode((text, kept))).hexdigest()[:16]
+        marked = (text, msgspec.structs.replace(kept, work=conditions.work + _arguments(self.job)))
+        mark = sha256(msgspec.json.encode(marked)).hexdigest()[:16]
         return Declaration(name=self.name, schedule=text, mark=mark, submission=kept)
+
+
+def _arguments(job: ProgressJob[Any]) -> bytes:
+    """In one form: the JSON of a set has another order in each process, and every worker is to declare the same."""
+    try:
+        return canonical({name: getattr(job, name) for name in job.__struct_fields__})
+    except BadArguments:
+        return spec_of(job).encode_arguments(job)
 
 
 def entry_of(job_class: type[ProgressJob[Any]]) -> Entry | None:

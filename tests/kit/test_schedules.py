@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,9 @@ import msgspec
 import pytest
 
 from jobkit import ALL, BadArguments, BadJob, Cron, Every, JobKit, Progress, ProgressJob, UnknownJob
+from jobkit.limits import Queue
 from jobkit.store.replies import Admission
+from jobkit.submission import partition_of_queue
 from jobkit.testing import Clock, worker
 from jobkit.testing.commands import Command
 from jobkit.timetable import SET_BACK, TAKE_OVER, Timetable
@@ -136,6 +140,27 @@ def test_what_makes_no_sense_is_refused_where_it_is_declared(
         kit.schedule("nightly", Report(), when, **options)
 
 
+DECLARING = """
+from jobkit import JobKit, ProgressJob
+class Several(ProgressJob[None]):
+    names: set[str]
+    def perform(self, progress): ...
+kit = JobKit(jobs=[Several])
+kit.schedule("nightly", Several(names={"a", "b", "c", "d"}), 60)
+print(kit.declarations(1)[0].mark)
+"""
+
+
+def test_every_process_declares_the_same() -> None:
+    marks = {
+        subprocess.run(
+            [sys.executable, "-c", DECLARING], env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(marks) == 1
+
+
 def test_names_are_words_and_each_is_given_once(new_kit: Any) -> None:
     kit = new_kit(Nightly)
     with pytest.raises(BadArguments, match=r"name='two words' must be"):
@@ -211,6 +236,33 @@ def test_a_tick_is_fired_by_a_worker_and_the_job_knows_for_when_it_is(kit: JobKi
         assert run.result(timeout=10) == f"EU {upcoming:%H}"
     assert kit.schedules()[0].last_tick == upcoming
     clock.reset()
+
+
+def test_a_schedules_run_that_is_done_once_more_is_for_the_same_tick(kit: JobKit) -> None:
+    kit.schedule("hourly", Report(), HOUR)
+    clock, somebody = Clock(kit), Somebody(kit)
+    somebody.act()
+    clock.advance(HOUR)
+    somebody.act()
+    with worker(kit):
+        run = kit.run(kit.schedules()[0].last_run_id or "", Report)
+        first = run.result(timeout=10)
+        assert kit.retry(run.id).result(timeout=10) == first
+
+
+def test_the_limits_of_a_queue_hold_for_what_a_schedule_starts(store_url: str, namespace: str) -> None:
+    with JobKit(
+        f"{store_url}?partitions=3", jobs=[Plain], namespace=namespace, queues={"slow": Queue(max_running=1)}
+    ) as kit:
+        kit.schedule("often", Plain(), 10, queue="slow", reuse="none")
+        assert {kit.declarations(3)[0].partition for _ in range(5)} == {partition_of_queue("slow", 3)}
+        assert kit.declarations(3)[0].submission.limits
+        somebody = Somebody(kit, queues=("slow",))
+        somebody.act()
+        for _ in range(2):
+            Clock(kit).advance(10)
+            somebody.act()
+        assert {snapshot.queue.name for snapshot in kit.runs().snapshots if snapshot.queue} == {"slow"}
 
 
 def test_of_two_workers_one_fires_a_tick_and_a_memo_does_not_answer_it(kit: JobKit) -> None:
