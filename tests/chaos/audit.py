@@ -7,7 +7,8 @@ and is that of the highest token; when crashes and starts add up; when nobody sa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -55,6 +56,8 @@ class Evidence:
     """Writes by an old token that were accepted."""
     reversals: int = 0
     lost: int = 0
+    again: list[float] = field(default_factory=list)
+    """Seconds of work that a resumed start did once more, of each."""
     waits: int = 0
     """Snapshots that told until when nothing may begin."""
 
@@ -114,6 +117,7 @@ def faults(evidence: Evidence, account: Account) -> Iterator[Fault]:
         "ending": _ending_faults(account, record),
         "answer": _answer_faults(evidence, account, record),
         "starts": _start_faults(evidence, account, record),
+        "steps": _step_faults(evidence, account, record),
         "backoff": () if evidence.clock_was_set else early_starts(evidence, account),
         "watcher": _sight_faults(evidence, account, account.sights),
         "published": _sight_faults(evidence, account, published),
@@ -194,6 +198,27 @@ def _start_faults(evidence: Evidence, account: Account, record: dict[str, str]) 
     by_nobody = spent == starts and (record["state"] == "cancelled" or record.get("lost") == "1")
     if not (by_holder or by_nobody):
         yield f"{starts} starts and {spent} crashes and failures do not add up to one end"
+
+
+def _step_faults(evidence: Evidence, account: Account, record: dict[str, str]) -> Iterator[str]:
+    """A start goes on at a place that the store has acknowledged, so no later one goes on before it."""
+    if not isinstance(account.order.job, jobs.Resumed):
+        return
+    steps: dict[int, list[Entry]] = defaultdict(list)
+    for entry in evidence.journal.of(account.performed_as):
+        if entry.event is Event.STEPPED:
+            steps[int(entry.token)].append(entry)
+    for token, done in steps.items():
+        if [entry.step for entry in done] != list(range(done[0].step, done[0].step + len(done))):
+            yield f"start {token} did not go on step by step"
+    for (_, before), (token, after) in pairwise(sorted(steps.items())):
+        if after[0].step < before[0].step:
+            yield f"start {token} went on at {after[0].step}, the one before at {before[0].step}"
+        again = [entry.moment for entry in before if entry.step >= after[0].step]
+        evidence.again.append(before[-1].moment - again[0] if again else 0.0)
+    done_steps = {entry.step for done in steps.values() for entry in done}
+    if record["state"] == "succeeded" and done_steps != set(range(jobs.RESUMED_STEPS)):
+        yield f"of {jobs.RESUMED_STEPS} steps it did {sorted(done_steps)}"
 
 
 def early_starts(evidence: Evidence, account: Account) -> Iterator[str]:
@@ -302,5 +327,6 @@ def count(books: Books, evidence: Evidence) -> None:
         snapshots_seen_by_watchers=sum(len(account.sights) for account in accounts),
         snapshots_published=sum(map(len, evidence.published.values())),
     )
+    books.distribution("work done again by a resumed start", evidence.again)
     for state, number in counted_by([record["state"] for record in records]).items():
         books.figures |= {f"ended: {state}": number}

@@ -28,6 +28,7 @@ FAILURE = "This one always fails."
 BACKOFF = (0.3, 0.6)
 """Seconds, a fifth more or less, that `Flaky` waits after its first failure, and after its second."""
 TIME_LIMIT = 0.3
+RESUMED_STEPS = 60
 
 Answer = tuple[int, str]
 """What was asked for, and the token of the start that answers."""
@@ -165,6 +166,15 @@ class Flaky(Count):
                 raise ConnectionError(f"failure {number}")
 
 
+class Resumed(Count):
+    """Long, and goes on where it was."""
+
+    def _count(self, progress: Progress) -> None:
+        for step in progress.resume(range(RESUMED_STEPS)):
+            time.sleep(max(self.pause, 0.02))
+            write(self.journal, Event.STEPPED, self.number, progress.token, step)
+
+
 class Overlong(Count):
     """Never ends by itself."""
 
@@ -210,5 +220,20 @@ def _is_first(path: str) -> bool:
 
 
 kit = JobKit(
-    jobs=[Count, CountOnALoop, Shared, Dated, Limited, Paced, Silent, Deaf, Fails, Flaky, Overlong, Fragile, Report]
+    jobs=[
+        Count,
+        CountOnALoop,
+        Shared,
+        Dated,
+        Limited,
+        Paced,
+        Silent,
+        Deaf,
+        Fails,
+        Flaky,
+        Resumed,
+        Overlong,
+        Fragile,
+        Report,
+    ]
 )

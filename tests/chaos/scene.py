@@ -52,6 +52,7 @@ MIX = Mix(
         jobs.Deaf: 0.5,
         jobs.Fails: 0.5,
         jobs.Flaky: 0.5,
+        jobs.Resumed: 0.5,
         jobs.Overlong: 0.25,
         jobs.Fragile: 0.5,
     }
