@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.store.world import Stored
 
 
+TICK = '"tests.chaos.jobs.Tick"'
+"""As a record names it."""
 CLOCK_US = 1_000
 """µs: snapshots tell milliseconds."""
 PACE_US = 200_000
@@ -48,6 +50,8 @@ class Evidence:
 
     accounts: Sequence[Account]
     journal: Journal
+    ticks: Journal
+    """That of `jobs.Tick`."""
     published: dict[str, list[Sight]]
     stored: Sequence[Stored]
     """Its partitions."""
@@ -100,6 +104,7 @@ def audit(books: Books, evidence: Evidence) -> None:
     count(books, evidence)
     check_store(books, evidence)
     check_limits(books, evidence)
+    check_ticks(books, evidence)
     books.must_be("lost", evidence.lost, 0)
     books.must_be("stale writes accepted", evidence.stale, 0)
     books.must_be("reversals seen", evidence.reversals, 0)
@@ -256,7 +261,8 @@ def _sight_faults(evidence: Evidence, account: Account, sights: Sequence[Sight])
 
 def check_store(books: Books, evidence: Evidence) -> None:
     """No run that nobody wanted, no key that nobody owns, nothing held by anybody."""
-    ghosts = evidence.runs.keys() - {run.id for account in evidence.accounts for run in account.runs}
+    ordered_by_users = {run_id for run_id, record in evidence.runs.items() if record["job"] != TICK}
+    ghosts = ordered_by_users - {run.id for account in evidence.accounts for run in account.runs}
     books.must(not ghosts, f"The store keeps runs that answer nobody: {sorted(ghosts)}")
     for stored in evidence.stored:
         _check_partition(books, stored)
@@ -272,6 +278,18 @@ def _check_partition(books: Books, stored: Stored) -> None:
             books.must(not members, f"{name} still holds {sorted(members)}")
     endless = [name for name, end in stored.ttls.items() if name.startswith("slot:") and end < 0]
     books.must(not endless, f"Slots without an end, though no worker is left: {endless}")
+
+
+def check_ticks(books: Books, evidence: Evidence) -> None:
+    """Every tick from the first to the last has one run, which succeeded."""
+    runs = [record for record in evidence.runs.values() if record["job"] == TICK]
+    books.must(all(record["state"] == "succeeded" for record in runs), "A run that the clock ordered has not succeeded")
+    ticks = sorted(int(record.get("result", "0")) for record in runs)
+    books.must(ticks == list(range(ticks[0], ticks[0] + len(ticks))) if ticks else True, f"These ticks came: {ticks}")
+    unknown = {entry.number for entry in evidence.ticks.entries} ^ set(ticks)
+    books.must(not unknown, f"These ticks were not performed, or have no run: {sorted(unknown)}")
+    if ticks:
+        books.enter(ticks_of_the_clock=len(ticks), starts_for_them=len(evidence.ticks.entries))
 
 
 def check_limits(books: Books, evidence: Evidence) -> None:

@@ -142,7 +142,7 @@ async def campaign(seed: int, plan: Plan) -> Books:
     mix = replace(MIX, fuses=FUSES, short=0.95)
     try:
         async with scene(
-            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, pools=POOLS,
+            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, pools=POOLS, clocked=True,
             route=net.route, appendfsync="always",
         ) as here:  # fmt: skip
             here.books.enter(plan=fingerprint(blows))
