@@ -9,7 +9,7 @@ import msgspec
 
 from jobkit import BadArguments, ProgressJob
 from jobkit_demo import shop
-from jobkit_demo.jobs import DrawMandelbrot, ExportOrders, IndexWords, SignInvoices
+from jobkit_demo.jobs import CloseMonth, DrawMandelbrot, ExportOrders, IndexWords, SignInvoices
 from jobkit_demo.mandelbrot import VIEWS
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ _FIRST, _LAST = ExportOrders().first, ExportOrders().last
 _PLACES = (("both", "Everything"), ("library", "Standard library"), ("packages", "Packages"))
 _SIZES = (("640", "640 by 480"), ("960", "960 by 720"), ("1600", "1600 by 1200"))
 _LETTERS = (("1", "any"), *((str(n), f"{n} letters") for n in (3, 5, 8, 12)))
+_DEATHS = (("killed", "its process is killed"), ("none", "nothing goes wrong"))
 _TROUBLES = (("foreseen", "a missing VAT number"), ("unforeseen", "a bug in the job"))
 
 
@@ -126,6 +127,15 @@ FORMS = {
                 Choice(name="shortest", label="Shortest word", options=_LETTERS, selected="5"),
             ),
             title=lambda job: f"Python's words{_from(job.shortest)}, {dict(_PLACES)[job.where].lower()}",
+        ),
+        Form(
+            key="closing",
+            job=CloseMonth,
+            heading="Close the month",
+            text="Signs 40 invoices and adds them up. Half-way its process is killed, and another goes on from there.",
+            button="Close",
+            fields=(Choice(name="trouble", label="Half-way", options=_DEATHS, selected="killed"),),
+            title=lambda job: f"The month's closing, {dict(_DEATHS)[job.trouble]}",
         ),
         Form(
             key="invoices",

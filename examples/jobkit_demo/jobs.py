@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import signal
 from collections import Counter
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -159,7 +161,35 @@ class SignInvoices(ProgressJob[int]):
         return len(month)
 
 
-JOBS = (IndexWords, ExportOrders, DrawMandelbrot, SignInvoices)
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """A month's invoices, added up, and in how many starts."""
+
+    invoices: int
+    cents: int
+    starts: int
+
+
+class CloseMonth(ProgressJob[Closing]):
+    """Signs and adds up a month's invoices; half-way its process may be killed, and another goes on."""
+
+    trouble: Literal["killed", "none"] = "killed"
+    cache_key = ALL
+
+    def perform(self, progress: Progress) -> Closing:
+        progress.unit = "invoices"
+        month = invoices()
+        sums: dict[str, int] = progress.restored or {"cents": 0, "starts": 0}
+        sums["starts"] += 1
+        fatal = month[len(month) // 2].number if self.trouble == "killed" and sums["starts"] == 1 else None
+        for invoice in progress.resume(month, state=lambda: sums, message="Adding up"):
+            if invoice.number == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+            sign(invoice, ROUNDS // 2)
+            sums["cents"] += invoice.cents
+        return Closing(invoices=len(month), **sums)
+
+
+JOBS = (IndexWords, ExportOrders, DrawMandelbrot, CloseMonth, SignInvoices)
 
 
 @contextmanager

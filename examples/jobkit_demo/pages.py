@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jobkit import File, Snapshot, State
 from jobkit_demo.forms import FORMS, Choice, Day, Form
-from jobkit_demo.jobs import Export, Picture, WordIndex
+from jobkit_demo.jobs import Closing, Export, Picture, WordIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -140,6 +140,8 @@ def _result(shown: Shown) -> str:
             return f'<p class="facts">{orders:,} orders. {_download(file, url)}</p>'
         case WordIndex() as index:
             return _words(index)
+        case Closing() as closing:
+            return _closing(closing)
         case _:
             return ""
 
@@ -156,6 +158,11 @@ def _download(file: File, url: str) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _closing(closing: Closing) -> str:
+    processes = "one process" if closing.starts == 1 else f"{closing.starts} processes, each going on from the last"
+    return f'<p class="facts">{closing.invoices} invoices, €{closing.cents / 100:,.2f}, by {processes}.</p>'
 
 
 def _words(index: WordIndex) -> str:

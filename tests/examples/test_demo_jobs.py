@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from jobkit_demo import mandelbrot, places, png, shop, words
 from jobkit_demo.invoices import NoVatNumber, invoices, sign
-from jobkit_demo.jobs import DrawMandelbrot, ExportOrders, IndexWords, SignInvoices
+from jobkit_demo.jobs import CloseMonth, DrawMandelbrot, ExportOrders, IndexWords, SignInvoices
 
 from jobkit import Progress, PublicError
 
@@ -114,7 +114,7 @@ def test_invoices_fail_as_asked() -> None:
 
 
 def test_foreseen_trouble_is_told_to_the_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobkit_demo.jobs.ROUNDS", 1)
+    monkeypatch.setattr("jobkit_demo.jobs.ROUNDS", 2)
     with pytest.raises(PublicError, match="Invoice 2026-027 has no VAT number"):
         SignInvoices().perform(Progress())
 
@@ -139,3 +139,15 @@ def pixels(data: bytes, width: int, height: int) -> list[bytes]:
         above = bytes((byte + over) & 255 for byte, over in zip(line[1:], above, strict=True))
         rows.append(above)
     return rows
+
+
+def test_closing_goes_on_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobkit_demo.jobs.ROUNDS", 2)
+    closing = CloseMonth(trouble="none").perform(Progress())
+    assert (closing.invoices, closing.cents, closing.starts) == (40, sum(i.cents for i in invoices()), 1)
+    first = Progress()
+    for invoice in first.resume(invoices(), state=lambda: {"cents": 0, "starts": 1}):
+        if invoice.number == "2026-011":
+            break
+    rest = CloseMonth().perform(Progress(restored=first.checkpointed()))
+    assert (rest.cents, rest.starts) == (sum(i.cents for i in invoices()[10:]), 2)

@@ -65,6 +65,15 @@ def test_started_picture_is_watched_and_its_file_downloads(visitor: httpx.Client
     assert demo.wait() == 0
 
 
+def test_closing_survives_the_death_of_its_process(visitor: httpx.Client) -> None:
+    run_id = run_in(visitor.post("/start/closing", data={"trouble": "killed"}).text)
+    run = f"/jobs/runs/{run_id}"
+    wait_until(lambda: visitor.get(run).json()["state"] == "succeeded", "the month is closed", 60)
+    snapshot = visitor.get(run).json()
+    assert (snapshot["start"], snapshot["attempt"]) == (2, 1)
+    assert "40 invoices, €16,318.00, by 2 processes, each going on from the last." in visitor.get("/").text
+
+
 def test_another_visitor_joins_but_may_not_stop_the_run(visitor: httpx.Client) -> None:
     run_id = run_in(visitor.post("/start/picture", data={"view": "seahorses", "width": "1600"}).text)
     with httpx.Client(base_url=visitor.base_url, follow_redirects=True) as other:
