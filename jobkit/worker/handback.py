@@ -107,8 +107,9 @@ class Handback:
         await asyncio.sleep(grace)
         if child.gone.done() or (limits is not None and self._limits.limits_of(token) is None):
             return
-        release = unstoppable(reason, grace, limits, child.lines(), await child.where())
-        if reason is StopReason.UNCONFIRMED and len(child.slots) == 1:
+        alone = len(child.slots) == 1
+        release = unstoppable(reason, grace, limits, child.lines(), await child.where(), alone=alone)
+        if reason is StopReason.UNCONFIRMED and alone:
             _kill(child, (limits, release))
             return
         await self.mark(run_id, token, Mark.KILLING, b"")

@@ -64,14 +64,21 @@ def out_of_memory(limit: int, used: int, retry_after: float | None, lines: tuple
 
 
 def unstoppable(
-    reason: StopReason, grace: float, limits: Guarded | None, lines: tuple[str, ...] = (), stacks: str = ""
+    reason: StopReason,
+    grace: float,
+    limits: Guarded | None,
+    lines: tuple[str, ...] = (),
+    stacks: str = "",
+    *,
+    alone: bool = True,
 ) -> Release:
-    """A start was told to stop, and did not within its grace: its process is killed."""
+    """A start was told to stop, and did not within its grace: its process is killed, if it is `alone` in it."""
     reached = over_limit(reason, limits) if limits is not None else None
     why = str(reached) if reached else _WHY.get(reason, "It was told to stop.")
+    end = "its process was killed" if alone else "it was given up: its thread cannot be killed"
     account = Account(
         kind=_KINDS.get(reason, IncidentKind.KILLED),
-        message=f"{why} It did not stop within {grace:g} s, so its process was killed.",
+        message=f"{why} It did not stop within {grace:g} s, so {end}.",
         lines=lines,
         stacks=stacks,
     )

@@ -233,8 +233,9 @@ def test_in_a_thread_pool_limits_hold_too(
     """A thread that does not stop is given up; memory is the whole process', whose other runs are performed again."""
     worker = start_worker("--pool", "thread", "--concurrency", "4", target=TARGET)
     with JobKit(valkey.url, jobs=guarded_jobs.kit.jobs.values(), namespace=namespace) as kit:
-        _, error = failed(kit, WillNotHear())
+        run, error = failed(kit, WillNotHear())
         assert "It took longer than its limit of 0.3 s." in str(error)
+        assert run.incidents()[-1].message.endswith("so it was given up: its thread cannot be killed.")
         bystander = kit.submit(WritesMuch(megabytes=0))
         _, error = failed(kit, AllocatesWithoutEnd())
         assert "more than its 200 MB of memory" in str(error)
