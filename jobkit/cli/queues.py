@@ -49,6 +49,8 @@ def pause(kit: JobKit, name: str) -> None:
     """Let nothing be taken from a queue; what is running goes on."""
     changed = kit.pause_queue(name)
     click.echo(f"The queue {name} is paused." if changed else f"The queue {name} was paused already.")
+    if not any(backlog.workers or backlog.waiting or backlog.running for backlog in _of(kit, name)):
+        click.echo("No worker serves it, and no run waits in it: is that its name?", err=True)
 
 
 @queue.command()
@@ -58,6 +60,10 @@ def resume(kit: JobKit, name: str) -> None:
     """Let runs be taken from a queue again."""
     changed = kit.resume_queue(name)
     click.echo(f"The queue {name} is served again." if changed else f"The queue {name} was not paused.")
+
+
+def _of(kit: JobKit, name: str) -> list[Backlog]:
+    return [backlog for backlog in kit.backlog() if backlog.queue == name]
 
 
 def _table(found: Sequence[Backlog]) -> Table:

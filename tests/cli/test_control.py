@@ -62,7 +62,11 @@ def test_without_workers_there_is_nobody_to_ask(here: Here) -> None:
 def test_queues_are_listed_paused_and_resumed(cli: Cli, here: Here) -> None:
     cli("submit", "counting:kit", "Count", "to=5", "--no-wait")
     assert here("queue", "list").stdout.split("\t")[:4] == ["default", "nobody serves it", "1", "0"]
-    assert here("queue", "pause", "default").stdout == "The queue default is paused.\n"
+    paused = here("queue", "pause", "default")
+    assert (paused.stdout, paused.stderr) == ("The queue default is paused.\n", "")
+    mistyped = here("queue", "pause", "defualt")
+    assert "No worker serves it, and no run waits in it" in mistyped.stderr
+    here("queue", "resume", "defualt")
     assert here("queue", "pause", "default").stdout == "The queue default was paused already.\n"
     (listed,) = json.loads(here("queue", "list", "--json").stdout)["queues"]
     assert (listed["queue"], listed["waiting"], listed["paused"], listed["workers"]) == ("default", 1, True, 0)
