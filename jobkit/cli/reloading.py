@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,8 @@ def on_change(changed: Callable[[], object]) -> None:
         watchfiles = import_module("watchfiles")  # an extra's, so it may be missing
     except ModuleNotFoundError:
         raise Refusal("--reload needs watchfiles: pip install 'jobkit-progress[web]'") from None
+
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what follows from a change is said by who heeds it
 
     def watch() -> None:
         for _ in watchfiles.watch(Path.cwd(), watch_filter=watchfiles.PythonFilter()):
