@@ -7,7 +7,8 @@ and is that of the highest token; when crashes and starts add up; when nobody sa
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from tests.store.world import Stored
 
 
+TICK = '"tests.chaos.jobs.Tick"'
+"""As a record names it."""
 CLOCK_US = 1_000
 """µs: snapshots tell milliseconds."""
 PACE_US = 200_000
@@ -47,6 +50,8 @@ class Evidence:
 
     accounts: Sequence[Account]
     journal: Journal
+    ticks: Journal
+    """That of `jobs.Tick`."""
     published: dict[str, list[Sight]]
     stored: Sequence[Stored]
     """Its partitions."""
@@ -55,6 +60,8 @@ class Evidence:
     """Writes by an old token that were accepted."""
     reversals: int = 0
     lost: int = 0
+    again: list[float] = field(default_factory=list)
+    """Seconds of work that a resumed start did once more, of each."""
     waits: int = 0
     """Snapshots that told until when nothing may begin."""
 
@@ -97,6 +104,7 @@ def audit(books: Books, evidence: Evidence) -> None:
     count(books, evidence)
     check_store(books, evidence)
     check_limits(books, evidence)
+    check_ticks(books, evidence)
     books.must_be("lost", evidence.lost, 0)
     books.must_be("stale writes accepted", evidence.stale, 0)
     books.must_be("reversals seen", evidence.reversals, 0)
@@ -114,6 +122,7 @@ def faults(evidence: Evidence, account: Account) -> Iterator[Fault]:
         "ending": _ending_faults(account, record),
         "answer": _answer_faults(evidence, account, record),
         "starts": _start_faults(evidence, account, record),
+        "steps": _step_faults(evidence, account, record),
         "backoff": () if evidence.clock_was_set else early_starts(evidence, account),
         "watcher": _sight_faults(evidence, account, account.sights),
         "published": _sight_faults(evidence, account, published),
@@ -196,6 +205,27 @@ def _start_faults(evidence: Evidence, account: Account, record: dict[str, str]) 
         yield f"{starts} starts and {spent} crashes and failures do not add up to one end"
 
 
+def _step_faults(evidence: Evidence, account: Account, record: dict[str, str]) -> Iterator[str]:
+    """A start goes on at a place that the store has acknowledged, so no later one goes on before it."""
+    if not isinstance(account.order.job, jobs.Resumed):
+        return
+    steps: dict[int, list[Entry]] = defaultdict(list)
+    for entry in evidence.journal.of(account.performed_as):
+        if entry.event is Event.STEPPED:
+            steps[int(entry.token)].append(entry)
+    for token, done in steps.items():
+        if [entry.step for entry in done] != list(range(done[0].step, done[0].step + len(done))):
+            yield f"start {token} did not go on step by step"
+    for (_, before), (token, after) in pairwise(sorted(steps.items())):
+        if after[0].step < before[0].step:
+            yield f"start {token} went on at {after[0].step}, the one before at {before[0].step}"
+        again = [entry.moment for entry in before if entry.step >= after[0].step]
+        evidence.again.append(before[-1].moment - again[0] if again else 0.0)
+    done_steps = {entry.step for done in steps.values() for entry in done}
+    if record["state"] == "succeeded" and done_steps != set(range(jobs.RESUMED_STEPS)):
+        yield f"of {jobs.RESUMED_STEPS} steps it did {sorted(done_steps)}"
+
+
 def early_starts(evidence: Evidence, account: Account) -> Iterator[str]:
     """I5. Tokens tell the time of a start by the store's clock, as snapshots do."""
     starts = [int(entry.token) for entry in evidence.journal.starts(account.performed_as)]
@@ -231,7 +261,8 @@ def _sight_faults(evidence: Evidence, account: Account, sights: Sequence[Sight])
 
 def check_store(books: Books, evidence: Evidence) -> None:
     """No run that nobody wanted, no key that nobody owns, nothing held by anybody."""
-    ghosts = evidence.runs.keys() - {run.id for account in evidence.accounts for run in account.runs}
+    ordered_by_users = {run_id for run_id, record in evidence.runs.items() if record["job"] != TICK}
+    ghosts = ordered_by_users - {run.id for account in evidence.accounts for run in account.runs}
     books.must(not ghosts, f"The store keeps runs that answer nobody: {sorted(ghosts)}")
     for stored in evidence.stored:
         _check_partition(books, stored)
@@ -247,6 +278,18 @@ def _check_partition(books: Books, stored: Stored) -> None:
             books.must(not members, f"{name} still holds {sorted(members)}")
     endless = [name for name, end in stored.ttls.items() if name.startswith("slot:") and end < 0]
     books.must(not endless, f"Slots without an end, though no worker is left: {endless}")
+
+
+def check_ticks(books: Books, evidence: Evidence) -> None:
+    """Every tick from the first to the last has one run, which succeeded."""
+    runs = [record for record in evidence.runs.values() if record["job"] == TICK]
+    books.must(all(record["state"] == "succeeded" for record in runs), "A run that the clock ordered has not succeeded")
+    ticks = sorted(int(record.get("result", "0")) for record in runs)
+    books.must(ticks == list(range(ticks[0], ticks[0] + len(ticks))) if ticks else True, f"These ticks came: {ticks}")
+    unknown = {entry.number for entry in evidence.ticks.entries} ^ set(ticks)
+    books.must(not unknown, f"These ticks were not performed, or have no run: {sorted(unknown)}")
+    if ticks:
+        books.enter(ticks_of_the_clock=len(ticks), starts_for_them=len(evidence.ticks.entries))
 
 
 def check_limits(books: Books, evidence: Evidence) -> None:
@@ -302,5 +345,6 @@ def count(books: Books, evidence: Evidence) -> None:
         snapshots_seen_by_watchers=sum(len(account.sights) for account in accounts),
         snapshots_published=sum(map(len, evidence.published.values())),
     )
+    books.distribution("work done again by a resumed start", evidence.again)
     for state, number in counted_by([record["state"] for record in records]).items():
         books.figures |= {f"ended: {state}": number}

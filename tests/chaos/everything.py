@@ -13,6 +13,7 @@ import random
 import signal
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -141,19 +142,21 @@ async def campaign(seed: int, plan: Plan) -> Books:
     mix = replace(MIX, fuses=FUSES, short=0.95)
     try:
         async with scene(
-            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, pools=POOLS,
+            "everything", seed, workers=plan.workers, width=plan.width, mix=mix, grace=GRACE, pools=POOLS, clocked=True,
             route=net.route, appendfsync="always",
         ) as here:  # fmt: skip
             here.books.enter(plan=fingerprint(blows))
             striker, forger = Striker(here, net), Forger(here)
             here.meanwhile(striker.keep_up)
-            forging = asyncio.create_task(_again_and_again(forger.write))
+            over = asyncio.Event()
+            forging = asyncio.create_task(_again_and_again(forger.write, over))
             for blow in blows:
                 await _placed(here, blow.after)
                 striker.begin(blow)
             await striker.over()
             await await_until(lambda: here.load.runs >= plan.runs, "all is ordered", GOES_ON_WITHIN, LOOK_SECONDS)
-            forging.cancel()
+            over.set()
+            await forging
             await here.load_done()
             await striker.over()
             await forger.write()
@@ -170,10 +173,11 @@ async def _placed(here: Scene, orders: int) -> None:
     )
 
 
-async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
-    while True:
+async def _again_and_again(step: Callable[[], Awaitable[None]], over: asyncio.Event) -> None:
+    while not over.is_set():
         await step()
-        await asyncio.sleep(FORGED_EVERY)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(over.wait(), FORGED_EVERY)
 
 
 @dataclass

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jobkit import ALL, JobKit, Progress, ProgressJob, PublicError
+from jobkit import ALL, Every, JobKit, Progress, ProgressJob, PublicError
 from tests.chaos.journal import Event, write
 
 if TYPE_CHECKING:
@@ -28,6 +28,11 @@ FAILURE = "This one always fails."
 BACKOFF = (0.3, 0.6)
 """Seconds, a fifth more or less, that `Flaky` waits after its first failure, and after its second."""
 TIME_LIMIT = 0.3
+RESUMED_STEPS = 60
+
+SCHEDULE = "ticks"
+CLOCKED = "JOBKIT_CHAOS_TICKS"
+"""The variable that names the journal of `Tick`: then it is scheduled."""
 
 Answer = tuple[int, str]
 """What was asked for, and the token of the start that answers."""
@@ -165,6 +170,15 @@ class Flaky(Count):
                 raise ConnectionError(f"failure {number}")
 
 
+class Resumed(Count):
+    """Long, and goes on where it was."""
+
+    def _count(self, progress: Progress) -> None:
+        for step in progress.resume(range(RESUMED_STEPS)):
+            time.sleep(max(self.pause, 0.02))
+            write(self.journal, Event.STEPPED, self.number, progress.token, step)
+
+
 class Overlong(Count):
     """Never ends by itself."""
 
@@ -196,6 +210,21 @@ class Report(ProgressJob[int]):
         return answer(self.number)
 
 
+class Tick(ProgressJob[int]):
+    """Ordered by the clock, once a second, where the environment says so. Returns its tick, in seconds."""
+
+    journal: str
+
+    lease = LEASE
+    max_crashes = 1_000
+
+    def perform(self, progress: Progress) -> int:
+        assert progress.scheduled_for, "only the clock orders it"
+        tick = round(progress.scheduled_for.timestamp())
+        write(self.journal, Event.BEGAN, tick, progress.token)
+        return tick
+
+
 def answer(number: int) -> int:
     return number * number + 1
 
@@ -210,5 +239,10 @@ def _is_first(path: str) -> bool:
 
 
 kit = JobKit(
-    jobs=[Count, CountOnALoop, Shared, Dated, Limited, Paced, Silent, Deaf, Fails, Flaky, Overlong, Fragile, Report]
-)
+    jobs=[
+        Count, CountOnALoop, Shared, Dated, Limited, Paced, Silent, Deaf, Fails, Flaky, Resumed, Overlong, Fragile,
+        Report, Tick,
+    ]
+)  # fmt: skip
+if CLOCKED in os.environ:
+    kit.schedule(SCHEDULE, Tick(journal=os.environ[CLOCKED]), Every(seconds=1, missed="all"))

@@ -1,7 +1,8 @@
 """Journal: what really happened, written down by the jobs themselves the moment it happens.
 
-One line for each beginning and each end of `perform`, appended by a single write, so neither a kill nor a neighbour
-tears it. What the store believes is compared with this, never the other way round.
+One line for each beginning and each end of `perform`, and for each step that need not be done again; appended by a
+single write, so neither a kill nor a neighbour tears it. What the store believes is compared with this, never the other
+way round.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Event(StrEnum):
     BEGAN = "began"
     ENDED = "ended"
     """All was done; the outcome is about to be settled."""
+    STEPPED = "stepped"
+    """One step more is done, which a later start need not do again."""
     STRUCK = "struck"
     """The process, or its whole worker, is about to kill or freeze itself."""
 
@@ -35,13 +38,14 @@ class Entry:
     token: str
     pid: int
     supervisor: int
+    step: int
 
     def __str__(self) -> str:
         return f"{self.moment:.4f} {self.event} number {self.number} token {self.token} in {self.pid}/{self.supervisor}"
 
 
-def write(path: str, event: Event, number: int, token: str) -> None:
-    line = f"{time.time():.6f} {event} {number} {token} {os.getpid()} {os.getppid()}\n"
+def write(path: str, event: Event, number: int, token: str, step: int = 0) -> None:
+    line = f"{time.time():.6f} {event} {number} {token} {os.getpid()} {os.getppid()} {step}\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, line.encode())
@@ -88,7 +92,7 @@ class Journal:
         whole = data[: data.rfind(b"\n") + 1]
         self._read += len(whole)
         for line in whole.decode().splitlines():
-            moment, event, number, token, pid, supervisor = line.split(" ")
-            entry = Entry(float(moment), Event(event), int(number), token, int(pid), int(supervisor))
+            moment, event, number, token, pid, supervisor, step = line.split(" ")
+            entry = Entry(float(moment), Event(event), int(number), token, int(pid), int(supervisor), int(step))
             self._entries.append(entry)
             self._of[entry.number].append(entry)

@@ -52,6 +52,7 @@ MIX = Mix(
         jobs.Deaf: 0.5,
         jobs.Fails: 0.5,
         jobs.Flaky: 0.5,
+        jobs.Resumed: 0.5,
         jobs.Overlong: 0.25,
         jobs.Fragile: 0.5,
     }
@@ -78,7 +79,15 @@ class Strike:
 
 class Scene:
     def __init__(
-        self, books: Books, server: servers.Server, folder: Path, mix: Mix, width: int, url: str, grace: float
+        self,
+        books: Books,
+        server: servers.Server,
+        folder: Path,
+        mix: Mix,
+        width: int,
+        url: str,
+        grace: float,
+        clocked: bool,
     ) -> None:
         self.books = books
         self.server = server
@@ -88,7 +97,11 @@ class Scene:
         self.namespace = f"chaos-{uuid.uuid4().hex[:8]}"
         self.kit = JobKit(self.founding(url), jobs=jobs.kit.jobs.values(), namespace=self.namespace, patience=PATIENCE)
         self.journal = Journal(folder / "journal")
+        self.clocked = clocked
+        self.ticks = Journal(folder / "ticks")
         environment = os.environ | {"JOBKIT_NAMESPACE": self.namespace}
+        if clocked:
+            environment |= {jobs.CLOCKED: str(self.ticks.path)}
         self.fleet = Fleet(environment, folder, grace=grace)
         self.load = Load(self.kit, orders(books.seed, mix, str(self.journal.path)), width=width, patience=PATIENCE)
         self.wiretap = Wiretap(server.url, self.namespace)
@@ -155,6 +168,8 @@ class Scene:
     async def close_books(self, judge: Callable[[Books, Evidence], None] = audit) -> None:
         """Wait for what was ordered, end everything, and have it judged."""
         await self.load_done()
+        if self.clocked:
+            await self.kit.apause_schedule(jobs.SCHEDULE)
         await await_until(self._all_ended, "every run in the store has ended", PATIENCE, LOOK_SECONDS)
         await self._check_descriptors()
         for trouble in await asyncio.to_thread(self.fleet.end):
@@ -170,6 +185,7 @@ class Scene:
         return Evidence(
             accounts=self.load.accounts,
             journal=self.journal,
+            ticks=self.ticks,
             published=self.wiretap.heard,
             stored=[Stored(self.raw, prefix) for prefix in self.prefixes],
             fleet=self.fleet,
@@ -239,18 +255,20 @@ async def scene(
     mix: Mix = MIX,
     grace: float = 10.0,
     pools: Sequence[str] = ("process",),
+    clocked: bool = False,
     route: Callable[[servers.Server], str] = lambda server: server.url,
     **options: str,
 ) -> AsyncIterator[Scene]:
     """A campaign's scene, its workers up and its load coming in.
 
-    `width` orders are under way at a time, `workers` take about twice as many; their pools take turns. `route` says how
-    the server is reached: it is asked for the submitters, then for each worker. `options` are the server's.
+    `width` orders are under way at a time, `workers` take about twice as many; their pools take turns. If it is
+    `clocked`, a job is scheduled. `route` says how the server is reached: it is asked for the submitters, then for each
+    worker. `options` are the server's.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"jobkit-chaos-{name}-", dir="/tmp"))
     books = Books(name, seed)
     with servers.running(servers.valkey_binary(), **options) as server:
-        here = Scene(books, server, folder, mix, width, route(server), grace)
+        here = Scene(books, server, folder, mix, width, route(server), grace, clocked)
         in_order = False
         try:
             for _, pool in zip(range(workers), cycle(pools), strict=False):

@@ -32,7 +32,12 @@ def test_a_start_before_its_backoff_is_over_is_a_fault(tmp_path: Path, began_at:
     job = Flaky(number=1, steps=1, pause=0.0, journal=str(journal.path))
     write(job.journal, Event.BEGAN, 1, str(round(began_at * 1e6)))
     evidence = Evidence(
-        accounts=(), journal=journal, published={"0-RUN": [WAITING]}, stored=(), fleet=Fleet({}, tmp_path)
+        accounts=(),
+        journal=journal,
+        ticks=journal,
+        published={"0-RUN": [WAITING]},
+        stored=(),
+        fleet=Fleet({}, tmp_path),
     )
     assert len(list(early_starts(evidence, Told(Order(number=1, job=job))))) == found
     assert evidence.waits == 1

@@ -31,7 +31,7 @@ from tests.soak.users import Users
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 RESULTS = servers.ROOT / "benchmarks" / "results"
 READINGS = 300
@@ -56,13 +56,13 @@ def main() -> int:
     return 0 if report["flat"] and not report["wrong"] else 1
 
 
-async def soaked(seed: int, seconds: float) -> dict[str, Any]:
+async def soaked(seed: int, seconds: float, pools: Sequence[str] = POOLS) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jobkit-soak-", dir="/tmp")))
         server = stack.enter_context(servers.running(servers.valkey_binary()))
         raw = stack.enter_context(redis.Redis.from_url(server.url, protocol=2))
         (folder / "files").mkdir()
-        pids = {pool: stack.enter_context(_worker(server.url, folder, pool)).pid for pool in POOLS}
+        pids = {pool: stack.enter_context(_worker(server.url, folder, pool)).pid for pool in pools}
         kit = JobKit(server.url, jobs=jobs.kit.jobs.values(), patience=60.0)
         others = {"server": server.pid, "users": os.getpid()}
         users, gauges = Users(kit, seed, USERS), Gauges(pids, others, raw, folder / "files")

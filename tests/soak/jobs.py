@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import time
 
-from jobkit import ALL, JobKit, Progress, ProgressJob, PublicError
+from jobkit import ALL, Every, JobKit, Progress, ProgressJob, PublicError
 
 KEPT = 10.0
 """Seconds."""
@@ -44,6 +45,25 @@ class Limited(Add):
     rate = "10/s"
 
 
+class Flaky(Add):
+    """Fails half of the time."""
+
+    max_attempts = 1_000
+    backoff = (0.02, 0.05)
+
+    def perform(self, progress: Progress) -> int:
+        if random.random() < 0.5:
+            raise ConnectionError("half of the time")
+        return super().perform(progress)
+
+
+class Resumed(Add):
+    def perform(self, progress: Progress) -> int:
+        for _ in progress.resume(range(20), state=lambda: {"one": self.one}):
+            time.sleep(0.005)
+        return self.one + self.other
+
+
 class Fails(ProgressJob[None]):
     keep_for = KEPT
 
@@ -61,4 +81,15 @@ class Endless(ProgressJob[None]):
             time.sleep(0.01)
 
 
-kit = JobKit(jobs=[Add, AddOnALoop, Remembered, Limited, Fails, Endless])
+class Overlong(Endless):
+    time_limit = 0.1
+
+
+class Tick(ProgressJob[None]):
+    schedule = Every(seconds=1)
+    keep_for = KEPT
+
+    def perform(self, progress: Progress) -> None: ...
+
+
+kit = JobKit(jobs=[Add, AddOnALoop, Remembered, Limited, Flaky, Resumed, Fails, Endless, Overlong, Tick])

@@ -36,7 +36,7 @@ def test_a_gauge_that_was_hardly_read_cannot_be_judged() -> None:
 
 
 def test_a_soak_of_seconds_answers_everybody_rightly() -> None:
-    report = asyncio.run(soaked(seed=1, seconds=2))
+    report = asyncio.run(soaked(seed=1, seconds=2, pools=["thread"]))
     assert report["orders"] > 5
     assert not report["wrong"], report["wrong"][0]
     assert "thread, child 1: descriptors" in told(report)

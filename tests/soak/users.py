@@ -14,7 +14,7 @@ from jobkit import RunCancelled, RunFailed
 from tests.soak import jobs
 
 if TYPE_CHECKING:
-    from jobkit import JobKit
+    from jobkit import JobKit, ProgressJob
 
 THINKS = 0.1
 """Seconds, on average, between two orders of a user."""
@@ -41,7 +41,10 @@ class Users:
             self._remember: 4,
             self._limited: 1,
             self._many: 1,
+            self._retry: 2,
+            self._resume: 1,
             self._fail: 1,
+            self._fail_in_time: 0.5,
             self._leave: 1,
             self._invalidate: 0.1,
         }
@@ -94,9 +97,21 @@ class Users:
         for number, run in enumerate(await self._kit.asubmit_many(many)):
             assert await run.aresult() == one + other + number
 
+    async def _retry(self, one: int, other: int) -> None:
+        assert await (await self._kit.asubmit(jobs.Flaky(one=one, other=other))).aresult() == one + other
+
+    async def _resume(self, one: int, other: int) -> None:
+        assert await (await self._kit.asubmit(jobs.Resumed(one=one, other=other))).aresult() == one + other
+
     async def _fail(self, _one: int, _other: int) -> None:
+        await self._must_fail(jobs.Fails())
+
+    async def _fail_in_time(self, _one: int, _other: int) -> None:
+        await self._must_fail(jobs.Overlong())
+
+    async def _must_fail(self, job: ProgressJob[None]) -> None:
         try:
-            await (await self._kit.asubmit(jobs.Fails())).aresult()
+            await (await self._kit.asubmit(job)).aresult()
         except RunFailed:
             return
         raise AssertionError("it should have failed")
