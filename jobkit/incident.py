@@ -73,13 +73,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Incident(Account, frozen=True, kw_only=True):
-    """An account as it is kept: `at` is epoch seconds, `progress` the last that the run had told."""
+    """An account as it is kept: `at` is epoch seconds, `progress` the last that the run had told.
+
+    `checkpoint` says whether there was one for another start to go on from.
+    """
 
     at: float
     start: int
     attempt: int = 1
     slot: str = ""
     progress: ProgressView = ProgressView()
+    checkpoint: bool = False
 
     @classmethod
     def from_json(cls, data: bytes) -> Incident:
@@ -92,7 +96,7 @@ class Incident(Account, frozen=True, kw_only=True):
         parts = [
             f"Start {self.start} (attempt {self.attempt}) {self.kind}, {when}{where}",
             f"  {self.message}",
-            f"  Progress: {_progress(self.progress)}",
+            f"  Progress: {_progress(self.progress)}{', with a checkpoint to go on from' if self.checkpoint else ''}",
         ]
         if self.memory is not None:
             parts.append(f"  Memory: {size(self.memory)} at the most")

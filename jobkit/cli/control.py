@@ -35,19 +35,22 @@ def control() -> None:
     """
 
 
+_WITH_TIMEOUT = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0.05, 3600),
+    default=USUAL_TIMEOUT,
+    show_default=True,
+    help="How long answers are waited for.",
+)
+
+
 def _asks(say: Callable[[Any], str]) -> Callable[[Callable[..., Answers[Any]]], Callable[..., None]]:
     """A command that asks workers, and shows each answer as `say` words its value."""
 
     def asking(ask: Callable[..., Answers[Any]]) -> Callable[..., None]:
         @click.argument("worker", metavar="[WORKER]...", nargs=-1)
-        @click.option(
-            "--timeout",
-            metavar="SECONDS",
-            type=click.FloatRange(0.05, 3600),
-            default=USUAL_TIMEOUT,
-            show_default=True,
-            help="How long answers are waited for.",
-        )
+        @_WITH_TIMEOUT
         @click.option("--json", "as_json", is_flag=True, help='Print {"replies": […], "silent": [worker, …]}.')
         @takes_store
         @wraps(ask)
@@ -111,12 +114,13 @@ def runs(kit: JobKit, *, worker: Any, timeout: float) -> Answers[tuple[Performin
 
 @control.command()
 @click.argument("worker", metavar="[WORKER]...", nargs=-1)
+@_WITH_TIMEOUT
 @click.option("--json", "as_json", is_flag=True, help='Print one JSON document, {"workers": [worker, …]}.')
 @takes_store
 @click.pass_context
-def stats(context: click.Context, kit: JobKit, *, worker: tuple[str, ...], as_json: bool) -> None:
+def stats(context: click.Context, kit: JobKit, *, worker: tuple[str, ...], timeout: float, as_json: bool) -> None:
     """Tell how they are at this moment (`jobkit workers`: how they were)."""
-    answers: Answers[WorkerInfo] = kit.control.stats(worker or None)
+    answers: Answers[WorkerInfo] = kit.control.stats(worker or None, timeout=timeout)
     show([reply.value for reply in answers if reply.value is not None], as_json=as_json)
     for name in answers.silent:
         click.echo(f"{printable(name)}\tno answer", err=True)

@@ -303,9 +303,9 @@ class Operations:
         """A worker's heartbeat: renew the leases of these slots, and count it as serving these queues."""
         return self._operation("renew", partition, worker, str(len(queues)), *queues, *slots, read=replies.renewed)
 
-    def retire(self, worker: str, queues: Sequence[str], partition: int = 0) -> Operation[None]:
-        """Count a worker as serving these queues no more, and list it no more."""
-        return self._operation("retire", partition, worker, *queues, read=replies.nothing)
+    def retire(self, worker: str, queues: Sequence[str], partition: int = 0, *, stays: bool = False) -> Operation[None]:
+        """Count a worker as serving these queues no more, and list it no more unless it `stays`."""
+        return self._operation("retire", partition, worker, _flag(stays), *queues, read=replies.nothing)
 
     def announce(self, worker: str, about: bytes, memory: float) -> Operation[None]:
         """List a worker with what it tells of itself, for `memory` seconds after it has last told."""

@@ -183,7 +183,8 @@ class ControlledWorker:
         retire = self._store.operations.retire
         try:
             partitions = range(await self._store.partitions())
-            await self._store.execute_each([retire(self._worker, queues, each) for each in partitions], PATIENCE)
+            leaving = [retire(self._worker, queues, each, stays=True) for each in partitions]
+            await self._store.execute_each(leaving, PATIENCE)
         except StoreError as error:
             _log.warning("%s", error)
 

@@ -54,8 +54,10 @@ class Told:
         self._ends: dict[str, list[Callable[[], None]]] = {}
         """By token: what is to be done when it is over. Most starts are not in it."""
 
-    def begins(self, slot: str, lease: Lease, options: Options, asked_at: float) -> Callable[[object], None] | None:
-        """Answers what is to be called, often, with the revision of its progress; None where nobody asks for that."""
+    def begins(
+        self, slot: str, lease: Lease, options: Options, asked_at: float
+    ) -> Callable[[object, object], None] | None:
+        """Answers what is to be called, often, with the revision of its progress and its last checkpoint, or None."""
         ends: list[Callable[[], None]] = []
         if options.leak_warning is not None:
             ends.append(partial(_warn_of_growth, lease, options.leak_warning, memory.used_here()))
@@ -80,12 +82,13 @@ class _Moving:
         self._say = partial(link.say, Moved(token=token))
         self._pause = stall_limit / TELLS_A_STALL
         self._revision: object = None
+        self._kept: object = None
         self._due = 0.0
 
-    def __call__(self, revision: object) -> None:
+    def __call__(self, revision: object, kept: object) -> None:
         now = time.monotonic()
-        if now >= self._due and revision != self._revision:
-            self._revision, self._due = revision, now + self._pause
+        if now >= self._due and (revision != self._revision or kept is not self._kept):
+            self._revision, self._kept, self._due = revision, kept, now + self._pause
             self._say()
 
 

@@ -38,7 +38,9 @@ _log = logging.getLogger("jobkit.worker")
 class _Followed:
     """A run whose progress is being told."""
 
-    def __init__(self, slot: str, lease: Lease, progress: Progress, look: Callable[[object], None] | None) -> None:
+    def __init__(
+        self, slot: str, lease: Lease, progress: Progress, look: Callable[[object, object], None] | None
+    ) -> None:
         self.slot = slot
         self.look = look
         self.lease = lease
@@ -69,8 +71,10 @@ class Reporter:
     def start(self) -> None:
         threading.Thread(target=self._report_for_ever, name="jobkit-reporter", daemon=True).start()
 
-    def follow(self, slot: str, lease: Lease, progress: Progress, look: Callable[[object], None] | None = None) -> None:
-        """Report this start; `look` is called with each revision of its progress that was seen."""
+    def follow(
+        self, slot: str, lease: Lease, progress: Progress, look: Callable[[object, object], None] | None = None
+    ) -> None:
+        """Report this start; `look` is called with its revision and last checkpoint at every look."""
         self._followed[lease.token] = _Followed(slot, lease, progress, look)
         if not self._awake.is_set():
             self._awake.set()
@@ -118,7 +122,7 @@ class Reporter:
         revision = followed.progress.revision()
         checkpoint = self._new_checkpoint(followed)
         if followed.look is not None:
-            followed.look(revision)
+            followed.look(revision, followed.progress.kept)
         if time.monotonic() < followed.due or (revision == followed.told and not checkpoint):
             return None
         followed.told = revision

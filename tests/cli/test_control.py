@@ -12,6 +12,9 @@ from tests.waiting import wait_until
 
 Here = Callable[..., Result]
 
+LONG = ("--timeout", "30")
+"""For a busy machine; who answers is not waited for so long."""
+
 
 @pytest.fixture
 def here(env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Here:
@@ -30,19 +33,19 @@ def test_a_worker_is_listed_asked_and_changed(here: Here) -> None:
     cells = here("workers").stdout.split("\t")
     assert cells[:4] == [name, "alive", "0/1", "default"]
 
-    pinged = here("control", "ping")
+    pinged = here("control", "ping", *LONG)
     assert pinged.exit_code == 0
     assert pinged.stdout.startswith(f"{name}\tanswered in ")
-    assert here("control", "runs").stdout == f"{name}\tnothing\n"
-    assert here("control", "grow", "2", name[:-2]).stdout == f"{name}\tperforms 3 at a time\n"
-    refused = here("control", "shrink", "3")
+    assert here("control", "runs", *LONG).stdout == f"{name}\tnothing\n"
+    assert here("control", "grow", "2", name[:-2], *LONG).stdout == f"{name}\tperforms 3 at a time\n"
+    refused = here("control", "shrink", "3", *LONG)
     assert refused.exit_code == 1
     assert "refused: it performs 3 at a time, and 0 is not from 1" in refused.stderr
-    assert here("control", "queues", "--add", "mail=3").stdout == f"{name}\tserves default,mail=3\n"
-    answers = json.loads(here("control", "queues", "--remove", "mail", "--json").stdout)
+    assert here("control", "queues", "--add", "mail=3", *LONG).stdout == f"{name}\tserves default,mail=3\n"
+    answers = json.loads(here("control", "queues", "--remove", "mail", "--json", *LONG).stdout)
     assert answers["replies"][0]["value"] == {"default": 0}
-    assert here("control", "stats").stdout.split("\t")[:3] == [name, "alive", "0/3"]
-    assert here("control", "stop").exit_code == 0
+    assert here("control", "stats", *LONG).stdout.split("\t")[:3] == [name, "alive", "0/3"]
+    assert here("control", "stop", *LONG).exit_code == 0
     wait_until(lambda: not here("workers").stdout, "it has gone", timeout=30)
 
 

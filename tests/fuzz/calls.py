@@ -134,9 +134,13 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Release:
+    """`failed`: its job was killed at a limit; `retry` as of a `Settle`."""
+
     slot: str
     crashed: bool
     token: int | None = None
+    failed: bool = False
+    retry: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

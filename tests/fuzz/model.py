@@ -384,19 +384,19 @@ class Model:
             case "succeeded":
                 run.result = asked.result
                 self._enter(run, "succeeded")
-            case "failed" if asked.retry is not None and self._may_retry(run):
-                self._retry(run, asked.retry)
+            case "failed":
+                self._fail(run, asked.retry)
             case _:
                 self._enter(run, asked.outcome)
         if asked.checkpoint and run.state not in ENDED:
             run.checkpoint = (asked.checkpoint, asked.token)
         return "ok"
 
-    def _may_retry(self, run: Run) -> bool:
-        return not run.cancelling and run.failures + 1 < run.kind.max_attempts
-
-    def _retry(self, run: Run, wait: int) -> None:
-        """Another attempt, not before this wait is over; meanwhile the run tells why the last one failed."""
+    def _fail(self, run: Run, wait: int | None) -> None:
+        """Another attempt, not before this wait is over; meanwhile it tells why the last one failed. Else the end."""
+        if wait is None or run.cancelling or run.failures + 1 >= run.kind.max_attempts:
+            self._enter(run, "failed")
+            return
         run.failures += 1
         run.explained, run.returned, run.retried = True, None, run.token
         self._void(run)
@@ -475,6 +475,9 @@ class Model:
         run, _ = self._guarded(held, token, self.incarnation)
         if not run:
             return Released("lost", held)
+        if asked.failed and not run.cancelling:
+            self._fail(run, asked.retry)
+            return Released("ok", held)
         self._void(run)
         if asked.crashed:
             self._crash(run)

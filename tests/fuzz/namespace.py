@@ -171,7 +171,15 @@ class Namespace:
 
     def _release(self, call: calls.Release) -> Any:
         token = "" if call.token is None else str(call.token)
-        return self._operations.release(call.slot, crashed=call.crashed, failure=LOST, token=token), _released
+        operation = self._operations.release(
+            call.slot,
+            crashed=call.crashed,
+            failed=call.failed,
+            failure=LOST,
+            token=token,
+            retry_after=None if call.retry is None else call.retry / 1000,
+        )
+        return operation, _released
 
     def _renew(self, call: calls.Renew) -> Any:
         return self._operations.renew(call.worker, call.queues, call.slots), self._renewed

@@ -251,7 +251,9 @@ class Steps:
             token = None
         elif self.crowd.old and self.random.random() < 0.3:
             token = self.random.choice(self.crowd.old).lease.token
-        return [Release(slot, crashed=self.random.random() < 0.6, token=token)]
+        failed = self.random.random() < 0.3
+        retry = self.random.choice((None, 0, 400)) if failed else None
+        return [Release(slot, not failed and self.random.random() < 0.8, token, failed, retry)]
 
     def sweep(self, _model: Model) -> Step:
         return [Sweep(INTERVAL)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobkit import State, WorkerLost
+from jobkit import IncidentKind, State, WorkerLost
 from tests.life.jobs import LEASE, Add, CountUntilGo, HoldsTheInterpreter, KillsItsProcess
 from tests.life.workers import after, is_alive
 from tests.waiting import wait_until
@@ -96,6 +96,7 @@ def test_after_a_whole_worker_is_killed_another_takes_over_within_the_lease(
     assert time.monotonic() - killed < LEASE + 2
     folder.go()
     assert run.result(timeout=5) == 2
+    assert [incident.kind for incident in run.incidents()] == [IncidentKind.LOST]
 
 
 def test_the_children_of_a_killed_supervisor_end_even_while_they_hold_the_interpreter(

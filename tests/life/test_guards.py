@@ -224,6 +224,25 @@ def test_a_job_that_returns_what_cannot_be_serialized_says_so(kit: JobKit) -> No
     assert "BadResult" in incident.traceback
 
 
+# Threads --------------------------------------------------------------------------------------------------------------
+
+
+def test_in_a_thread_pool_limits_hold_too(
+    valkey: Server, namespace: str, start_worker: Callable[..., WorkerProcess]
+) -> None:
+    """A thread that does not stop is given up; memory is the whole process', whose other runs are performed again."""
+    worker = start_worker("--pool", "thread", "--concurrency", "4", target=TARGET)
+    with JobKit(valkey.url, jobs=guarded_jobs.kit.jobs.values(), namespace=namespace) as kit:
+        _, error = failed(kit, WillNotHear())
+        assert "It took longer than its limit of 0.3 s." in str(error)
+        bystander = kit.submit(WritesMuch(megabytes=0))
+        _, error = failed(kit, AllocatesWithoutEnd())
+        assert "more than its 200 MB of memory" in str(error)
+        assert bystander.result(timeout=LONG) == "written"
+        assert kit.submit(Works()).result(timeout=LONG) > 0
+        assert worker.process.poll() is None
+
+
 # Leases ---------------------------------------------------------------------------------------------------------------
 
 

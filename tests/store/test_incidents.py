@@ -44,6 +44,15 @@ def test_a_failure_that_is_settled_is_noted_with_the_last_progress(world: World)
     assert (incident.kind, incident.progress.done) == (IncidentKind.FAILED, 9)
 
 
+def test_it_is_told_whether_there_is_a_checkpoint_to_go_on_from(world: World) -> None:
+    lease = world.started(slot="w/1")
+    world.release("w/1", incident=told())
+    again = started_again(world, lease)
+    world.report(again, checkpoint=b"half")
+    world.release(world.record(lease.run_id)["slot"], incident=told())
+    assert [incident.checkpoint for incident in world.incidents(lease.run_id)] == [False, True]
+
+
 def test_what_is_sent_again_is_noted_once(world: World) -> None:
     first, second = world.started(slot="w/1"), world.started()
     for _ in range(2):

@@ -428,6 +428,9 @@ def test_what_the_classes_of_the_format_before_said_still_holds(world: World) ->
     assert (lease.duration, lease.max_attempts) == (4.0, 2)
     assert run(world.operations.settle(lease, Outcome.SUCCEEDED, result=b"7")) is Verdict.OK
     assert run(world.operations.load(held.id)).snapshot.result == 7
+    world.raw.hdel(world.record_key(held.id), "job", "labels")
+    assert run(world.operations.recall(held.id)).job == '"reports.Sales"'
+    assert run(world.operations.recall(held.id)).labels == ()
     recalled = msgspec.json.decode(run(world.operations.recall(held.id)).terms, type=Terms)
     assert (recalled.lease, recalled.max_attempts, recalled.keep, recalled.public_result) == (4000, 2, 10_000, 1)
     assert 59_000 < int(world.record(held.id)["fresh_until"]) - world.now() <= 60_000

@@ -51,11 +51,12 @@ def test_pausing_again_changes_nothing_nor_does_resuming_what_is_not_paused(worl
 
 
 def test_queues_whose_names_contain_each_other_are_paused_by_themselves(world: World) -> None:
-    for queue in ("mail", "mail:eu", "e-mail"):
+    for queue in ("mail:eu", "e-mail", "m-il", "m.il", "mail"):
         world.submit(queue=queue)
         pause(world, queue)
     resume(world, "mail")
-    assert [name for name, backlog in backlogs(world).items() if backlog.paused] == ["e-mail", "mail:eu"]
+    resume(world, "m.il")
+    assert [name for name, backlog in backlogs(world).items() if backlog.paused] == ["e-mail", "m-il", "mail:eu"]
     assert isinstance(world.look("w/1", ("e-mail", "mail:eu")), NoWork)
     assert isinstance(world.look("w/1", ("mail",)), Lease)
 
@@ -172,11 +173,26 @@ def test_a_backlog_counts_what_waits_what_is_parked_and_what_is_running(world: W
 
 def test_the_wait_is_that_of_the_next_run_from_when_it_was_to_start(world: World) -> None:
     world.submit(priority=5)
+    other = world.submit(queue="other")
     world.skew(30)
     world.submit()
+    world.submit(queue="other")
+    assert backlogs(world)["other"].wait == pytest.approx(30.0, abs=2.0)
+    assert world.take("w/9", ("other",)).run_id == other.id
     assert backlogs(world)["default"].wait == pytest.approx(30.0, abs=2.0)
     world.take()
     assert backlogs(world)["default"].wait == pytest.approx(0.0, abs=2.0)
+
+
+def test_a_queue_is_listed_for_what_is_running_or_parked_alone(world: World) -> None:
+    for queue in ("mail", "reports"):
+        world.submit(queue=queue, limits=ONE if queue == "mail" else "m:bbbb 1")
+        world.take(f"w/{queue}", (queue,))
+        world.submit(queue=f"{queue}:later", limits=ONE if queue == "mail" else "m:bbbb 1")
+    stands = {name: (each.waiting, each.parked, each.running) for name, each in backlogs(world).items()}
+    assert stands == {
+        "mail": (0, 0, 1), "mail:later": (1, 1, 0), "reports": (0, 0, 1), "reports:later": (1, 1, 0),
+    }  # fmt: skip
 
 
 def test_queues_that_are_named_are_told_of_also_when_they_are_empty(world: World) -> None:

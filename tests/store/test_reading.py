@@ -7,8 +7,8 @@ import pytest
 from jobkit.errors import RunNotFound
 from jobkit.lifecycle import State
 from jobkit.store.operations import checked_run_id, new_run_id
-from jobkit.store.replies import Page, page
-from tests.store.world import World
+from jobkit.store.replies import Page, Recalled, page
+from tests.store.world import World, submission
 from tests.waiting import wait_until
 
 
@@ -197,3 +197,37 @@ def test_a_run_that_is_missing_in_its_queue_has_no_place_there(world: World) -> 
     world.raw.zrem(f"{world.prefix}ready:default", run.id)
     assert world.store.execute(world.operations.load(run.id)).snapshot.queue.position is None
     world.raw.zadd(f"{world.prefix}ready:default", {run.id: 1})
+
+
+# What a run was submitted with ----------------------------------------------------------------------------------------
+
+
+def test_what_a_run_was_submitted_with_is_told(world: World) -> None:
+    asked = submission(
+        "k", queue="slow", priority=3, owner="ann", interest="owner:ann", tags=("eu",), limits="m:one 1", max_attempts=4
+    )
+    world.execute(world.operations.submit(asked))
+    recalled = world.execute(world.operations.recall(asked.id))
+    assert recalled == Recalled(
+        state=State.QUEUED,
+        job='"reports.Sales"',
+        queue="slow",
+        terms=asked.conditions.terms,
+        labels=("job:reports.Sales", "tag:eu"),
+        priority=3,
+        owner="ann",
+        key="k",
+        limits="m:one 1",
+        work=asked.work,
+    )
+
+
+def test_what_was_not_said_is_told_as_nothing(world: World) -> None:
+    recalled = world.execute(world.operations.recall(world.submit().id))
+    assert (recalled.priority, recalled.owner, recalled.key, recalled.limits) == (0, "", "", "")
+
+
+def test_of_a_run_that_is_not_kept_nothing_is_told(world: World) -> None:
+    world.submit()
+    with pytest.raises(RunNotFound):
+        world.execute(world.operations.recall(new_run_id()))

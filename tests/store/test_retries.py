@@ -112,6 +112,16 @@ def test_who_told_of_a_failure_can_tell_nothing_else(world: World, late: Outcome
     assert world.state(lease.run_id) is State.SCHEDULED
 
 
+def test_who_told_of_a_failure_does_not_have_its_run_back_when_that_waits_in_its_queue(world: World) -> None:
+    lease = retried(world)
+    world.ripen(lease.run_id)
+    world.swept_ago(60.0)
+    world.sweep()
+    assert world.report(lease).verdict is Verdict.LOST
+    assert world.settle(lease) is Verdict.LOST
+    assert world.state(lease.run_id) is State.QUEUED
+
+
 def test_a_failure_that_comes_after_its_supervisors_release_is_not_counted(world: World) -> None:
     lease = world.started(slot="w/1", max_attempts=3)
     world.release("w/1", crashed=False)

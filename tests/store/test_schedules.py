@@ -260,6 +260,7 @@ def test_run_submits_now_whatever_the_ticks_are(world: World) -> None:
     admitted = world.execute(world.operations.run_schedule(NIGHTLY, 0))
     assert admitted is not None
     assert (row(world).last_run, row(world).next_tick, row(world).last_tick) == (admitted.id, tick, None)
+    assert world.record(admitted.id)["work"] == submission().work.decode()
     assert world.take().tick is None
 
 

@@ -13,7 +13,7 @@ from jobkit.kit import JobKit
 from jobkit.lifecycle import Outcome
 from jobkit.progress import Progress
 from jobkit.snapshot import ProgressView
-from jobkit.store.operations import failure_head
+from jobkit.store.operations import Mark, failure_head
 from jobkit.store.replies import Lease
 
 
@@ -92,6 +92,11 @@ class Performer:
         lease = self.lease or self.take()
         operation = self.kit.operations.report(lease, next(self._sequence), view.to_json())
         self._do(operation)
+
+    def mark(self, what: Mark) -> None:
+        """What its supervisor sees."""
+        lease = self.lease or self.take()
+        self._do(self.kit.operations.mark(self.id, lease.token, what))
 
     def succeed(self, result: Any = None) -> None:
         lease = self.lease or self.take()

@@ -13,6 +13,7 @@ from jobkit_web import access_token, widget
 from jobkit import JobKit
 from jobkit.files import File
 from jobkit.snapshot import ProgressView, StageView
+from jobkit.store.operations import Mark
 from tests.web.performing import Performer, Public, Stubborn
 from tests.web.test_markup import Tags
 
@@ -39,6 +40,17 @@ def test_page_of_a_running_run_shows_how_far_it_is(client: httpx.Client, run: Pe
     assert '<progress aria-label="Progress" value="0.2500">' in page
     assert "Reading orders" in page
     assert "25 %" in page
+
+
+def test_page_of_a_run_in_trouble_says_so(client: httpx.Client, run: Performer) -> None:
+    run.report(done=25)
+    assert "No progress" not in page_of(client, run)
+    run.mark(Mark.STALLED)
+    assert "No progress for a while." in page_of(client, run)
+    run.run.cancel(force=True)
+    assert "It was told to stop." in page_of(client, run)
+    run.mark(Mark.KILLING)
+    assert "It does not stop, so it is killed." in page_of(client, run)
 
 
 @pytest.mark.parametrize(("public", "told"), [(True, "The bank is closed."), (False, "Something went wrong")])

@@ -9,7 +9,7 @@ function scripts.fire(ARGV)
   local name, mark, expected, tick, following, id = unpack(ARGV)
   local key = schedule_key(name)
   local known_mark, next_tick, paused, fired, last_run = unpack(redis.call('HMGET', key, 'mark', 'next', 'paused', 'fired', 'last_run'))
-  if id ~= '' and fired == id then
+  if fired == id then
     return {'fired', last_run, 'new'}
   elseif known_mark ~= mark or next_tick ~= expected then
     return {'passed'}

@@ -6,7 +6,7 @@
 local RUNNING_AT_MOST = 10000  -- that are looked at, to say in which queue each is
 
 local function add(names, name)
-  if name ~= '' and not names[name] then
+  if not names[name] then
     names[name], names[#names + 1] = true, name
   end
 end
@@ -17,8 +17,9 @@ local function names_of(ARGV, parked, running)
     add(names, name)
   end
   for _, name in ipairs(redis.call('SMEMBERS', P .. 'queues')) do
-    drop_if_empty(name)
-    add(names, redis.call('EXISTS', P .. 'ready:' .. name) == 1 and name or '')
+    if not drop_if_empty(name) then
+      add(names, name)
+    end
   end
   for name in string.gmatch(partition.paused or '', '%S+') do
     add(names, name)

@@ -25,11 +25,14 @@ local function ring(queue)
 end
 
 -- A queue that has nothing to take is no longer named; its bell goes too, so that who rings next names it again.
+-- Answers whether it was so.
 local function drop_if_empty(queue)
-  if redis.call('EXISTS', P .. 'ready:' .. queue) == 0 then
-    redis.call('SREM', P .. 'queues', queue)
-    redis.call('DEL', P .. 'bell:' .. queue)
+  if redis.call('EXISTS', P .. 'ready:' .. queue) == 1 then
+    return false
   end
+  redis.call('SREM', P .. 'queues', queue)
+  redis.call('DEL', P .. 'bell:' .. queue)
+  return true
 end
 
 -- Every call ends with this, and its answer.

@@ -8,7 +8,7 @@ local function incident_field(number)
 end
 
 -- `told` is a JSON object as its client encoded it, or ''. The store adds what it alone knows: when it was, which start and
--- attempt, who performed it, and how far it was.
+-- attempt, who performed it, how far it was, and whether the next start has a checkpoint to go on from.
 local function note_incident(run, told)
   if told == '' then
     return
@@ -18,7 +18,8 @@ local function note_incident(run, told)
   put(run, 'incidents', integer(number))
   put(run, incident_field(number), table.concat({
     '{"at":', moment(now), ',"start":', run.start, ',"attempt":', integer((failures or 0) + 1), ',"slot":',
-    cjson.encode(run.slot or ''), ',"progress":', run.progress or progress or UNTOUCHED, ',', string.sub(told, 2),
+    cjson.encode(run.slot or ''), ',"progress":', run.progress or progress or UNTOUCHED,
+    ',"checkpoint":', run.checkpoint_by and 'true' or 'false', ',', string.sub(told, 2),
   }))
   redis.call('HDEL', record_key(run.id), incident_field(number - MOST_INCIDENTS))
 end
