@@ -61,7 +61,7 @@ WITH_LIMITS = (jobs.Limited, jobs.Paced)
 PATIENCE = 120.0
 """Seconds after which an order counts as lost, and a store as gone."""
 MOST_DESCRIPTORS_MORE = {"process": 4, "thread": 8, "asyncio": 8}
-"""So many more than at first a process may have open: its connections grow to what was ever used at once, by its pool."""
+"""So many more than at first a process may have open: connections grow to what was ever used at once, by its pool."""
 
 
 @dataclass(frozen=True, slots=True)
