@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test, and every check: first Python's, on the oldest supported version that is installed; then, side by side, a
-# part of them on the newest one, the JavaScript client's, and style, types and layers.
+# Runs every test, and every check: first Python's, on the oldest supported version that is installed; then a part of them
+# on the newest one, the JavaScript client's, and style, types and layers. Both times what can runs side by side.
 #
 # What spends its time in Chromium, in the server's Lua or in killed processes is the same under any Python, and runs once.
 set -euo pipefail
@@ -40,16 +40,23 @@ together() { # waits for all that runs beside, shows what each wrote, and fails 
         [ -e ".tools/logs/$name.end" ] || failed=1
     done
     rm -rf .tools/logs
+    names=()
     return $failed
 }
 
+busy=(tests/{store,unit,fuzz,mutation,typing}) # keep a core busy; what is left waits for processes most of the time
 again=(tests/{unit,kit,testing,docs,examples,web} tests/life/test_{performing,stopping}.py)
 names=()
-own_tests=("$@")
 for version in $versions; do install_into "$(venv_of "$version")" "$version"; done
-python "$own" "${own_tests[@]}"
+if [ $# -gt 0 ]; then
+    python "$own" "$@"
+else
+    beside "python-$own-busy" python "$own" "${busy[@]}"
+    python "$own" "${busy[@]/#/--ignore=}"
+    together
+fi
 for version in $versions; do
-    [ "$version" = "$own" ] || beside "python-$version" python "$version" "${again[@]}" "${own_tests[@]}"
+    [ "$version" = "$own" ] || beside "python-$version" python "$version" "${again[@]}" "$@"
 done
 beside javascript npm --prefix js-client --silent test
 beside check tools/check.sh
