@@ -28,6 +28,7 @@ python() { # VERSION [TESTS...]
 beside() { # NAME COMMAND...: in the background; `together` tells of it
     local name=$1
     mkdir -p .tools/logs
+    rm -f ".tools/logs/$name.end"
     ("${@:2}" >".tools/logs/$name" 2>&1 && echo ok >".tools/logs/$name.end") &
     names+=("$name")
 }
@@ -52,8 +53,10 @@ if [ $# -gt 0 ]; then
     python "$own" "$@"
 else
     beside "python-$own-busy" python "$own" "${busy[@]}"
-    python "$own" "${busy[@]/#/--ignore=}"
+    failed=0
+    python "$own" "${busy[@]/#/--ignore=}" || failed=1
     together
+    [ $failed = 0 ]
 fi
 for version in $versions; do
     [ "$version" = "$own" ] || beside "python-$version" python "$version" "${again[@]}" "$@"
