@@ -16,8 +16,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
-
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.job import spec_of
 from jobkit.records import name_runs, write_log
@@ -45,6 +43,7 @@ from jobkit.worker.link import (
     ToChild,
     Unfit,
 )
+from jobkit.worker.memory import resident
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.serving import Serving
@@ -167,8 +166,8 @@ class Child:
             return "it had lost a lease, so it may be in trouble"
         if begin.most_runs is not None and runs >= begin.most_runs:
             return f"it has performed {runs} runs"
-        if begin.most_memory is not None and (memory := psutil.Process().memory_info().rss) > begin.most_memory:
-            return f"it has {memory / 1e6:.0f} MB of memory"
+        if begin.most_memory is not None and (used := resident()) > begin.most_memory:
+            return f"it has {used / 1e6:.0f} MB of memory"
         return ""
 
 

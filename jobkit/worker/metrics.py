@@ -15,11 +15,11 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-import psutil  # type: ignore[import-untyped]
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from jobkit.worker.memory import resident
 from jobkit.worker.process import Phase
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ class _Looked(Collector):
             children.add_metric([phase.value], condition.phases.count(phase.value))
         yield children
         memory = GaugeMetricFamily("jobkit_worker_memory_bytes", "Resident memory.", labels=["of"])
-        sizes = [_resident(pid) for pid in condition.pids]
-        memory.add_metric(["supervisor"], _resident(os.getpid()))
+        sizes = [resident(pid) for pid in condition.pids]
+        memory.add_metric(["supervisor"], resident(os.getpid()))
         memory.add_metric(["children"], sum(sizes))
         memory.add_metric(["largest child"], max(sizes, default=0))
         yield memory
@@ -122,12 +122,6 @@ def _of_pulse(pulse: Pulse) -> Iterator[GaugeMetricFamily | CounterMetricFamily]
 
 def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"jobkit_worker_{name}", meaning, value=value)
-
-
-def _resident(pid: int) -> int:
-    with suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_info().rss)
-    return 0
 
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
