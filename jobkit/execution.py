@@ -23,11 +23,12 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
 from jobkit.checkpoint import Checkpoint
 from jobkit.errors import BadArguments, BadCheckpoint, LimitReached, PublicError
-from jobkit.hooks import NO_HOOKS, Event, Start, call
+from jobkit.hooks import Event, Start, call
 from jobkit.incident import Account, IncidentKind
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
@@ -37,12 +38,11 @@ from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
 from jobkit.text import one_line
 from jobkit.tracebacks import summary_of, traceback_of, up_to_the_job
-from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jobkit.files import File
+    from jobkit.files import File, FileStorage
     from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.options import Options
@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     from jobkit.store.replies import Lease, Verdict
     from jobkit.tracing import Tracing
 
-    Keep = Callable[[str, str, File], File]
-    """Keeps a result's file, given the run's id and the lease's token."""
-    Tally = Callable[[Lease, str, float], None]
+    Count = Callable[[Lease, str, float], None]
     """Told of every start that has ended: its outcome, and after how many seconds."""
 
 UNKNOWN_JOB_DELAY = 1.0
@@ -94,6 +92,19 @@ class Limits(Protocol):
     def time_limit(self) -> float | None: ...
     @property
     def stall_limit(self) -> float | None: ...
+
+
+class Kit(Protocol):
+    """What a run is executed with; `JobKit` fits."""
+
+    operations: Operations
+    hooks: Hooks
+    tracing: Tracing
+
+    @property
+    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
+    @property
+    def files(self) -> FileStorage: ...
 
 
 class Performer(Protocol):
@@ -181,30 +192,17 @@ class _Start:
 class Execution:
     """Executes leases with the jobs of one kit."""
 
-    def __init__(
-        self,
-        jobs: Mapping[str, type[ProgressJob[Any]]],
-        operations: Operations,
-        keep: Keep,
-        performer: Performer,
-        hooks: Hooks = NO_HOOKS,
-        tracing: Tracing = NO_TRACING,
-        tally: Tally | None = None,
-    ) -> None:
-        self._jobs = jobs
-        self._operations = operations
-        self._keep = keep
+    def __init__(self, kit: Kit, performer: Performer, count: Count | None = None) -> None:
+        self._kit = kit
         self._performer = performer
-        self._hooks = hooks
-        self._tracing = tracing
-        self._tally = tally
+        self._count = count
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        with performing(start.performed), self._tracing.performing(lease) as span:
+        with performing(start.performed), self._kit.tracing.performing(lease) as span:
             ended = self._perform(start)
             decision = decide(ended, start.again)
             self._tell(start, ended, decision)
@@ -213,7 +211,7 @@ class Execution:
             return span.settled_by(settling, _outcome(decision), ended.error if isinstance(ended, Raised) else None)
 
     def _resolve(self, lease: Lease) -> _Start:
-        job_class = self._jobs.get(lease.job)
+        job_class = self._kit.jobs.get(lease.job)
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
@@ -243,12 +241,14 @@ class Execution:
         self._call_hooks(Event.START, start)
         try:
             value = self._performer.perform(lease, spec, job, start.progress)
-            result = spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file))
-            return Returned(result, value)
+            return Returned(spec.encode_result(value, keep=partial(self._keep, lease)), value)
         except Cancelled as cancelled:
             return _stopped(cancelled, spec.options)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
+
+    def _keep(self, lease: Lease, file: File) -> File:
+        return self._kit.files.keep(lease.run_id, lease.token, file)
 
     def _tell(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
         if isinstance(ended, Unknown):
@@ -256,8 +256,8 @@ class Execution:
             return
         took = time.monotonic() - start.began
         _tell_end(start, decision, took)
-        if self._tally is not None:
-            self._tally(start.lease, _outcome(decision), took)
+        if self._count is not None:
+            self._count(start.lease, _outcome(decision), took)
 
     def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
@@ -287,7 +287,7 @@ class Execution:
 
     def _call_hooks(self, event: Event, start: _Start, *facts: object, will_retry: bool = False) -> None:
         """The job's own, then its kit's."""
-        hooks = self._hooks.on(event)
+        hooks = self._kit.hooks.on(event)
         if start.spec is not None and start.job is not None and event in start.spec.hooks:
             hooks = (getattr(start.job, event), *hooks)
         if hooks:
@@ -297,7 +297,7 @@ class Execution:
         if decision is None:
             return None
         progress = start.progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED)
-        return self._operations.settle(
+        return self._kit.operations.settle(
             start.lease,
             decision.outcome,
             progress=progress.to_json(),

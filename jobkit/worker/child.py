@@ -21,7 +21,7 @@ from jobkit.job import spec_of
 from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
 from jobkit.worker import stacks
-from jobkit.worker.guarded import Told
+from jobkit.worker.guarded import GuardedStarts
 from jobkit.worker.interruption import SIGNAL, AnyThread, Drained, MainThread, OneLoop
 from jobkit.worker.link import (
     TO_CHILD,
@@ -80,7 +80,7 @@ class Child:
         self._link = link
         self._interruption = interruption
         self._tally = Tally()
-        self._told = Told(link)
+        self._guarded = GuardedStarts(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
         self._kit = kit
         self._store = store = Store(kit.location, kit.operations, patience=math.inf)
@@ -90,7 +90,7 @@ class Child:
             Serving(
                 kit, store, slot, begin.queues, begin.lease,
                 interruption=interruption, watch=self, turn=turn, taken=self._taken, done=self._done,
-                tally=self._count if begin.counted else None,
+                count=self._count if begin.counted else None,
             )
             for slot in begin.slots
         ]  # fmt: skip
@@ -132,14 +132,14 @@ class Child:
         grace = spec.options.cancel_grace
         if grace != USUAL_GRACE or lease.duration < self._begin.lease:
             self._link.say(Terms(slot=slot, token=lease.token, cancel_grace=grace, lease=lease.duration))
-        look = self._told.begins(slot, lease, spec.options, asked_at)
+        look = self._guarded.begins(slot, lease, spec.options, asked_at)
         self._reporter.follow(slot, lease, progress, look)
         self._tally.begins(slot, lease)
 
     def ends(self, slot: str, lease: Lease, error: BaseException | None) -> None:
         self._tally.ends(slot, error)
         self._reporter.leave(lease)
-        self._told.ends(lease)
+        self._guarded.ends(lease)
 
     def _count(self, lease: Lease, outcome: str, seconds: float) -> None:
         waited = lease.waited if lease.start == 1 else None

@@ -46,8 +46,8 @@ def guarded(slot: str, lease: Lease, options: Options, asked_at: float) -> Guard
     )
 
 
-class Told:
-    """What is told of the starts that one process performs, through its link."""
+class GuardedStarts:
+    """Those that one process performs, told through its link."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -18,7 +18,7 @@ from jobkit.execution import StopReason
 from jobkit.incident import Account, IncidentKind
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
-from jobkit.worker.guarding import boot_time
+from jobkit.worker.guard import boot_time
 from jobkit.worker.vitals import Pulse
 
 if TYPE_CHECKING:

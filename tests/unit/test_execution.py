@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobkit import Progress, ProgressJob, PublicError
+from jobkit import JobKit, Progress, ProgressJob, PublicError
 from jobkit.checkpoint import Checkpoint
 from jobkit.execution import (
     FAILED,
@@ -25,7 +25,6 @@ from jobkit.incident import IncidentKind
 from jobkit.lifecycle import Outcome
 from jobkit.options import Options
 from jobkit.progress import Cancelled
-from jobkit.store.operations import Operations
 from jobkit.store.replies import Lease
 from jobkit.text import one_line
 from jobkit.tracebacks import LONGEST_TRACEBACK
@@ -195,7 +194,7 @@ def settled(end: str, checkpoint: bytes | None) -> tuple[str, bytes]:
         arguments=b'{"end":"%b"}' % end.encode(), start=2, failures=0, duration=1.0, max_attempts=1, watched=False,
         checkpoint=checkpoint,
     )  # fmt: skip
-    execution = Execution({"unit.Steps": Steps}, Operations(), lambda _run, _token, file: file, Here())
+    execution = Execution(JobKit("redis://nowhere.invalid", jobs=[Steps]), Here())
     settling = execution.execute(lease)
     assert settling is not None
     outcome, kept = settling.arguments[3], settling.arguments[10]

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobkit.execution import StopReason
 from jobkit.incident import IncidentKind
-from jobkit.worker.guarding import Guard, boot_time
+from jobkit.worker.guard import Guard, boot_time
 from jobkit.worker.link import Guarded
 from jobkit.worker.release import out_of_memory, unstoppable
 
