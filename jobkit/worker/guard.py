@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from jobkit.execution import STALLS_UNTIL_STOPPED, StopReason
+from jobkit.decision import STALLS_UNTIL_STOPPED, StopReason
 
 if TYPE_CHECKING:
     from jobkit.worker.link import Guarded

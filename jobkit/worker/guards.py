@@ -20,7 +20,7 @@ from jobkit.worker.link import Guarded, Moved, Over
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from jobkit.execution import StopReason
+    from jobkit.decision import StopReason
     from jobkit.worker.process import ChildProcess
 
     Stop = Callable[[str, str, str, StopReason], None]

@@ -13,8 +13,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError
-from jobkit.execution import StopReason
 from jobkit.incident import Account, IncidentKind
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict

@@ -22,7 +22,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from jobkit.execution import StopReason
+from jobkit.decision import StopReason
 from jobkit.progress import Cancelled
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError, StoreMisconfigured
-from jobkit.execution import StopReason
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.location import parse

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from jobkit import BadJob, JobKit, Progress, ProgressJob, Start
-from jobkit.execution import Execution, StopReason
+from jobkit.decision import StopReason
+from jobkit.execution import Execution
 from jobkit.hooks import Event
 from jobkit.job import spec_of
 from jobkit.performing import part_of
