@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError
-from jobkit.execution import StopReason
 from jobkit.incident import size
 from jobkit.store.conversation import backoff
 from jobkit.store.operations import Mark, partition_of
