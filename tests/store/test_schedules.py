@@ -292,6 +292,16 @@ def test_what_has_moved_away_fires_and_runs_nothing(world: World) -> None:
     assert fire(world, mine, tick).firing is Firing.FIRED
 
 
+@pytest.mark.parametrize("paused", [True, False])
+def test_what_comes_back_is_paused_as_it_was_where_it_has_been(world: World, paused: bool) -> None:
+    mine, tick = declared(world)
+    if not paused:
+        world.execute(world.operations.pause_schedule(row(world), 0))
+    world.execute(world.operations.move_away(msgspec.structs.replace(mine, mark="b"), row(world), 0))
+    assert world.execute(world.operations.declare(mine, tick, instead_of=row(world), paused=paused))
+    assert row(world).paused is paused
+
+
 def test_a_schedule_that_nobody_declares_for_a_week_is_dropped_by_the_sweep(world: World) -> None:
     declared(world)
     for days, kept in ((6.9, 1), (7.1, 0)):
