@@ -385,6 +385,26 @@ def test_a_pause_outlives_a_move_that_is_taken_back(new_kit: Any) -> None:
     assert [status.paused for status in old.schedules()] == [False]
 
 
+def test_a_schedule_that_moves_while_it_is_paused_is_paused_where_it_is(
+    new_kit: Any, store_url: str, namespace: str
+) -> None:
+    """A deploy comes between looking where it is and pausing it there."""
+    old, new = in_two_partitions(new_kit)
+    Somebody(old).act()
+    deploys = [Somebody(new)]
+
+    class Slow(JobKit):
+        def _look(self) -> list[Any]:
+            looks = super()._look()
+            if deploys:
+                deploys.pop().act()
+            return looks
+
+    with Slow(f"{store_url}?partitions=3", namespace=namespace) as slow:
+        slow.pause_schedule("hourly")
+    assert [status.paused for status in new.schedules()] == [True]
+
+
 def test_what_could_not_be_moved_away_is_when_nobody_stands_behind_it_any_more(new_kit: Any) -> None:
     """Its partition was away when the new version was declared in another one."""
     old, new = in_two_partitions(new_kit)
