@@ -71,9 +71,6 @@ class Hooks:
         return self._given[event]
 
 
-NO_HOOKS: Final = Hooks()
-
-
 def call(hooks: Sequence[Hook], start: Start, *facts: object) -> None:
     """Call them one after the other, whatever they raise."""
     for hook in hooks:

@@ -44,7 +44,7 @@ class Stacks:
             os.kill(pid, ASKING)
 
     async def told(self) -> str:
-        """What it wrote, once nothing more comes; `readable`. A later crash is told without it."""
+        """What it wrote, once nothing more comes; `readable`. Then it is forgotten: a later crash is told without."""
         text, patience = "", ANSWER_SECONDS
         while patience > 0:
             await asyncio.sleep(LOOK_SECONDS)

@@ -42,9 +42,9 @@ def test_what_a_child_writes_is_passed_on_and_its_end_kept(tmp_path: Path) -> No
 def test_much_output_without_a_line_end_costs_no_memory(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         output = Output(log.fileno())
-        before = memory.used_here()
+        before = memory.resident()
         lines, code = writing(output, "import os\nfor _ in range(40): os.write(2, b'x' * 1_000_000)")
-        assert memory.used_here() - before < 20 * MB
+        assert memory.resident() - before < 20 * MB
     assert code == 0
     assert (tmp_path / "log").stat().st_size == 40_000_000
     assert sum(map(len, lines)) <= 16 * 1024
@@ -193,10 +193,10 @@ def test_memory_is_that_of_a_process_and_all_that_it_started() -> None:
     assert program.stdout.readline() == "up\n"
     assert memory.used_by(program.pid) > 50 * MB
     program.communicate("\n")
-    assert memory.used_by(program.pid) == 0
+    assert memory.used_by(program.pid) == memory.resident(program.pid) == 0
 
 
 def test_there_is_room_and_the_kernel_counts() -> None:
-    assert memory.used_here() < memory.room()
+    assert memory.resident() < memory.room()
     counts = memory.KernelCounts()
     assert counts.risen() == ""
