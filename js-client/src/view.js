@@ -76,7 +76,7 @@ export function createView(host, words, cancel) {
    */
   return (state, watching, wish) => {
     const { snapshot, closed } = watching ?? {};
-    const { progress, queue, error, attempt = 1 } = snapshot ?? {};
+    const { progress, queue, error } = snapshot ?? {};
     const show = numbers(/** @type {HTMLElement | null} */ (host.closest("[lang]"))?.lang);
     const running = state === "running";
     const succeeded = state === "succeeded";
@@ -86,14 +86,13 @@ export function createView(host, words, cancel) {
       const { workers, position } = queue ?? {};
       if (workers === 0 && !running) return words.unserved;
       if (position) return words.position(show(position));
-      if (error?.reference) return words.reference(error.reference);
+      if (closed && error?.reference) return words.reference(error.reference);
       if (!progress || !running) return "";
       // Stages count different things, so the whole may have no total where the one under way has.
       const { done, total, unit } =
         (progress.total == null && progress.stages.find(({ total, fraction }) => total && fraction % 1)) || progress;
-      const again = attempt > 1 && words.attempt(show(attempt));
       const count = total ? words.of(show(done), show(total)) : done && show(done);
-      return [count && `${count} ${unit || progress.unit}`, again].filter(Boolean).join(", ");
+      return count ? `${count} ${unit || progress.unit}` : "";
     };
 
     // @ts-expect-error  not a number where there is no watch, as is right
@@ -103,7 +102,7 @@ export function createView(host, words, cancel) {
     const showTime = () => {
       const left = secondsLeft();
       const ticking = left > -10;
-      const calm = ticking ? (left < 5 ? words.soon : words.remaining(duration(left, show))) : "";
+      const calm = !ticking ? "" : !running ? words.starts(duration(Math.max(left, 0), show)) : left < 5 ? words.soon : words.remaining(duration(left, show));
       put(time, closed ? "" : watching?.connected === false ? words.retrying : snapshot?.stalled ? words.stalled : calm);
       clearTimeout(tick);
       if (ticking && host.isConnected) tick = setTimeout(showTime, 1000);

@@ -27,8 +27,8 @@ export const WORDS = {
   position: (place) => `Number ${place} in line`,
   /** @param {Shown} done @param {Shown} total */
   of: (done, total) => `${done} of ${total}`,
-  /** @param {Shown} attempt */
-  attempt: (attempt) => `Attempt ${attempt}`,
+  /** @param {Shown} time */
+  starts: (time) => `In ${time}`,
   /** @param {Shown} time */
   remaining: (time) => `${time} left`,
   /** @param {string} reference */

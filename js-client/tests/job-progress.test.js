@@ -148,15 +148,16 @@ test("a failed run shows why, and the reference", options, async (t) => {
 
 test("a run that is tried again says why, and counts down to its next attempt", options, async (t) => {
   const { shows, send, element } = await open(t);
-  const error = { message: "The shop did not answer.", reference: "", public: true };
+  const error = { message: "The shop did not answer.", reference: "ABCD-1", public: true };
   send("snapshot", snapshot({ state: "scheduled", version: 2, attempt: 2, max_attempts: 3, error, due_at: Date.now() / 1000 + 30 }));
   await shows("text", "Retrying: The shop did not answer.");
-  await shows("time", /^2[789] sec left$/);
-  await shows("time", /^2[678] sec left$/);
+  await shows("time", /^In (2[89]|30) sec$/);
+  await shows("time", /^In 2[78] sec$/);
+  await shows("detail", "");
   assert.equal(await element.getAttribute("state"), "scheduled");
   send("snapshot", snapshot({ start: 2, version: 3, attempt: 2, max_attempts: 3 }));
   await shows("text", "Reading orders");
-  await shows("detail", "1,200 of 5,000 orders, Attempt 2");
+  await shows("detail", "1,200 of 5,000 orders");
 });
 
 test("whoever watches sees that a run is being stopped", options, async (t) => {
