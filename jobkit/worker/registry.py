@@ -188,5 +188,5 @@ def _memory(pids: list[int]) -> int:
 def _memory_of(pid: int) -> int:
     try:
         return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:  # it has just ended
+    except (psutil.Error, OSError):  # it has just ended, or there are no descriptors left
         return 0
