@@ -113,6 +113,7 @@ class Child:
         match message:
             case GiveUp(slot=slot):
                 self._slots.give_up(slot)
+                self._interruption.give_up()
             case Recount():
                 self._reporter.hurry()
             case Serve(queues=queues):
