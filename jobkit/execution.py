@@ -1,18 +1,16 @@
 """Execution: one start of a run, from its lease to how it is settled.
 
-    resolve   find the job's class
-    perform   make the job from its stored arguments, call it where it can be stopped and its progress is seen
-              (see `Performer`), and encode what it returns; a job that is not known here goes back instead
-    decide    what its end means; pure
+    resolve   find the job's class, and begin its progress
+    make      the job, of its stored arguments; one that is not known here goes back instead
+    perform   call it where it can be stopped and its progress is seen (see `Performer`), and encode what it returns
+    decide    what its end means (`decision`; pure)
     tell      one line in the log
-    call      the hooks of its end (those of its start are called when there is a job, just before it is performed)
+    call      the hooks of its end (those of its start are called just before it is performed)
     settle    say so to the store, through the lease
 
-What the job's author wrote (`perform`, and the types of its arguments and results) is called within `_perform` alone,
-and nothing that happens there gets past it: not `SystemExit`, not an exception whose own `str()` fails. (Hooks have
-such a guard of their own, for what they raise changes nothing.) Only a
-`PublicError`'s text is for the end user; of any other the browser learns a reference, and its traceback is stored for
-the job's authors.
+What the job's author wrote is called within two of them alone: the types of its arguments in `_make`, `perform` and the
+type of its result in `_perform`. Nothing that happens there gets past them: not `SystemExit`, not an exception whose
+own `str()` fails. (Hooks have such a guard of their own, for what they raise changes nothing.)
 """
 
 from __future__ import annotations
@@ -22,78 +20,53 @@ import random
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, assert_never
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jobkit.checkpoint import Checkpoint
-from jobkit.errors import BadArguments, BadCheckpoint, LimitReached, PublicError
-from jobkit.hooks import NO_HOOKS, Event, Start, call
-from jobkit.incident import Account, IncidentKind
+from jobkit.decision import Raised, Returned, Stopped, Unknown, decide, stopped_by
+from jobkit.errors import BadArguments, BadCheckpoint
+from jobkit.hooks import Event, Start, call
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.performing import Performed, performing
 from jobkit.progress import Cancelled, Progress
 from jobkit.retrying import RetryPolicy, why
 from jobkit.store.operations import failure_head, reference
-from jobkit.text import one_line
-from jobkit.tracebacks import summary_of, traceback_of, up_to_the_job
-from jobkit.tracing import NO_TRACING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from jobkit.files import File
+    from jobkit.decision import Decision, Ended
+    from jobkit.files import File, FileStorage
     from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
-    from jobkit.options import Options
     from jobkit.store.operations import Operation, Operations
     from jobkit.store.replies import Lease, Verdict
     from jobkit.tracing import Tracing
 
-    Keep = Callable[[str, str, File], File]
-    """Keeps a result's file, given the run's id and the lease's token."""
-    Tally = Callable[[Lease, str, float], None]
+    Count = Callable[[Lease, str, float], None]
     """Told of every start that has ended: its outcome, and after how many seconds."""
 
-UNKNOWN_JOB_DELAY = 1.0
-"""Seconds until a run that this worker does not know is offered again."""
 GOING_ON = (Outcome.RELEASED, Outcome.FAILED)
 """After these the run may have another start."""
 CHECKPOINT_SECONDS = 0.1
 """How often a loop asks for its state: as often as anybody looks at the progress."""
-FAILED = "The job failed unexpectedly."
-"""What end users read of an error that is not public."""
-
-STALLS_UNTIL_STOPPED = 2
-"""Times its `stall_limit` that a start may go without progress; then it is stopped."""
 
 _log = logging.getLogger("jobkit.worker")
 
 
-class StopReason(StrEnum):
-    """Why a job is told to stop; the reason of the `Cancelled` that it gets."""
+class Kit(Protocol):
+    """What a run is executed with; `JobKit` fits."""
 
-    CANCELLED = "cancelled"
-    """Nobody wants it any more."""
-    HANDED_BACK = "handed back"
-    """Its worker shuts down; another one performs it anew, from its last checkpoint on."""
-    LOST = "lost"
-    """The run belongs to another worker, or has ended: whatever this start still did would be refused."""
-    TIME_LIMIT = "time limit"
-    """It took longer than its class allows."""
-    STALL_LIMIT = "stall limit"
-    """It made no progress for twice as long as its class allows."""
-    UNCONFIRMED = "lease unconfirmed"
-    """Its lease may be over by now, and its class is strict about that: the store decides what becomes of the run."""
-
-
-class Limits(Protocol):
-    """How long an attempt may take, in seconds; `Options` fits."""
+    operations: Operations
+    hooks: Hooks
+    tracing: Tracing
 
     @property
-    def time_limit(self) -> float | None: ...
+    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
     @property
-    def stall_limit(self) -> float | None: ...
+    def files(self) -> FileStorage: ...
 
 
 class Performer(Protocol):
@@ -105,56 +78,6 @@ class Performer(Protocol):
         Raises:
             Cancelled: it was stopped; the reason is a `StopReason`. Anything the job raises comes through.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """`perform` came to its end, and this is its result: encoded, and as it was returned."""
-
-    result: bytes
-    value: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Raised:
-    """`perform` raised, or what it returned cannot be kept."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """`perform` was stopped from outside, or stopped itself."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No job of this name and version is known here, or none that takes these arguments."""
-
-    reason: str
-
-
-Ended = Returned | Raised | Stopped | Unknown
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """How the start is to be settled."""
-
-    outcome: Outcome
-    result: bytes = b"null"
-    message: str = ""
-    """Why it failed, for readers of the run."""
-    public: bool = False
-    traceback: str = ""
-    delay: float = 0.0
-    reason: str = ""
-    account: Account | None = None
-    """What befell it, for the job's authors."""
-    retry_after: float | None = None
-    """Seconds until another attempt, if the store still wants one; None: the failure is final."""
 
 
 @dataclass(slots=True)
@@ -181,31 +104,18 @@ class _Start:
 class Execution:
     """Executes leases with the jobs of one kit."""
 
-    def __init__(
-        self,
-        jobs: Mapping[str, type[ProgressJob[Any]]],
-        operations: Operations,
-        keep: Keep,
-        performer: Performer,
-        hooks: Hooks = NO_HOOKS,
-        tracing: Tracing = NO_TRACING,
-        tally: Tally | None = None,
-    ) -> None:
-        self._jobs = jobs
-        self._operations = operations
-        self._keep = keep
+    def __init__(self, kit: Kit, performer: Performer, count: Count | None = None) -> None:
+        self._kit = kit
         self._performer = performer
-        self._hooks = hooks
-        self._tracing = tracing
-        self._tally = tally
+        self._count = count
         self._unknown: set[str] = set()
         """Names of jobs that were handed back, which is said once."""
 
     def execute(self, lease: Lease) -> Operation[Verdict] | None:
         """Perform the run. Answers what settles it; None when it is no longer ours to settle."""
         start = self._resolve(lease)
-        with performing(start.performed), self._tracing.performing(lease) as span:
-            ended = self._perform(start)
+        with performing(start.performed), self._kit.tracing.performing(lease) as span:
+            ended = self._make(start) or self._perform(start)
             decision = decide(ended, start.again)
             self._tell(start, ended, decision)
             self._call_hooks_of_end(start, ended, decision)
@@ -213,7 +123,7 @@ class Execution:
             return span.settled_by(settling, _outcome(decision), ended.error if isinstance(ended, Raised) else None)
 
     def _resolve(self, lease: Lease) -> _Start:
-        job_class = self._jobs.get(lease.job)
+        job_class = self._kit.jobs.get(lease.job)
         spec = spec_of(job_class) if job_class else None
         if spec is None or str(spec.options.cache_version) != lease.cache_version:
             return _Start(lease, None, Progress())
@@ -227,37 +137,45 @@ class Execution:
         )
         return _Start(lease, spec, progress)
 
-    def _perform(self, start: _Start) -> Ended:
-        """Decode, perform and encode: everything that runs the author's code."""
+    def _make(self, start: _Start) -> Ended | None:
+        """None when there is a job to be performed."""
         lease, spec = start.lease, start.spec
         if spec is None:
             return Unknown(f"no worker for {lease.job} version {lease.cache_version}")
         try:
-            job = start.job = spec.decode_arguments(lease.arguments)
+            start.job = spec.decode_arguments(lease.arguments)
         except BadArguments as error:  # of another version of the class: another worker may know it
             return Unknown(f"no worker whose {lease.job} takes these arguments: {error}")
         except BaseException as error:  # noqa: BLE001
             return Raised(error)
+        return None
+
+    def _perform(self, start: _Start) -> Ended:
+        lease, spec, job = start.lease, start.spec, start.job
+        assert spec is not None, "it was resolved"
+        assert job is not None, "it was made"
         attempt = lease.failures + 1
         _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, attempt, lease.max_attempts, lease.job)
         self._call_hooks(Event.START, start)
         try:
             value = self._performer.perform(lease, spec, job, start.progress)
-            result = spec.encode_result(value, keep=lambda file: self._keep(lease.run_id, lease.token, file))
-            return Returned(result, value)
+            return Returned(spec.encode_result(value, keep=partial(self._keep, lease)), value)
         except Cancelled as cancelled:
-            return _stopped(cancelled, spec.options)
+            return stopped_by(cancelled, spec.options)
         except BaseException as error:  # noqa: BLE001  SystemExit too: it ends the job, not the worker
             return Raised(error)
 
-    def _tell(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+    def _keep(self, lease: Lease, file: File) -> File:
+        return self._kit.files.keep(lease.run_id, lease.token, file)
+
+    def _tell(self, start: _Start, ended: Ended, decision: Decision) -> None:
         if isinstance(ended, Unknown):
             self._tell_unknown(start.lease, ended.reason)
             return
         took = time.monotonic() - start.began
         _tell_end(start, decision, took)
-        if self._tally is not None:
-            self._tally(start.lease, _outcome(decision), took)
+        if self._count is not None:
+            self._count(start.lease, _outcome(decision), took)
 
     def _tell_unknown(self, lease: Lease, reason: str) -> None:
         """Once for each job: a run of it comes again every second, and so do all the others."""
@@ -270,34 +188,29 @@ class Execution:
             lease.run_id, reason,
         )  # fmt: skip
 
-    def _call_hooks_of_end(self, start: _Start, ended: Ended, decision: Decision | None) -> None:
+    def _call_hooks_of_end(self, start: _Start, ended: Ended, decision: Decision) -> None:
         """A start that is not the run's end, as another one follows it by no fault of its own, has none."""
         match ended:
             case Returned(value=value):
                 self._call_hooks(Event.SUCCESS, start, value)
             case Raised(error):
-                self._call_hooks(
-                    Event.FAILURE,
-                    start,
-                    why(error),
-                    will_retry=decision is not None and decision.retry_after is not None,
-                )
-            case Stopped() if decision is not None and decision.outcome is Outcome.CANCELLED:
+                self._call_hooks(Event.FAILURE, start, why(error), will_retry=decision.retry_after is not None)
+            case Stopped() if decision.outcome is Outcome.CANCELLED:
                 self._call_hooks(Event.CANCEL, start)
 
     def _call_hooks(self, event: Event, start: _Start, *facts: object, will_retry: bool = False) -> None:
         """The job's own, then its kit's."""
-        hooks = self._hooks.on(event)
+        hooks = self._kit.hooks.on(event)
         if start.spec is not None and start.job is not None and event in start.spec.hooks:
             hooks = (getattr(start.job, event), *hooks)
         if hooks:
             call(hooks, _as_hooks_see(start, will_retry=will_retry), *facts)
 
-    def _settle(self, start: _Start, decision: Decision | None) -> Operation[Verdict] | None:
-        if decision is None:
+    def _settle(self, start: _Start, decision: Decision) -> Operation[Verdict] | None:
+        if decision.outcome is None:
             return None
         progress = start.progress.view(time.time(), succeeded=decision.outcome is Outcome.SUCCEEDED)
-        return self._operations.settle(
+        return self._kit.operations.settle(
             start.lease,
             decision.outcome,
             progress=progress.to_json(),
@@ -337,7 +250,7 @@ def _as_hooks_see(start: _Start, *, will_retry: bool) -> Start:
     )
 
 
-def _tell_end(start: _Start, decision: Decision | None, took: float) -> None:
+def _tell_end(start: _Start, decision: Decision, took: float) -> None:
     """The log line of an end; of an unexpected error all that its author needs."""
     outcome = _outcome(decision)
     level, told = _told(start.lease, decision)
@@ -345,13 +258,13 @@ def _tell_end(start: _Start, decision: Decision | None, took: float) -> None:
     _log.log(level, "Run %s, attempt %d: %s after %.3f s.%s", run, attempt, outcome, took, told and f" {told}")
 
 
-def _outcome(decision: Decision | None) -> str:
-    return decision.outcome if decision else "no longer ours"
+def _outcome(decision: Decision) -> str:
+    return decision.outcome or "no longer ours"
 
 
-def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
-    if decision is None or decision.outcome is not Outcome.FAILED:
-        return logging.INFO, decision.reason if decision else ""
+def _told(lease: Lease, decision: Decision) -> tuple[int, str]:
+    if decision.outcome is not Outcome.FAILED:
+        return logging.INFO, decision.reason
     cause = decision.message if decision.public else decision.traceback
     said = f"Reference {reference(lease.run_id, lease.start)}. {cause}"
     if decision.retry_after is None:
@@ -360,79 +273,5 @@ def _told(lease: Lease, decision: Decision | None) -> tuple[int, str]:
     return logging.WARNING, f"{attempt} starts in {decision.retry_after:.1f} s. {said}"
 
 
-def _never(_error: BaseException) -> None:
-    return None
-
-
-def decide(ended: Ended, again: Callable[[BaseException], float | None] = _never) -> Decision | None:
-    """What the end of a start means for its run; None when the run is no longer ours.
-
-    `again` tells after how many seconds another attempt may follow an error; None for none.
-    """
-    match ended:
-        case Returned(result):
-            return Decision(outcome=Outcome.SUCCEEDED, result=result)
-        case Raised(error):
-            return _failed(why(error), again(error))
-        case Stopped(StopReason.LOST):
-            return None
-        case Stopped(StopReason.HANDED_BACK | StopReason.UNCONFIRMED):
-            return Decision(outcome=Outcome.RELEASED)
-        case Stopped():
-            return Decision(outcome=Outcome.CANCELLED)
-        case Unknown(reason):
-            return Decision(
-                outcome=Outcome.RELEASED, message=f"There is {reason}.", delay=UNKNOWN_JOB_DELAY, reason=reason
-            )
-        case _:
-            assert_never(ended)
-
-
-def over_limit(reason: str, limits: Limits) -> LimitReached | None:
-    """What an attempt fails with that was stopped for this reason; None when that is no failure."""
-    if reason == StopReason.TIME_LIMIT and limits.time_limit is not None:
-        return LimitReached(f"It took longer than its limit of {limits.time_limit:g} s.")
-    if reason == StopReason.STALL_LIMIT and limits.stall_limit is not None:
-        seconds = STALLS_UNTIL_STOPPED * limits.stall_limit
-        return LimitReached(f"It made no progress for {seconds:g} s.", limit="stall_limit")
-    return None
-
-
-def _stopped(cancelled: Cancelled, options: Options) -> Ended:
-    """With the traceback of where the job was when it was stopped."""
-    reached = over_limit(cancelled.reason, options)
-    if reached is None:
-        return Stopped(cancelled.reason)
-    return Raised(reached.with_traceback(up_to_the_job(cancelled.__traceback__)))
-
-
-def _failed(error: BaseException, retry_after: float | None) -> Decision:
-    public = isinstance(error, PublicError | LimitReached)
-    message = one_line(_text(error).strip()) if public else ""
-    traceback = traceback_of(error)
-    told = message or one_line(summary_of(traceback)) or FAILED
-    return Decision(
-        outcome=Outcome.FAILED,
-        message=message or FAILED,
-        public=public,
-        traceback=traceback,
-        account=Account(kind=_kind(error), message=told, traceback=traceback),
-        retry_after=retry_after,
-    )
-
-
-def _kind(error: BaseException) -> IncidentKind:
-    if not isinstance(error, LimitReached):
-        return IncidentKind.FAILED
-    return IncidentKind.STALLED if error.limit == "stall_limit" else IncidentKind.TIMED_OUT
-
-
 def _moment(ms: int | None) -> datetime | None:
     return None if ms is None else datetime.fromtimestamp(ms / 1000, UTC)
-
-
-def _text(error: BaseException) -> str:
-    try:
-        return str(error)
-    except BaseException:  # noqa: BLE001  the author's class, so anything
-        return ""

@@ -72,9 +72,6 @@ class Hooks:
         return self._given[event]
 
 
-NO_HOOKS: Final = Hooks()
-
-
 def call(hooks: Sequence[Hook], start: Start, *facts: object) -> None:
     """Call them one after the other, whatever they raise."""
     process = os.getpid()

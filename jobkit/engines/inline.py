@@ -13,20 +13,16 @@ import secrets
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
+from jobkit import execution
 from jobkit.awaiting import outcome_of
-from jobkit.execution import Execution
 from jobkit.store.replies import Lease
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from jobkit.files import FileStorage
-    from jobkit.hooks import Hooks
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.progress import Progress
     from jobkit.store.client import Store
-    from jobkit.store.operations import Operations
-    from jobkit.tracing import Tracing
 
 LEASE = 3600.0
 """Seconds for jobs that name none: nobody renews it."""
@@ -34,17 +30,9 @@ LOOK = 0.1
 """Seconds between looks of one who waits: its time may be set by a test's clock, and others may submit."""
 
 
-class Kit(Protocol):
+class Kit(execution.Kit, Protocol):
     """What an engine that performs needs of its kit; `JobKit` fits."""
 
-    operations: Operations
-    hooks: Hooks
-    tracing: Tracing
-
-    @property
-    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
-    @property
-    def files(self) -> FileStorage: ...
     def store(self) -> Store: ...
 
 
@@ -53,14 +41,7 @@ class Inline:
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
-        self._execution = Execution(
-            kit.jobs,
-            kit.operations,
-            lambda run_id, token, file: kit.files.keep(run_id, token, file),
-            self,
-            kit.hooks,
-            kit.tracing,
-        )
+        self._execution = execution.Execution(kit, self)
         self._worker = f"inline-{os.getpid()}-{secrets.token_hex(4)}"
         self._free_slots: list[str] = []
         self._numbers = count(1)

@@ -12,7 +12,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from jobkit.execution import StopReason
+from jobkit.decision import StopReason
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
 from jobkit.timetable import Timetable

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import threading
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -89,7 +90,15 @@ class Worker:
             raise RuntimeError("A worker handles signals, so it runs in the main thread: start a process for it.")
         metrics = None if self.metrics_port is None else _metrics(self.metrics_host, self.metrics_port)
         supervisor = Supervisor(self._settings(), metrics)
-        return asyncio.run(supervisor.run() if metrics is None else _run_with(metrics, supervisor))
+        if metrics is None:
+            return asyncio.run(supervisor.run())
+        try:
+            metrics.serve(supervisor.vitals)
+        except OSError as error:
+            _log.error("The metrics cannot be served: %s. Choose another port, or end what listens there.", error)
+            return 1
+        with closing(metrics):
+            return asyncio.run(supervisor.run())
 
     def _settings(self) -> Settings:
         return Settings(
@@ -111,18 +120,6 @@ def _metrics(host: str, port: int) -> Metrics:
     """Imported only here: who wants none need not have what they need."""
     made: Metrics = import_module("jobkit.worker.metrics").Metrics(host, port)
     return made
-
-
-async def _run_with(metrics: Metrics, supervisor: Supervisor) -> int:
-    try:
-        server = await metrics.serve(supervisor.condition)
-    except OSError as error:
-        _log.error("The metrics cannot be served: %s. Choose another port, or end what listens there.", error)
-        return 1
-    try:
-        return await supervisor.run()
-    finally:
-        server.close()
 
 
 def _check_memory(limit: int | str) -> None:

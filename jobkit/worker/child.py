@@ -16,14 +16,12 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
-
 from jobkit.errors import StoreError, StoreMisconfigured
 from jobkit.job import spec_of
 from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
 from jobkit.worker import stacks
-from jobkit.worker.guarded import Told
+from jobkit.worker.guarded import GuardedStarts
 from jobkit.worker.interruption import SIGNAL, AnyThread, Drained, MainThread, OneLoop
 from jobkit.worker.link import (
     TO_CHILD,
@@ -45,6 +43,7 @@ from jobkit.worker.link import (
     ToChild,
     Unfit,
 )
+from jobkit.worker.memory import resident
 from jobkit.worker.parentage import die_with_parent
 from jobkit.worker.reporter import Reporter
 from jobkit.worker.serving import Serving
@@ -81,7 +80,7 @@ class Child:
         self._link = link
         self._interruption = interruption
         self._tally = Tally()
-        self._told = Told(link)
+        self._guarded = GuardedStarts(link)
         self._reporter = Reporter(Store(kit.location, kit.operations, patience=0.0), interruption.stop)
         self._kit = kit
         self._store = store = Store(kit.location, kit.operations, patience=math.inf)
@@ -91,7 +90,7 @@ class Child:
             Serving(
                 kit, store, slot, begin.queues, begin.lease,
                 interruption=interruption, watch=self, turn=turn, taken=self._taken, done=self._done,
-                tally=self._count if begin.counted else None,
+                count=self._count if begin.counted else None,
             )
             for slot in begin.slots
         ]  # fmt: skip
@@ -134,14 +133,14 @@ class Child:
         grace = spec.options.cancel_grace
         if grace != USUAL_GRACE or lease.duration < self._begin.lease:
             self._link.say(Terms(slot=slot, token=lease.token, cancel_grace=grace, lease=lease.duration))
-        look = self._told.begins(slot, lease, spec.options, asked_at)
+        look = self._guarded.begins(slot, lease, spec.options, asked_at)
         self._reporter.follow(slot, lease, progress, look)
         self._tally.begins(slot, lease)
 
     def ends(self, slot: str, lease: Lease, error: BaseException | None) -> None:
         self._tally.ends(slot, error)
         self._reporter.leave(lease)
-        self._told.ends(lease)
+        self._guarded.ends(lease)
 
     def _count(self, lease: Lease, outcome: str, seconds: float) -> None:
         waited = lease.waited if lease.start == 1 else None
@@ -168,8 +167,8 @@ class Child:
             return "it had lost a lease, so it may be in trouble"
         if begin.most_runs is not None and runs >= begin.most_runs:
             return f"it has performed {runs} runs"
-        if begin.most_memory is not None and (memory := psutil.Process().memory_info().rss) > begin.most_memory:
-            return f"it has {memory / 1e6:.0f} MB of memory"
+        if begin.most_memory is not None and (used := resident()) > begin.most_memory:
+            return f"it has {used / 1e6:.0f} MB of memory"
         return ""
 
 

@@ -46,8 +46,8 @@ def guarded(slot: str, lease: Lease, options: Options, asked_at: float) -> Guard
     )
 
 
-class Told:
-    """What is told of the starts that one process performs, through its link."""
+class GuardedStarts:
+    """Those that one process performs, told through its link."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -60,7 +60,7 @@ class Told:
         """Answers what is to be called, often, with the revision of its progress and its last checkpoint, or None."""
         ends: list[Callable[[], None]] = []
         if options.leak_warning is not None:
-            ends.append(partial(_warn_of_growth, lease, options.leak_warning, memory.used_here()))
+            ends.append(partial(_warn_of_growth, lease, options.leak_warning, memory.resident()))
         start = guarded(slot, lease, options, asked_at)
         if start is not None:
             self._link.say(start)
@@ -93,7 +93,7 @@ class _Moving:
 
 
 def _warn_of_growth(lease: Lease, threshold: int, before: int) -> None:
-    grown = memory.used_here() - before
+    grown = memory.resident() - before
     if grown > threshold:
         _log.warning(
             "Run %s: performing %s has left its process %s larger than before, at %s (its leak_warning is %s).",

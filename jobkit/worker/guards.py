@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 from jobkit.incident import Account, IncidentKind
 from jobkit.store.operations import Mark
 from jobkit.worker import memory
-from jobkit.worker.guarding import Guard, boot_time
+from jobkit.worker.guard import Guard, boot_time
 from jobkit.worker.link import Guarded, Moved, Over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from jobkit.execution import StopReason
+    from jobkit.decision import StopReason
     from jobkit.worker.process import ChildProcess
 
     Stop = Callable[[str, str, str, StopReason], None]

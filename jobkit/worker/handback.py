@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError
-from jobkit.execution import StopReason
 from jobkit.incident import size
 from jobkit.store.conversation import backoff
 from jobkit.store.operations import Mark, partition_of
@@ -108,7 +108,8 @@ class Handback:
         """Where the matter is that the store does not confirm the lease, nobody waits for what it says."""
         limits, grace = self._limits.limits_of(token), child.cancel_grace(slot, token, USUAL_GRACE)
         await asyncio.sleep(grace)
-        if child.gone.done() or (reason in _OF_PERFORM and limits is not None and not self._limits.limits_of(token)):
+        performed = limits is not None and self._limits.limits_of(token) is None
+        if child.gone.done() or child.says_it_leaves or (performed and reason in _OF_PERFORM):
             return
         release = unstoppable(reason, grace, limits, child.lines(), await child.where())
         if reason is StopReason.UNCONFIRMED and len(child.slots) == 1:

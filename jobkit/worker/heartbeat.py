@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError
-from jobkit.execution import StopReason
 from jobkit.incident import Account, IncidentKind
 from jobkit.store.operations import failure_head
 from jobkit.store.replies import Verdict
-from jobkit.worker.guarding import boot_time
+from jobkit.worker.guard import boot_time
+from jobkit.worker.vitals import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from jobkit.store.async_client import AsyncStore
     from jobkit.store.operations import Operation
-    from jobkit.store.replies import Renewed
 
     Step = Callable[[Sequence[int]], Coroutine[Any, Any, None]]
     """Something to be done in these partitions."""
@@ -48,51 +46,6 @@ _LOST = Account(
 )
 
 _log = logging.getLogger("jobkit.worker")
-
-
-class Pulse:
-    """How the store answers a heartbeat, partition by partition; for who asks how the worker is."""
-
-    def __init__(self) -> None:
-        self.shortest_lease = LONGEST_RENEWAL * 3
-        self.troubled: set[int] = set()
-        """The partitions that did not answer the last step."""
-        self.errors = 0
-        self._renewed: dict[int, float | None] = {}
-        self._busy: dict[int, set[str]] = {}
-
-    @property
-    def busy(self) -> set[str]:
-        """The slots that held a run when they were renewed."""
-        return set[str]().union(*self._busy.values())
-
-    def age(self, now: float) -> float | None:
-        """Seconds since the partition that waits longest has renewed; None as long as one never has."""
-        renewed = [at for at in self._renewed.values() if at is not None]
-        return now - min(renewed) if renewed and len(renewed) == len(self._renewed) else None
-
-    def beats(self, now: float) -> bool:
-        """Whether every partition answers, and no lease that was renewed can have ended since."""
-        age = self.age(now)
-        return age is not None and not self.troubled and age < self.shortest_lease
-
-    def expect(self, partitions: Sequence[int]) -> None:
-        self._renewed = dict.fromkeys(partitions)
-
-    def renewed(self, partition: int, slots: Sequence[Renewed]) -> None:
-        self._renewed[partition] = time.monotonic()
-        self._busy[partition] = {row.slot for row in slots if row.run_id}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
-    """How a worker is, at one moment. `pulse` is None until it knows its store."""
-
-    slots: int
-    phases: Sequence[str]
-    """One for each child."""
-    pids: Sequence[int]
-    pulse: Pulse | None
 
 
 class Heartbeat:

@@ -5,8 +5,8 @@ blocking call (`MainThread`). One that runs in any other thread gets an exceptio
 between two steps of Python only (`AnyThread`). A job on an event loop is cancelled through the loop, at its next await.
 
 Either way it is raised only while that is wanted: between arming and disarming, only in the very start (token) that is
-to stop, and only once, so that the job's own cleaning up is left alone. Each start has a `Start` of its own, so a
-thread that still holds an old one stops nothing; who stops waits for others who do, and no job for any of them.
+to stop, and only once, so that the job's own cleaning up is left alone. Each start has an `Interruptible` of its own,
+so a thread that still holds an old one stops nothing; who stops waits for others who do, and no job for any of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from jobkit.execution import StopReason
+from jobkit.decision import StopReason
 from jobkit.progress import Cancelled
 from jobkit.records import let_go_of_logs
 
@@ -46,8 +46,8 @@ class Drained(BaseException):
     """Raised where a slot waits for work: there is nothing more to wait for."""
 
 
-class Start:
-    """One start that is being performed."""
+class Interruptible:
+    """A start that is being performed, and how far it is stopped."""
 
     def __init__(self, token: str, progress: Progress) -> None:
         self.token = token
@@ -71,7 +71,7 @@ class Interruption:
         self.draining = False
         self._process = os.getpid()
         self._stopping = threading.Lock()
-        self._starts: dict[str, Start] = {}
+        self._starts: dict[str, Interruptible] = {}
         self._early: OrderedDict[str, StopReason] = OrderedDict()
 
     # From other threads -----------------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Interruption:
         Raises:
             Cancelled: it was stopped, whatever it made of that.
         """
-        start = self._starts[token] = Start(token, progress)
+        start = self._starts[token] = Interruptible(token, progress)
         try:
             if self.draining:
                 progress.interrupt(StopReason.HANDED_BACK)
@@ -131,7 +131,7 @@ class Interruption:
             if os.getpid() != self._process:
                 os._exit(0)  # a fork made by the job came back from it: the run is the parent's
 
-    def _armed(self, start: Start, call: Callable[[], object]) -> object:
+    def _armed(self, start: Interruptible, call: Callable[[], object]) -> object:
         try:
             start.armed = True
             if start.stopped is not None:
@@ -140,7 +140,7 @@ class Interruption:
         finally:
             self._disarm(start)
 
-    def _stop(self, start: Start, reason: StopReason) -> None:
+    def _stop(self, start: Interruptible, reason: StopReason) -> None:
         with self._stopping:
             if start.stopped is not None:
                 return
@@ -152,11 +152,11 @@ class Interruption:
                 with suppress(RuntimeError):  # the loop has just closed: the job has ended
                     start.cancel_task()
 
-    def _come_to(self, start: Start, value: Awaitable[object]) -> object:
+    def _come_to(self, start: Interruptible, value: Awaitable[object]) -> object:
         """What is awaited, on a loop of its own."""
         return asyncio.run(self._awaited(start, value))
 
-    async def _awaited(self, start: Start, value: Awaitable[object]) -> object:
+    async def _awaited(self, start: Interruptible, value: Awaitable[object]) -> object:
         """It can be cancelled through its task from now on."""
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None, "a coroutine that is awaited is a task's"
@@ -167,10 +167,10 @@ class Interruption:
             task.cancel()
         return await value
 
-    def _raise_in(self, start: Start) -> None:
+    def _raise_in(self, start: Interruptible) -> None:
         """Nothing can be done."""
 
-    def _disarm(self, start: Start) -> None:
+    def _disarm(self, start: Interruptible) -> None:
         start.armed = False
 
 
@@ -203,7 +203,7 @@ class MainThread(Interruption):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, (SIGNAL,))
         return super().perform(token, progress, call)
 
-    def _raise_in(self, _start: Start) -> None:
+    def _raise_in(self, _start: Interruptible) -> None:
         signal.pthread_kill(self._main, SIGNAL)
 
     def _handle(self, _number: int, _frame: object) -> None:
@@ -221,13 +221,13 @@ class MainThread(Interruption):
 class AnyThread(Interruption):
     """For a child whose threads perform, one start each at a time."""
 
-    def _raise_in(self, start: Start) -> None:
+    def _raise_in(self, start: Interruptible) -> None:
         start.being_interrupted = True
         if start.armed:
             _raise_in_thread(start.thread, Cancelled)
         start.being_interrupted = False
 
-    def _disarm(self, start: Start) -> None:
+    def _disarm(self, start: Interruptible) -> None:
         """When this returns, nothing is raised in this thread any more."""
         start.armed = False
         while start.being_interrupted:
@@ -269,7 +269,7 @@ class OneLoop(AnyThread):
                     self._stop(start, StopReason.HANDED_BACK)
                     start.awaited.cancel()
 
-    def _come_to(self, start: Start, value: Awaitable[object]) -> object:
+    def _come_to(self, start: Interruptible, value: Awaitable[object]) -> object:
         """A task in the context of this thread. It never raises: what ends a program would end the loop of all."""
         future = asyncio.run_coroutine_threadsafe(self._settled(start, value), self._loop)
         start.awaited = future
@@ -278,7 +278,7 @@ class OneLoop(AnyThread):
             raise error
         return result
 
-    async def _settled(self, start: Start, value: Awaitable[object]) -> tuple[BaseException | None, object]:
+    async def _settled(self, start: Interruptible, value: Awaitable[object]) -> tuple[BaseException | None, object]:
         try:
             return None, await self._awaited(start, value)
         except BaseException as error:  # noqa: BLE001

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from jobkit.execution import StopReason  # noqa: TC001  (msgspec reads the annotation)
+from jobkit.decision import StopReason  # noqa: TC001  (msgspec reads the annotation)
 from jobkit.fleet import Performing  # noqa: TC001
 from jobkit.options import Options
 from jobkit.store.operations import Declaration  # noqa: TC001

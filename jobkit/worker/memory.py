@@ -30,9 +30,12 @@ def used_by(pid: int) -> int:
     return sum(_resident(member) for member in family)
 
 
-def used_here() -> int:
-    """Bytes of resident memory of this very process."""
-    return _resident(psutil.Process())
+def resident(pid: int | None = None) -> int:
+    """Bytes of resident memory of this process alone (None: of the one that asks); 0 for one that is gone."""
+    try:
+        return _resident(psutil.Process(pid))
+    except psutil.Error:
+        return 0
 
 
 def room() -> int | None:

@@ -1,38 +1,43 @@
 """Metrics: how a worker is, for Prometheus (`/metrics`) and for whoever restarts what is ill (`/healthz`).
 
-One worker, one address: the supervisor answers, which runs no job and so is never held up by one. What it cannot know
-by itself, how a start ended and how long it took, its children tell it in one small message a start (`link.Counted`),
-and only when there are metrics. All the rest is looked up when somebody asks. Needs the extra `prometheus`.
+One worker, one address: the supervisor answers, which runs no job and so is never held up by one; and it does so in
+threads, so whoever asks does not hold up the heartbeat. What it cannot know by itself, how a start ended and how long
+it took, its children tell it in one small message a start (`link.Counted`), and only when there are metrics. All the
+rest is looked up when somebody asks. Needs the extra `prometheus`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
+import socket
+import threading
 import time
-from contextlib import suppress
 from http import HTTPStatus
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Final
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-import psutil  # type: ignore[import-untyped]
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from jobkit.worker.memory import resident
 from jobkit.worker.process import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from jobkit.worker.heartbeat import Condition, Pulse
     from jobkit.worker.link import Counted
+    from jobkit.worker.vitals import Pulse, Vitals
 
 BUCKETS: Final = (0.005, 0.02, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)
 """Seconds: jobs take milliseconds or hours, and so do they wait."""
-ANSWER_SECONDS: Final = 5.0
-"""How long one question may take, from the first byte to the last."""
-PLAIN: Final = "text/plain; version=0.0.4; charset=utf-8"
+LOOK_SECONDS: Final = 0.1
+"""How long it may take until the server notices that it is closed."""
+SILENCE_SECONDS: Final = 5.0
+"""How long whoever asks may say nothing."""
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -42,6 +47,7 @@ class Metrics:
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._server: _Server | None = None
         self._registry = CollectorRegistry()
         self._ended = Counter(
             "jobkit_worker_starts_ended", "Starts of runs that ended here.", ["job", "outcome"], registry=self._registry
@@ -71,43 +77,47 @@ class Metrics:
         """Count a child that died by no doing of its worker's."""
         self._crashes.inc()
 
-    async def serve(self, condition: Callable[[], Condition]) -> asyncio.Server:
-        """Answer from now on, for a worker in this condition, until the server is closed.
+    def serve(self, vitals: Callable[[], Vitals]) -> None:
+        """Answer from now on, for a worker with these vitals.
 
         Raises:
             OSError: the address cannot be listened on.
         """
-        self._registry.register(_Looked(condition))
-        server = await asyncio.start_server(_Answering(self._registry, condition).answer, self._host, self._port)
+        self._registry.register(_Looked(vitals))
+        self._server = _Server(self._host, self._port, _App(self._registry, vitals))
+        threading.Thread(
+            target=self._server.serve_forever, args=(LOOK_SECONDS,), name="jobkit-metrics", daemon=True
+        ).start()
         _log.info("Metrics are served on http://%s:%d/metrics, health on /healthz.", self._host, self._port)
-        return server
+
+    def close(self) -> None:
+        """Answer no more."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
 
 
 class _Looked(Collector):
     """What is looked up when somebody asks."""
 
-    def __init__(self, condition: Callable[[], Condition]) -> None:
-        self._condition = condition
-
-    def describe(self) -> Iterable[GaugeMetricFamily]:
-        """Nothing is known before there is a worker."""
-        return []
+    def __init__(self, vitals: Callable[[], Vitals]) -> None:
+        self._vitals = vitals
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        condition = self._condition()
-        yield _gauge("slots", "Runs that may be performed at a time.", condition.slots)
+        vitals = self._vitals()
+        yield _gauge("slots", "Runs that may be performed at a time.", vitals.slots)
         children = GaugeMetricFamily("jobkit_worker_children", "Children, by how far they are.", labels=["phase"])
         for phase in Phase:
-            children.add_metric([phase.value], condition.phases.count(phase.value))
+            children.add_metric([phase.value], vitals.phases.count(phase.value))
         yield children
         memory = GaugeMetricFamily("jobkit_worker_memory_bytes", "Resident memory.", labels=["of"])
-        sizes = [_resident(pid) for pid in condition.pids]
-        memory.add_metric(["supervisor"], _resident(os.getpid()))
+        sizes = [resident(pid) for pid in vitals.pids]
+        memory.add_metric(["supervisor"], resident(os.getpid()))
         memory.add_metric(["children"], sum(sizes))
         memory.add_metric(["largest child"], max(sizes, default=0))
         yield memory
-        if condition.pulse is not None:
-            yield from _of_pulse(condition.pulse)
+        if vitals.pulse is not None:
+            yield from _of_pulse(vitals.pulse)
 
 
 def _of_pulse(pulse: Pulse) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
@@ -124,56 +134,49 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"jobkit_worker_{name}", meaning, value=value)
 
 
-def _resident(pid: int) -> int:
-    with suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_info().rss)
-    return 0
-
-
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 
 
-class _Answering:
-    """Just enough of HTTP/1.1: one question a connection."""
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers each question in a thread of its own, for as long as the process lives."""
 
-    def __init__(self, registry: CollectorRegistry, condition: Callable[[], Condition]) -> None:
-        self._registry = registry
-        self._condition = condition
+    daemon_threads = True
 
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(TimeoutError, OSError, ValueError, EOFError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(ANSWER_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._answered(head))
-                await writer.drain()
-        writer.close()
+    def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
+        self.address_family = socket.getaddrinfo(host, port)[0][0]  # IPv4, unless the address is one of IPv6
+        super().__init__((host, port), _Handler)
+        self.set_app(app)
 
-    def _answered(self, head: bytes) -> bytes:
-        method, target, *_ = [*head.split(b"\r\n", 1)[0].decode("latin-1").split(" "), "", ""]
-        status, body = self._found(target.partition("?")[0]) if method in ("GET", "HEAD") else _NOT_ALLOWED
-        lines = (
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            f"Content-Type: {PLAIN}",
-            f"Content-Length: {len(body)}",
-            "Cache-Control: no-store",
-            "Connection: close",
-        )
-        return "\r\n".join((*lines, "", "")).encode() + (b"" if method == "HEAD" else body)
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Who asks has gone away, or said nothing."""
 
-    def _found(self, path: str) -> tuple[HTTPStatus, bytes]:
-        match path:
+
+class _Handler(WSGIRequestHandler):
+    timeout = SILENCE_SECONDS
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002
+        """A question is no news."""
+
+
+class _App:
+    def __init__(self, registry: CollectorRegistry, vitals: Callable[[], Vitals]) -> None:
+        self._metrics: WSGIApplication = make_wsgi_app(registry)
+        self._vitals = vitals
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        match environ["PATH_INFO"]:
             case "/metrics":
-                return HTTPStatus.OK, generate_latest(self._registry)
+                return self._metrics(environ, start_response)
             case "/healthz":
-                return self._health()
+                status, text = self._health()
             case _:
-                return HTTPStatus.NOT_FOUND, b"There are /metrics and /healthz.\n"
+                status, text = HTTPStatus.NOT_FOUND, "There are /metrics and /healthz."
+        headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [f"{text}\n".encode()]
 
-    def _health(self) -> tuple[HTTPStatus, bytes]:
-        pulse = self._condition().pulse
+    def _health(self) -> tuple[HTTPStatus, str]:
+        pulse = self._vitals().pulse
         if pulse is not None and pulse.beats(time.monotonic()):
-            return HTTPStatus.OK, b"The store answers the heartbeat.\n"
-        return HTTPStatus.SERVICE_UNAVAILABLE, b"The store does not answer the heartbeat.\n"
-
-
-_NOT_ALLOWED = HTTPStatus.METHOD_NOT_ALLOWED, b"GET only.\n"
+            return HTTPStatus.OK, "The store answers the heartbeat."
+        return HTTPStatus.SERVICE_UNAVAILABLE, "The store does not answer the heartbeat."

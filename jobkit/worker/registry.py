@@ -15,10 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
-import psutil  # type: ignore[import-untyped]
 
 from jobkit.errors import StoreError
 from jobkit.fleet import FORGOTTEN_AFTER, TOLD_EVERY, WorkerInfo
+from jobkit.worker import memory
 from jobkit.worker.link import Tell, Told
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Registry:
             stopping=crew.leaving,
             busy=len(performing),
             load=_load(),
-            memory=_memory([os.getpid(), *pids]),
+            memory=sum(memory.resident(pid) for pid in (os.getpid(), *pids)),  # what they share is counted for each
             children=len(pids),
             performed=self._gone.performed + sum(each.performed for each in told),
             failed=self._gone.failed + sum(each.failed for each in told),
@@ -178,15 +178,3 @@ def _load() -> float | None:
         return round(os.getloadavg()[0], 2)
     except OSError:
         return None
-
-
-def _memory(pids: list[int]) -> int:
-    """Bytes that these processes have in memory; what they share is counted for each."""
-    return sum(_memory_of(pid) for pid in pids)
-
-
-def _memory_of(pid: int) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except (psutil.Error, OSError):  # it has just ended, or there are no descriptors left
-        return 0

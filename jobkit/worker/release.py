@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from jobkit.execution import StopReason, over_limit
+from jobkit.decision import StopReason, over_limit
 from jobkit.incident import Account, IncidentKind, size
 from jobkit.store.operations import failure_head
 from jobkit.worker.autopsy import account_of

@@ -15,8 +15,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError
-from jobkit.execution import StopReason
 from jobkit.progress import Progress
 from jobkit.store.replies import Verdict
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
-from itertools import count
+from itertools import count as numbers
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
@@ -18,7 +18,7 @@ from jobkit.errors import StoreError, StoreUnavailable
 from jobkit.execution import Execution
 from jobkit.store.conversation import backoff
 from jobkit.store.replies import Lease, NoWork, SlotDead, Verdict
-from jobkit.worker.guarding import boot_time
+from jobkit.worker.guard import boot_time
 from jobkit.worker.interruption import Drained
 from jobkit.worker.turns import Turns
 
@@ -26,14 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from jobkit.execution import Tally
-    from jobkit.files import FileStorage
-    from jobkit.hooks import Hooks
+    from jobkit.execution import Count, Kit
     from jobkit.job import JobSpec, ProgressJob
     from jobkit.progress import Progress
     from jobkit.store.client import Store
-    from jobkit.store.operations import Operation, Operations
-    from jobkit.tracing import Tracing
+    from jobkit.store.operations import Operation
     from jobkit.worker.interruption import Interruption
 
 T = TypeVar("T")
@@ -42,19 +39,6 @@ LONGEST_WAIT = 2.0
 SHORTEST_WAIT = 0.005
 
 _log = logging.getLogger("jobkit.worker")
-
-
-class Kit(Protocol):
-    """What a slot needs of its kit; `JobKit` fits."""
-
-    operations: Operations
-    hooks: Hooks
-    tracing: Tracing
-
-    @property
-    def jobs(self) -> Mapping[str, type[ProgressJob[Any]]]: ...
-    @property
-    def files(self) -> FileStorage: ...
 
 
 class Watch(Protocol):
@@ -96,7 +80,7 @@ class Serving:
         longest_wait: float = LONGEST_WAIT,
         taken: Callable[[], None] = lambda: None,
         done: Callable[[bool], None] = lambda _ours: None,
-        tally: Tally | None = None,
+        count: Count | None = None,
     ) -> None:
         self.slot = slot
         self.busy = False
@@ -111,16 +95,8 @@ class Serving:
         self._longest_wait = longest_wait
         self._taken = taken
         self._done = done
-        self._execution = Execution(
-            kit.jobs,
-            kit.operations,
-            lambda run_id, token, file: kit.files.keep(run_id, token, file),
-            self,
-            kit.hooks,
-            kit.tracing,
-            tally,
-        )
-        self._nonces = count()
+        self._execution = Execution(kit, self, count)
+        self._nonces = numbers()
         self._partitions = 1
         self._first = 0
         """The partition to be asked first."""

@@ -27,8 +27,8 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
+from jobkit.decision import StopReason
 from jobkit.errors import StoreError, StoreMisconfigured
-from jobkit.execution import StopReason
 from jobkit.options import DEFAULT_QUEUE
 from jobkit.store.async_client import AsyncStore
 from jobkit.store.location import parse
@@ -38,11 +38,12 @@ from jobkit.worker.children import Children
 from jobkit.worker.control import ControlledWorker
 from jobkit.worker.guards import Guards
 from jobkit.worker.handback import Handback
-from jobkit.worker.heartbeat import Condition, Heartbeat
+from jobkit.worker.heartbeat import Heartbeat
 from jobkit.worker.link import Counted, Guarded, Moved, Over, Recount, Stop, Terms, Timetable, Told
 from jobkit.worker.process import Phase
 from jobkit.worker.registry import Registry
 from jobkit.worker.scheduling import Scheduling
+from jobkit.worker.vitals import Vitals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Coroutine, Mapping
@@ -196,10 +197,10 @@ class Supervisor:
     def members(self) -> Collection[ChildProcess]:
         return self._children.members()
 
-    def condition(self) -> Condition:
-        """How this worker is now."""
+    def vitals(self) -> Vitals:
+        """How this worker is now. For any thread."""
         children = self._children.all()
-        return Condition(
+        return Vitals(
             slots=self.concurrency,
             phases=[child.phase.value for child in children],
             pids=[child.pid for child in children],

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from jobkit import JobKit, Progress, ProgressJob, RunCancelled, RunFailed, State
-from jobkit.execution import StopReason
+from jobkit.decision import StopReason
 from jobkit.store.replies import Admission
 from jobkit.testing import Clock, empty, inline, worker
 from tests.waiting import wait_until

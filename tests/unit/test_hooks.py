@@ -12,12 +12,12 @@ import msgspec
 import pytest
 
 from jobkit import BadJob, JobKit, Progress, ProgressJob, Start
-from jobkit.execution import Execution, StopReason
+from jobkit.decision import StopReason
+from jobkit.execution import Execution
 from jobkit.hooks import Event
 from jobkit.job import spec_of
 from jobkit.performing import part_of
 from jobkit.progress import Cancelled
-from jobkit.store.operations import Operations
 from jobkit.store.replies import Lease
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def kit() -> JobKit:
 
 def executed(kit: JobKit, lease: Lease) -> str:
     """The outcome; '' where the run is no longer ours."""
-    execution = Execution(kit.jobs, Operations(), lambda _run_id, _token, file: file, Here(), kit.hooks)
+    execution = Execution(kit, Here())
     settling = execution.execute(lease)
     return "" if settling is None else str(settling.arguments[3])
 

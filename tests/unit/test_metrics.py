@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING
+import socket
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobkit.store.replies import Renewed, Verdict
-from jobkit.worker.heartbeat import Condition, Pulse
 from jobkit.worker.link import Counted
 from jobkit.worker.metrics import Metrics
+from jobkit.worker.vitals import Pulse, Vitals
 from tests.servers import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -37,9 +37,9 @@ def renewed(slot: str, run_id: str = "") -> Renewed:
     return Renewed(slot, Verdict.OK if run_id else Verdict.IDLE, run_id, "1" if run_id else "")
 
 
-def condition(pulse: Pulse | None) -> Condition:
+def vitals(pulse: Pulse | None) -> Vitals:
     pids = [os.getpid(), 2**22 + 1]
-    return Condition(slots=3, phases=["serving", "serving", "spare"], pids=pids, pulse=pulse)
+    return Vitals(slots=3, phases=["serving", "serving", "spare"], pids=pids, pulse=pulse)
 
 
 def beating() -> Pulse:
@@ -49,22 +49,16 @@ def beating() -> Pulse:
     return pulse
 
 
-@asynccontextmanager
-async def serving(metrics: Metrics, pulse: Pulse | None) -> AsyncIterator[httpx.AsyncClient]:
-    server = await metrics.serve(lambda: condition(pulse))
-    try:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            yield client
-    finally:
-        server.close()
+@contextmanager
+def serving(metrics: Metrics, pulse: Pulse | None) -> Iterator[httpx.Client]:
+    metrics.serve(lambda: vitals(pulse))
+    with closing(metrics), httpx.Client(trust_env=False) as client:
+        yield client
 
 
-def asked(metrics: Metrics, port: int, pulse: Pulse | None, *paths: str, method: str = "GET") -> list[httpx.Response]:
-    async def ask() -> list[httpx.Response]:
-        async with serving(metrics, pulse) as client:
-            return [await client.request(method, f"http://127.0.0.1:{port}{path}") for path in paths]
-
-    return asyncio.run(ask())
+def asked(metrics: Metrics, port: int, pulse: Pulse | None, *paths: str, **asking: Any) -> list[httpx.Response]:
+    with serving(metrics, pulse) as client:
+        return [client.request(url=f"http://127.0.0.1:{port}{path}", **{"method": "GET"} | asking) for path in paths]
 
 
 @pytest.fixture
@@ -119,27 +113,40 @@ def test_health_is_the_heartbeat(port: int) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", "/", 404), ("POST", "/metrics", 405), ("HEAD", "/metrics", 200), ("GET", "/metrics/", 404)],
+    [("GET", "/", 404), ("POST", "/metrics", 405), ("DELETE", "/metrics", 405), ("GET", "/metrics/", 404)],
 )
 def test_nothing_else_is_answered(method: str, path: str, status: int, port: int) -> None:
     (answer,) = asked(Metrics("127.0.0.1", port), port, beating(), path, method=method)
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize("said", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x00\xff \r\n\r\n", b"x" * 200_000, b"GET /metrics"])
-def test_nonsense_ends_the_connection_and_nothing_else(said: bytes, port: int) -> None:
-    async def talk() -> int:
-        async with serving(Metrics("127.0.0.1", port), beating()) as client:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            with suppress(ConnectionError):  # what it does not read to the end it may reset
-                writer.write(said)
-                writer.write_eof()
-                await reader.read()
-            writer.close()
-            answer = await client.get(f"http://127.0.0.1:{port}/healthz")
-            return answer.status_code
+def test_whoever_asks_may_choose_the_format(port: int) -> None:
+    wish = {"accept": "application/openmetrics-text; version=1.0.0", "accept-encoding": "gzip"}
+    (answer,) = asked(Metrics("127.0.0.1", port), port, beating(), "/metrics", headers=wish)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert answer.headers["content-encoding"] == "gzip"
+    assert answer.text.endswith("# EOF\n")
 
-    assert asyncio.run(talk()) == 200
+
+def test_an_address_of_ipv6_is_one_too(port: int) -> None:
+    metrics = Metrics("::1", port)
+    metrics.serve(lambda: vitals(beating()))
+    with closing(metrics):
+        assert httpx.get(f"http://[::1]:{port}/healthz", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("said", [b"\r\n\r\n", b"GET\r\n\r\n", b"\x00\xff \r\n\r\n", b"x" * 200_000, b"GET /metrics"])
+def test_nonsense_ends_the_connection_and_nothing_else(
+    said: bytes, port: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with serving(Metrics("127.0.0.1", port), beating()) as client:
+        with socket.create_connection(("127.0.0.1", port)) as talk, suppress(OSError):
+            talk.sendall(said)  # what it does not read to the end it may reset
+            talk.shutdown(socket.SHUT_WR)
+            while talk.recv(4096):
+                pass
+        assert client.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_pulse_needs_every_partition_and_a_lease_that_cannot_have_ended() -> None:

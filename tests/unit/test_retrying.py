@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from jobkit import BadResult, JobKitError, ProgressJob, PublicError, Retry
+from jobkit.decision import FAILED, Raised, decide
 from jobkit.errors import BadJob
-from jobkit.execution import FAILED, Raised, decide
 from jobkit.job import spec_of
 from jobkit.lifecycle import Outcome
 from jobkit.retrying import LONGEST_DOUBLED_WAIT, Backoff, RetryPolicy, backoff
@@ -125,21 +125,18 @@ def caused_by(cause: Exception | None) -> Retry:
 
 def test_a_failure_that_is_tried_again_is_told_like_any_other() -> None:
     decision = decide(Raised(OSError("no route")), lambda _: 3.0)
-    assert decision is not None
     assert (decision.outcome, decision.retry_after, decision.message) == (Outcome.FAILED, 3.0, FAILED)
     assert "OSError: no route" in decision.traceback
 
 
 def test_a_retry_is_told_by_its_cause() -> None:
     decision = decide(Raised(caused_by(PublicError("The bank does not answer."))))
-    assert decision is not None
     assert (decision.message, decision.public) == ("The bank does not answer.", True)
     assert "Retry" not in decision.traceback
 
 
 def test_a_retry_without_a_cause_is_told_by_its_own_text_to_its_author() -> None:
     decision = decide(Raised(caused_by(None)))
-    assert decision is not None
     assert (decision.message, decision.public) == (FAILED, False)
     assert "It asked for more time." in decision.traceback
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -41,9 +42,9 @@ def test_what_a_child_writes_is_passed_on_and_its_end_kept(tmp_path: Path) -> No
 def test_much_output_without_a_line_end_costs_no_memory(tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as log:
         output = Output(log.fileno())
-        before = memory.used_here()
+        before = memory.resident()
         lines, code = writing(output, "import os\nfor _ in range(40): os.write(2, b'x' * 1_000_000)")
-        assert memory.used_here() - before < 20 * MB
+        assert memory.resident() - before < 20 * MB
     assert code == 0
     assert (tmp_path / "log").stat().st_size == 40_000_000
     assert sum(map(len, lines)) <= 16 * 1024
@@ -107,7 +108,7 @@ def test_where_a_process_hangs_is_told_whatever_it_does(code: str) -> None:
         program.kill()
         program.communicate()
     stacks.close()
-    assert "in stuck" in stacks.text()
+    assert stacks.text() == "", "what was told then is not where it died"
 
 
 def test_a_fatal_error_is_in_the_file_after_the_death() -> None:
@@ -121,6 +122,22 @@ def test_a_fatal_error_is_in_the_file_after_the_death() -> None:
     )
     assert program.returncode < 0
     assert stacks.text().startswith("Fatal Python error: Segmentation fault")
+    stacks.close()
+
+
+def test_a_crash_while_it_is_asked_is_not_forgotten() -> None:
+    stacks = Stacks()
+    program = subprocess.Popen(
+        [sys.executable, "-c", STUCK.format(stuck="import time; time.sleep(60)"), str(stacks.descriptor)],
+        pass_fds=(stacks.descriptor,),
+        stdout=subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"stuck\n"
+    program.send_signal(signal.SIGSEGV)
+    program.communicate()
+    asyncio.run(stacks.told())
+    assert "Segmentation fault" in stacks.text()
     stacks.close()
 
 
@@ -176,10 +193,10 @@ def test_memory_is_that_of_a_process_and_all_that_it_started() -> None:
     assert program.stdout.readline() == "up\n"
     assert memory.used_by(program.pid) > 50 * MB
     program.communicate("\n")
-    assert memory.used_by(program.pid) == 0
+    assert memory.used_by(program.pid) == memory.resident(program.pid) == 0
 
 
 def test_there_is_room_and_the_kernel_counts() -> None:
-    assert memory.used_here() < memory.room()
+    assert memory.resident() < memory.room()
     counts = memory.KernelCounts()
     assert counts.risen() == ""

@@ -1,4 +1,4 @@
-"""Guarding: when a start with limits is to be stopped, by the clocks. Pure.
+"""Guard: when a start with limits is to be stopped, by the clocks. Pure.
 
 Two clocks: limits count the time that the machine is awake (`time.monotonic`), for a laptop that slept has not worked
 either, nor has a container that was paused; a lease goes on meanwhile (`boot_time`).
@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from jobkit.execution import STALLS_UNTIL_STOPPED, StopReason
+from jobkit.decision import STALLS_UNTIL_STOPPED, StopReason
 
 if TYPE_CHECKING:
     from jobkit.worker.link import Guarded

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jobkit.execution import StopReason
+from jobkit.decision import StopReason
 from jobkit.incident import IncidentKind
-from jobkit.worker.guarding import Guard, boot_time
+from jobkit.worker.guard import Guard, boot_time
 from jobkit.worker.link import Guarded
 from jobkit.worker.release import out_of_memory, unstoppable
 
