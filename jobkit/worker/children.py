@@ -220,9 +220,9 @@ class Children:
                 self.fill()
             case Unfit():
                 self._parent.unfit(message)
-            case Leaving(why=why):
+            case Leaving(why=why, idle=idle):
                 _log.info("Child %d leaves: %s.", child.pid, why)
-                child.says_it_leaves = len(child.slots) == 1
+                child.says_it_leaves = idle and len(child.slots) == 1
                 self.let_go(child)
             case _:
                 self._parent.heed(child, message)
