@@ -11,6 +11,7 @@ A hook changes nothing: what it raises is logged, and the others are called. A d
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -73,9 +74,12 @@ class Hooks:
 
 def call(hooks: Sequence[Hook], start: Start, *facts: object) -> None:
     """Call them one after the other, whatever they raise."""
+    process = os.getpid()
     for hook in hooks:
         try:
             outcome_of(hook(start, *facts))
         except BaseException:  # noqa: BLE001  SystemExit too: it ends the hook, not the worker
             name = getattr(hook, "__qualname__", repr(hook))
             _log.exception("Run %s: the hook %s raised; the run is not changed by that.", start.run_id, name)
+        if os.getpid() != process:
+            os._exit(0)  # a fork made by the hook came back from it: the run is the parent's

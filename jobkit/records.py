@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -61,6 +62,21 @@ class _Attributes(dict[str, Any]):
 
     def __contains__(self, name: object) -> bool:
         return name not in OUTSIDE and super().__contains__(name)
+
+
+# --- Locks -----------------------------------------------------------------------------------------------------------
+
+
+def let_go_of_logs() -> None:
+    """Release what this thread has locked of handlers; nobody else could write to them any more.
+
+    Before Python 3.13 one that is stopped while it waits for such a lock gets it all the same, and never releases it.
+    """
+    loggers = [logging.root, *tuple(logging.root.manager.loggerDict.values())]
+    for handler in {handler for each in loggers if isinstance(each, logging.Logger) for handler in each.handlers}:
+        with suppress(RuntimeError):  # it is not locked, or by another thread
+            while handler.lock is not None:
+                handler.release()
 
 
 # --- How they are written --------------------------------------------------------------------------------------------

@@ -112,6 +112,7 @@ class Child:
         match message:
             case GiveUp(slot=slot):
                 self._slots.give_up(slot)
+                self._interruption.give_up()
             case Recount():
                 self._reporter.hurry()
             case Serve(queues=queues):
@@ -156,7 +157,7 @@ class Child:
     def _done(self, ours: bool) -> None:
         why = self._why_to_leave(ours)
         if why and not self._interruption.draining:
-            self._link.say(Leaving(why=why))
+            self._link.say(Leaving(why=why, idle=not any(slot.busy for slot in self._servings)))
             self.drain()
         self._slots.done()
 

@@ -101,7 +101,11 @@ class Children:
         wanted = self._processes + (len(self._in(Phase.SERVING)) >= self._processes)
         while len(self._all - self._in(Phase.LEAVING)) < wanted and not (self._closed or self._resting):
             settings = self._settings
-            child = ChildProcess(settings.target, self._log, settings.pool, self._output, self._heed)
+            try:
+                child = ChildProcess(settings.target, self._log, settings.pool, self._output, self._heed)
+            except OSError as error:  # no process, descriptor or memory is to be had now
+                self._rest(f"cannot be started: {error}")
+                return
             self._all.add(child)
             child.gone.add_done_callback(partial(self._mourn, child))
 
@@ -205,6 +209,8 @@ class Children:
 
     def _heed(self, child: ChildProcess, message: ToSupervisor) -> None:
         match message:
+            case Ready() if child.pardoned:
+                pass  # its last word: it is being killed
             case Ready():
                 child.phase = Phase.SPARE
                 _log.debug("Child %d is ready.", child.pid)
@@ -214,9 +220,9 @@ class Children:
                 self.fill()
             case Unfit():
                 self._parent.unfit(message)
-            case Leaving(why=why):
+            case Leaving(why=why, idle=idle):
                 _log.info("Child %d leaves: %s.", child.pid, why)
-                child.says_it_leaves = len(child.slots) == 1
+                child.says_it_leaves = idle and len(child.slots) == 1
                 self.let_go(child)
             case _:
                 self._parent.heed(child, message)
@@ -228,13 +234,13 @@ class Children:
         if child.phase in (Phase.SERVING, Phase.LEAVING):
             self._parent.bury(child, code)
         elif child.phase is Phase.STARTING and not self._closed and not child.pardoned:
-            self._rest(code)
+            self._rest(f"{ending(code)} before it was ready")
         self._promote()
         asyncio.get_running_loop().call_later(FILL_SECONDS, self.fill)
 
-    def _rest(self, code: int) -> None:
+    def _rest(self, why: str) -> None:
         self._stillborn += 1
-        _log.error("A child %s before it was ready.", ending(code))
+        _log.error("A child %s.", why)
         self._resting = True
         pause = min(FIRST_PAUSE * 2 ** min(self._stillborn - 1, 10), LONGEST_PAUSE)
         asyncio.get_running_loop().call_later(pause, self._rested)

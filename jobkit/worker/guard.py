@@ -1,7 +1,7 @@
 """Guard: when a start with limits is to be stopped, by the clocks. Pure.
 
 Two clocks: limits count the time that the machine is awake (`time.monotonic`), for a laptop that slept has not worked
-either; a lease goes on while it sleeps (`boot_time`).
+either, nor has a container that was paused; a lease goes on meanwhile (`boot_time`).
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Guard:
         """Its lease holds until then (boot time)."""
         if self._confirmed_until is not None:
             self._confirmed_until = max(self._confirmed_until, until)
+
+    def was_frozen(self, seconds: float) -> None:
+        """Nobody could look for so long, and it could not move: that counts for nothing."""
+        self._began += seconds
+        self._moved += seconds
 
     def stalls(self, now: float) -> bool:
         """Whether it has stalled since this was last asked."""

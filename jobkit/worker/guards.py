@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     """Told run, token, what is seen, and what befell it."""
 
 LOOK_SECONDS: Final = 0.05
+FROZEN_SECONDS: Final = 1.0
+"""Who looks again only after so long was frozen, and the children were with him."""
 MEMORY_SECONDS: Final = 0.25
 LOOK_SHARE: Final = 0.05
 """The most of the time that looking at memory may take: on a machine of many processes it looks more seldom."""
@@ -107,7 +109,15 @@ class Guards:
                 self._wanted.clear()
             for child, guard in tuple(self._guards.values()):
                 self._look(child, guard)
+            before = time.monotonic()
             await asyncio.sleep(LOOK_SECONDS)
+            self._allow_for(time.monotonic() - before)
+
+    def _allow_for(self, seconds: float) -> None:
+        """It took so long until we came to look again."""
+        if seconds > FROZEN_SECONDS:
+            for _, guard in self._guards.values():
+                guard.was_frozen(seconds)
 
     def _look(self, child: ChildProcess, guard: Guard) -> None:
         start, now = guard.start, time.monotonic()
@@ -135,7 +145,7 @@ class Guards:
             began = time.monotonic()
             for child, start, limit in self._memory_limits():
                 used = await asyncio.to_thread(memory.used_by, child.pid)
-                if used > limit and not child.gone.done():
+                if used > limit and not child.gone.done() and (start is None or self._guard(start.token)):
                     self._exhausts(child, start, limit, used)
             await asyncio.sleep(max(MEMORY_SECONDS, (time.monotonic() - began) / LOOK_SHARE))
 

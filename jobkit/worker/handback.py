@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 MARK_PATIENCE = 1.0
 """Seconds in which what is seen of a start is told, or not at all."""
 
+_OF_PERFORM = (StopReason.TIME_LIMIT, StopReason.STALL_LIMIT, StopReason.UNCONFIRMED)
+"""These end `perform` alone, and no hook that is called after it."""
+
 _log = logging.getLogger("jobkit.worker")
 
 
@@ -105,7 +108,8 @@ class Handback:
         """Where the matter is that the store does not confirm the lease, nobody waits for what it says."""
         limits, grace = self._limits.limits_of(token), child.cancel_grace(slot, token, USUAL_GRACE)
         await asyncio.sleep(grace)
-        if child.gone.done() or child.says_it_leaves or (limits is not None and self._limits.limits_of(token) is None):
+        performed = limits is not None and self._limits.limits_of(token) is None
+        if child.gone.done() or child.says_it_leaves or (performed and reason in _OF_PERFORM):
             return
         alone = len(child.slots) == 1
         release = unstoppable(reason, grace, limits, child.lines(), await child.where(), alone=alone)

@@ -5,8 +5,8 @@ blocking call (`MainThread`). One that runs in any other thread gets an exceptio
 between two steps of Python only (`AnyThread`). A job on an event loop is cancelled through the loop, at its next await.
 
 Either way it is raised only while that is wanted: between arming and disarming, only in the very start (token) that is
-to stop, and only once, so that the job's own cleaning up is left alone. No lock is needed: each start has an
-`Interruptible` of its own, so a thread that still holds an old one stops nothing.
+to stop, and only once, so that the job's own cleaning up is left alone. Each start has an `Interruptible` of its own,
+so a thread that still holds an old one stops nothing; who stops waits for others who do, and no job for any of them.
 """
 
 from __future__ import annotations
@@ -14,25 +14,32 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import inspect
+import logging
 import os
 import signal
 import threading
 import time
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobkit.decision import StopReason
 from jobkit.progress import Cancelled
+from jobkit.records import let_go_of_logs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
+    from concurrent.futures import Future
 
     from jobkit.progress import Progress
 
 SIGNAL = signal.SIGUSR2
 MOST_EARLY = 1000
 """Stops that are kept for starts of which nothing is known yet."""
+ANSWER_SECONDS = 1.0
+"""A loop that does not answer for so long is held up."""
+
+_log = logging.getLogger("jobkit.worker")
 
 
 class Drained(BaseException):
@@ -50,6 +57,8 @@ class Interruptible:
         self.armed = False
         self.being_interrupted = False
         self.cancel_task: Callable[[], object] | None = None
+        self.awaited: Future[Any] | None = None
+        """What its thread waits for, if that is on a loop of others."""
 
 
 class Interruption:
@@ -61,6 +70,7 @@ class Interruption:
     def __init__(self) -> None:
         self.draining = False
         self._process = os.getpid()
+        self._stopping = threading.Lock()
         self._starts: dict[str, Interruptible] = {}
         self._early: OrderedDict[str, StopReason] = OrderedDict()
 
@@ -81,6 +91,9 @@ class Interruption:
         self.draining = True
         for start in tuple(self._starts.values()):
             start.progress.interrupt(StopReason.HANDED_BACK)
+
+    def give_up(self) -> None:
+        """A start could not be stopped."""
 
     # Where jobs are performed -----------------------------------------------------------------------------------------
 
@@ -113,6 +126,8 @@ class Interruption:
         finally:
             self._disarm(start)  # again: the first time may have been broken off by what was on its way
             self._starts.pop(token, None)
+            if start.stopped is not None:
+                let_go_of_logs()
             if os.getpid() != self._process:
                 os._exit(0)  # a fork made by the job came back from it: the run is the parent's
 
@@ -126,19 +141,31 @@ class Interruption:
             self._disarm(start)
 
     def _stop(self, start: Interruptible, reason: StopReason) -> None:
-        if start.stopped is not None:
-            return
-        start.stopped = reason
-        start.progress.stop(reason)
-        if start.cancel_task is None:
-            self._raise_in(start)
-        else:
-            with suppress(RuntimeError):  # the loop has just closed: the job has ended
-                start.cancel_task()
+        with self._stopping:
+            if start.stopped is not None:
+                return
+            start.stopped = reason
+            start.progress.stop(reason)
+            if start.cancel_task is None:
+                self._raise_in(start)
+            else:
+                with suppress(RuntimeError):  # the loop has just closed: the job has ended
+                    start.cancel_task()
 
     def _come_to(self, start: Interruptible, value: Awaitable[object]) -> object:
         """What is awaited, on a loop of its own."""
-        return asyncio.run(_awaited(start, value))
+        return asyncio.run(self._awaited(start, value))
+
+    async def _awaited(self, start: Interruptible, value: Awaitable[object]) -> object:
+        """It can be cancelled through its task from now on."""
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        assert task is not None, "a coroutine that is awaited is a task's"
+        with self._stopping:  # so it is cancelled once: here, or by who stops it
+            start.cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
+            stopped = start.stopped is not None
+        if stopped:
+            task.cancel()
+        return await value
 
     def _raise_in(self, start: Interruptible) -> None:
         """Nothing can be done."""
@@ -215,31 +242,47 @@ class OneLoop(AnyThread):
     def __init__(self) -> None:
         super().__init__()
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="jobkit-loop", daemon=True).start()
+        threading.Thread(target=self._run_for_ever, name="jobkit-loop", daemon=True).start()
+
+    def give_up(self) -> None:
+        """If it holds up the loop, whatever else is awaited there is handed back."""
+        threading.Thread(target=self._hand_back_while_held_up, name="jobkit-held-up", daemon=True).start()
+
+    def _run_for_ever(self) -> None:
+        """A job may stop the loop, and what ends a program breaks it off in any task or callback: others are on it."""
+        while not self._loop.is_closed():
+            try:
+                self._loop.run_forever()
+            except BaseException as error:  # noqa: BLE001
+                _log.warning("A job broke off the event loop of all, which goes on.", exc_info=error)
+            else:
+                _log.warning("A job stopped the event loop of all, which goes on.")
+        _log.critical("A job closed the event loop of all: their process ends.")
+        os._exit(1)
+
+    def _hand_back_while_held_up(self) -> None:
+        answered = threading.Event()
+        self._loop.call_soon_threadsafe(answered.set)
+        while not answered.wait(ANSWER_SECONDS):
+            for start in tuple(self._starts.values()):
+                if start.awaited is not None:
+                    self._stop(start, StopReason.HANDED_BACK)
+                    start.awaited.cancel()
 
     def _come_to(self, start: Interruptible, value: Awaitable[object]) -> object:
         """A task in the context of this thread. It never raises: what ends a program would end the loop of all."""
-        error, result = asyncio.run_coroutine_threadsafe(_settled(start, value), self._loop).result()
+        future = asyncio.run_coroutine_threadsafe(self._settled(start, value), self._loop)
+        start.awaited = future
+        error, result = future.result()
         if error is not None:
             raise error
         return result
 
-
-async def _settled(start: Interruptible, value: Awaitable[object]) -> tuple[BaseException | None, object]:
-    try:
-        return None, await _awaited(start, value)
-    except BaseException as error:  # noqa: BLE001
-        return error, None
-
-
-async def _awaited(start: Interruptible, value: Awaitable[object]) -> object:
-    """It can be cancelled through its task from now on."""
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    assert task is not None, "a coroutine that is awaited is a task's"
-    start.cancel_task = lambda: loop.call_soon_threadsafe(task.cancel)
-    if start.stopped is not None:
-        task.cancel()
-    return await value
+    async def _settled(self, start: Interruptible, value: Awaitable[object]) -> tuple[BaseException | None, object]:
+        try:
+            return None, await self._awaited(start, value)
+        except BaseException as error:  # noqa: BLE001
+            return error, None
 
 
 def _raise_in_thread(thread: int, error: type[BaseException] | None) -> None:

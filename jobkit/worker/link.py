@@ -114,6 +114,8 @@ class Leaving(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """The child takes nothing more, and ends when it has settled what it performs: another one is wanted."""
 
     why: str
+    idle: bool
+    """Whether it performs nothing already."""
 
 
 class Guarded(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -18,14 +18,14 @@ _OOM_KILL: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 
 
 def used_by(pid: int) -> int:
-    """Bytes of resident memory of this process and its descendants, now; 0 for one that is gone.
+    """Bytes of resident memory of this process and its descendants, now; 0 for one that is gone or cannot be seen.
 
     What processes share is counted for each.
     """
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
-    except psutil.Error:
+    except (psutil.Error, OSError):
         return 0
     return sum(_resident(member) for member in family)
 
@@ -38,10 +38,16 @@ def resident(pid: int | None = None) -> int:
         return 0
 
 
-def room() -> int:
-    """How many bytes there are for this process: of the machine, or of its cgroup if that has a limit."""
+def room() -> int | None:
+    """How many bytes there are for this process: of the machine, or of its cgroup if that has a limit.
+
+    None where there are no descriptors left to look.
+    """
     limits = (_number(_cgroup_file(name)) for name in ("memory.max", "memory.limit_in_bytes"))
-    total: int = psutil.virtual_memory().total
+    try:
+        total: int = psutil.virtual_memory().total
+    except OSError:
+        return None
     return min([total, *(limit for limit in limits if limit is not None and limit < _UNLIMITED)])
 
 
@@ -58,7 +64,7 @@ class KernelCounts:
 
 
 def _resident(process: psutil.Process) -> int:
-    with suppress(psutil.Error):
+    with suppress(psutil.Error, OSError):
         return int(process.memory_info().rss)
     return 0
 

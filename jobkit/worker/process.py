@@ -47,7 +47,11 @@ class Phase(Enum):
 
 
 class ChildProcess:
-    """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried."""
+    """Made in the main thread, within the supervisor's loop. `gone` resolves to how it ended, once it is buried.
+
+    Raises:
+        OSError: it cannot be started.
+    """
 
     def __init__(
         self, target: str, log: Log, pool: str, output: Output, heed: Callable[[ChildProcess, ToSupervisor], None]
@@ -70,9 +74,13 @@ class ChildProcess:
         self._heed = heed
         self._loop = asyncio.get_running_loop()
         self.gone: asyncio.Future[int] = self._loop.create_future()
-        ours, theirs = socket.socketpair()
-        with theirs, output.opened() as (stderr, self._tail):
-            self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, log, pool)
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs, output.opened() as (stderr, self._tail):
+                self._process = _started(target, theirs.fileno(), self._stacks.descriptor, stderr, log, pool)
+        except OSError:
+            self._stacks.close()
+            raise
         ours.settimeout(0)
         self._link = Link(ours)
         self._loop.add_reader(self._link.fileno(), self._hear)

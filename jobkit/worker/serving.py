@@ -181,7 +181,7 @@ class Serving:
         turns = self._turns
         order = turns.order()
         verdict, work = self._ask([settling, self._taking(partition, turns, order)])
-        self._heed(ended, verdict)
+        self._heed(ended, verdict, busy=isinstance(work, Lease))
         return _taken(turns, order, work)
 
     def _taking(self, partition: int, turns: Turns, order: Sequence[str]) -> Operation[Lease | NoWork]:
@@ -215,7 +215,8 @@ class Serving:
                 time.sleep(pause)
         raise AssertionError("backoff never ends")
 
-    def _heed(self, ended: _Ended, verdict: Verdict) -> None:
+    def _heed(self, ended: _Ended, verdict: Verdict, *, busy: bool = False) -> None:
+        """What became of it; `busy` tells whether there is another run already."""
         if verdict is Verdict.UNKNOWN:  # the store has lost the run: it is asserted anew, to be settled
             reassert = self._operations.reassert(ended.lease, slot="")
             verdict = self._ask([reassert, ended.settling])[-1]
@@ -223,10 +224,10 @@ class Serving:
             _log.info("Run %s has ended already.", ended.lease.run_id)
         elif verdict is not Verdict.OK:
             _log.warning("Run %s: its outcome was refused (%s); another start came first.", ended.lease.run_id, verdict)
-        self._over(ours=verdict in (Verdict.OK, Verdict.ENDED))
+        self._over(ours=verdict in (Verdict.OK, Verdict.ENDED), busy=busy)
 
-    def _over(self, *, ours: bool) -> None:
-        self.busy = False
+    def _over(self, *, ours: bool, busy: bool = False) -> None:
+        self.busy = busy
         self._done(ours)
 
 

@@ -11,6 +11,8 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from jobkit.worker.interruption import Drained
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -52,17 +54,24 @@ class Threads:
         self._beginning = threading.Lock()
         self._changed = threading.Event()
         self._draining = False
+        self._over = False
 
     def serve(self) -> None:
         """Until it drains, and no slot is busy but those that are given up."""
         self.taken()
-        while not (self._draining and self._all_settled()):
+        while not self._ends():
             self._changed.wait()
             self._changed.clear()
 
     def taken(self) -> None:
-        """A slot has a run: another one waits for the next."""
+        """A slot has a run: another one waits for the next.
+
+        Raises:
+            Drained: the process is about to end, and with it the lease.
+        """
         with self._beginning:
+            if self._over:
+                raise Drained
             if self._to_come and all(slot.busy for slot in self._begun):
                 slot = self._to_come.pop(0)
                 self._begun.append(slot)
@@ -80,8 +89,11 @@ class Threads:
         self._given_up.add(slot)
         self._changed.set()
 
-    def _all_settled(self) -> bool:
-        return not any(slot.busy and slot.slot not in self._given_up for slot in self._begun)
+    def _ends(self) -> bool:
+        with self._beginning:  # a slot that has a run by now is waited for, and one that gets it later gives it up
+            busy = any(slot.busy and slot.slot not in self._given_up for slot in self._begun)
+            self._over = self._draining and not busy
+            return self._over
 
     def _run(self, slot: Serving) -> None:
         try:

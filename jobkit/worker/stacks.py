@@ -7,6 +7,7 @@ writes it (`faulthandler`), so neither a held interpreter nor a blocked thread k
 from __future__ import annotations
 
 import asyncio
+import errno
 import faulthandler
 import fcntl
 import os
@@ -95,7 +96,9 @@ def _unnamed_file() -> int:
     """Written at its end only, so emptying it starts it anew for whoever writes."""
     try:
         descriptor = os.memfd_create("jobkit-stacks")
-    except (AttributeError, OSError):
+    except (AttributeError, OSError) as error:
+        if getattr(error, "errno", 0) in (errno.EMFILE, errno.ENFILE):
+            raise
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
     fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)

@@ -194,6 +194,20 @@ def test_a_child_leaves_after_so_many_runs_and_nothing_waits_for_that(
     assert "was given back" not in worker.text
 
 
+def test_what_a_child_performs_after_it_said_that_it_leaves_can_be_ended(
+    kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
+) -> None:
+    """It has taken that with the same breath in which it settled its last run."""
+    kit.submit(Add(a=1, b=1))
+    stuck = kit.submit(WillNotStop(folder=str(folder)))
+    worker = start_worker("--concurrency", "1", "--max-runs-per-child", "1")
+    folder.wait_for_start()
+    wait_until(lambda: "leaves: it has performed" in worker.text, "it has said that it leaves")
+    stuck.cancel()
+    with pytest.raises(RunCancelled):
+        stuck.result(timeout=5)
+
+
 def test_a_child_that_a_run_has_left_with_much_memory_leaves(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
 ) -> None:
