@@ -15,7 +15,6 @@ demo: .venv/.demo
 
 test: setup
 	tools/test.sh
-	$(MAKE) --no-print-directory check
 
 check: .venv/.dev js-client/node_modules/.installed
 	tools/check.sh

@@ -429,12 +429,12 @@ class JobKit:
             StoreUnavailable: the store could not be reached.
         """
         self.warn_if_blocking("pause_schedule")
-        one = named(name, self._look())
-        self.store().execute(self.operations.pause_schedule(one.row, one.partition))
+        while not self.store().execute(self._pausing(named(name, self._look()))):
+            pass  # it has moved meanwhile
 
     async def apause_schedule(self, name: str) -> None:
-        one = named(name, await self._alook())
-        await self.async_store().execute(self.operations.pause_schedule(one.row, one.partition))
+        while not await self.async_store().execute(self._pausing(named(name, await self._alook()))):
+            pass
 
     def resume_schedule(self, name: str) -> None:
         """Have a paused schedule go on with its next tick; what it would have started meanwhile is over.
@@ -562,6 +562,9 @@ class JobKit:
 
     async def _alook(self) -> list[Scheduled]:
         return await self.async_store().everywhere(partial(self.operations.schedules, ()))
+
+    def _pausing(self, one: Found) -> Operation[bool]:
+        return self.operations.pause_schedule(one.row, one.partition)
 
     def _resuming(self, one: Found) -> Operation[bool]:
         return self.operations.resume_schedule(one.row, one.resumed_at, one.partition)

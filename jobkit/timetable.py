@@ -273,6 +273,7 @@ class Timetable:
                 steps += self._declaring(declaration, row, now)
                 continue
             self._unsaid.discard(declaration.name)
+            steps += self._clearing_away(declaration)
             if row.paused or row.queue not in queues or self._rests(declaration.name):
                 continue
             firing = self._firing(declaration, row, now)
@@ -316,6 +317,17 @@ class Timetable:
             paused=before is not None and before.paused,
         )
         return [*moving, Step(declaration, declare)]
+
+    def _clearing_away(self, declaration: Declaration) -> list[Step]:
+        """A row that was to be moved here, and whose partition did not answer then, once nobody stands behind it."""
+        return [
+            Step(declaration, self._operations.move_away(declaration, row, partition))
+            for partition in self._seen
+            if (row := self._row(declaration, partition)) is not None
+            and row.mark != declaration.mark
+            and row.next_tick is not None
+            and not self._is_stood_behind(row, partition)
+        ]
 
     def _is_stood_behind(self, row: ScheduleRow, partition: int) -> bool:
         now = self._now(partition)

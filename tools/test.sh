@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every test: Python on the oldest and the newest supported version installed, then the JavaScript client.
+# Runs every test, and every check: first Python's, on the oldest supported version that is installed; then a part of them
+# on the newest one, the JavaScript client's, and style, types and layers. Both times what can runs side by side.
 #
 # What spends its time in Chromium, in the server's Lua or in killed processes is the same under any Python, and runs once.
 set -euo pipefail
@@ -19,15 +20,47 @@ install_into() { # VENV VERSION, again only when the dependencies changed
     touch "$1/.dev"
 }
 
-again=(tests/{unit,kit,testing,docs,examples,web} tests/life/test_{performing,stopping}.py)
-tests=()
-for version in $versions; do
-    venv=$(venv_of "$version")
-    install_into "$venv" "$version"
-    echo "== Python $version"
-    "$venv/bin/python" -m pytest "${tests[@]}" "$@"
-    tests=("${again[@]}")
-done
+python() { # VERSION [TESTS...]
+    echo "== Python $1"
+    "$(venv_of "$1")/bin/python" -m pytest "${@:2}"
+}
 
-echo "== JavaScript"
-npm --prefix js-client --silent test
+beside() { # NAME COMMAND...: in the background; `together` tells of it
+    local name=$1
+    mkdir -p .tools/logs
+    rm -f ".tools/logs/$name.end"
+    ("${@:2}" >".tools/logs/$name" 2>&1 && echo ok >".tools/logs/$name.end") &
+    names+=("$name")
+}
+
+together() { # waits for all that runs beside, shows what each wrote, and fails if one did
+    wait
+    local failed=0
+    for name in "${names[@]}"; do
+        cat ".tools/logs/$name"
+        [ -e ".tools/logs/$name.end" ] || failed=1
+    done
+    rm -rf .tools/logs
+    names=()
+    return $failed
+}
+
+busy=(tests/{store,unit,fuzz,mutation,typing}) # keep a core busy; what is left waits for processes most of the time
+again=(tests/{unit,kit,testing,docs,examples,web} tests/life/test_{performing,stopping}.py)
+names=()
+for version in $versions; do install_into "$(venv_of "$version")" "$version"; done
+if [ $# -gt 0 ]; then
+    python "$own" "$@"
+else
+    beside "python-$own-busy" python "$own" "${busy[@]}"
+    failed=0
+    python "$own" "${busy[@]/#/--ignore=}" || failed=1
+    together
+    [ $failed = 0 ]
+fi
+for version in $versions; do
+    [ "$version" = "$own" ] || beside "python-$version" python "$version" "${again[@]}" "$@"
+done
+beside javascript npm --prefix js-client --silent test
+beside check tools/check.sh
+together

@@ -216,6 +216,7 @@ class Children:
                 self._parent.unfit(message)
             case Leaving(why=why):
                 _log.info("Child %d leaves: %s.", child.pid, why)
+                child.says_it_leaves = len(child.slots) == 1
                 self.let_go(child)
             case _:
                 self._parent.heed(child, message)

@@ -105,7 +105,7 @@ class Handback:
         """Where the matter is that the store does not confirm the lease, nobody waits for what it says."""
         limits, grace = self._limits.limits_of(token), child.cancel_grace(slot, token, USUAL_GRACE)
         await asyncio.sleep(grace)
-        if child.gone.done() or (limits is not None and self._limits.limits_of(token) is None):
+        if child.gone.done() or child.says_it_leaves or (limits is not None and self._limits.limits_of(token) is None):
             return
         release = unstoppable(reason, grace, limits, child.lines(), await child.where())
         if reason is StopReason.UNCONFIRMED and len(child.slots) == 1:

@@ -54,6 +54,8 @@ class ChildProcess:
         self.phase = Phase.STARTING
         self.slots: set[str] = set()
         """The store takes these for alive."""
+        self.says_it_leaves = False
+        """What it performed in its only slot is over."""
         self.pardoned = False
         """Its end is our own doing: nothing is to be held against the runs it performed."""
         self.terms: dict[str, Terms] = {}

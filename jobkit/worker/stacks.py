@@ -26,6 +26,8 @@ LOOK_SECONDS: Final = 0.02
 _HERE: Final = re.escape(str(Path(jobkit.__file__).parent))
 _OURS: Final = re.compile(rf'File "({_HERE}/.*|.*/threading\.py|<frozen runpy>)"')
 _MOST: Final = 256 * 1024
+_FATAL: Final = "Fatal Python error"
+"""How faulthandler begins to tell of a crash."""
 
 
 class Stacks:
@@ -42,7 +44,7 @@ class Stacks:
             os.kill(pid, ASKING)
 
     async def told(self) -> str:
-        """What it wrote, once nothing more comes; `readable`."""
+        """What it wrote, once nothing more comes; `readable`. Then it is forgotten: a later crash is told without."""
         text, patience = "", ANSWER_SECONDS
         while patience > 0:
             await asyncio.sleep(LOOK_SECONDS)
@@ -50,6 +52,8 @@ class Stacks:
             before, text = text, self.text()
             if text and text == before:
                 break
+        if self._last is None and _FATAL not in text:
+            os.ftruncate(self.descriptor, 0)
         return readable(text)
 
     def text(self) -> str:

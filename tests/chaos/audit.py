@@ -163,6 +163,8 @@ def _possible_ends(account: Account, record: dict[str, str]) -> set[State]:
     match account.order.job:
         case jobs.Fails() | jobs.Overlong():
             ends.add(State.FAILED)
+        case jobs.Flaky() if any(account.stopping):
+            ends |= {State.SUCCEEDED, State.FAILED}  # a failure of what nobody wants is not tried again
         case jobs.Fragile() if int(record.get("crashes", "0")) > jobs.Fragile.max_crashes:
             ends.add(State.FAILED)
         case _:

@@ -235,10 +235,14 @@ class Striker:
             await self._strike_worker(blow)
 
     async def _strike_worker(self, blow: Blow) -> None:
-        await await_until(lambda: self._found(blow), f"there is somebody for {blow}", GOES_ON_WITHIN, LOOK_SECONDS)
-        found = self._found(blow)
-        assert found, "nothing happens between two steps of one task"
-        member, children, child = found
+        found: list[tuple[Member, list[int], int]] = []
+        await await_until(
+            lambda: found.extend(self._found(blow)) or found,
+            f"there is somebody for {blow}",
+            GOES_ON_WITHIN,
+            LOOK_SECONDS,
+        )
+        [(member, children, child)] = found
         match blow.kind:
             case Kind.KILL_CHILD:
                 self._struck(blow, [child])
@@ -252,16 +256,16 @@ class Striker:
                 victims = {Kind.FREEZE_CHILD: [child], Kind.FREEZE_SUPERVISOR: [member.pid]}
                 await self._freeze(blow, victims.get(blow.kind, [member.pid, *children]))
 
-    def _found(self, blow: Blow) -> tuple[Member, list[int], int] | None:
-        """A worker that is to stay, its children, and one of these; those that perform come first."""
+    def _found(self, blow: Blow) -> list[tuple[Member, list[int], int]]:
+        """A worker that is to stay, its children, one of these; who performs comes first. None when nobody is there."""
         staying = [member for member in self._here.fleet.members if member.is_alive() and not member.told_to_end]
         busy = [member for member in staying if self._here.performing(member)]
         if not staying:
-            return None
+            return []
         member = drawn(busy or staying, blow.whom)
         children = member.children()
         performing = self._here.performing(member)
-        return (member, children, drawn(performing or children, blow.what)) if children else None
+        return [(member, children, drawn(performing or children, blow.what))] if children else []
 
     def _deploy(self, blow: Blow, member: Member) -> None:
         self._struck(blow, [member.pid])

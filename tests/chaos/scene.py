@@ -60,8 +60,8 @@ MIX = Mix(
 WITH_LIMITS = (jobs.Limited, jobs.Paced)
 PATIENCE = 120.0
 """Seconds after which an order counts as lost, and a store as gone."""
-MOST_DESCRIPTORS_MORE = 4
-"""A process may have so many more open than at first: a pool of connections grows to what was ever used at once."""
+MOST_DESCRIPTORS_MORE = {"process": 4, "thread": 8, "asyncio": 8}
+"""So many more than at first a process may have open: connections grow to what was ever used at once, by its pool."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,8 @@ class Scene:
         for member in self.fleet.members:
             more = member.more_descriptors()
             self.books.must(
-                more <= MOST_DESCRIPTORS_MORE, f"{member.log.name}: a process has {more} descriptors more than at first"
+                more <= MOST_DESCRIPTORS_MORE[member.pool],
+                f"{member.log.name}: a process has {more} descriptors more than at first",
             )
 
     async def load_done(self) -> None:

@@ -19,7 +19,7 @@ from tests.waiting import wait_until
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_worker_ends_in_order_on_a_signal(env: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
     with processes.running("worker", "counting:kit", folder=PROJECT, env=env, log=tmp_path / "log") as worker:
-        worker.wait_for("performs the 5 jobs of counting:kit")
+        worker.wait_for("performs the 6 jobs of counting:kit")
         worker.send(number)
         assert worker.wait() == 0
         assert "Traceback" not in worker.output

@@ -35,7 +35,7 @@ STANDING: dict[str, list[list[str]]] = {
 """The sets a run stands in, by its state: one of these."""
 FROZEN = ("state", "token", "start", "progress", "result", "error", "version", "finished", "fresh_until")
 """What an ended run keeps for ever."""
-VISIBLE = ("state", "start", "progress", "result", "error", "cancelling", "finished")
+VISIBLE = ("state", "start", "progress", "result", "error", "cancelling", "finished", "stalled", "killing")
 """What a watcher sees: it changes under a new version only."""
 MOST_MARKERS = 64
 HOUR = 3_600_000
@@ -84,7 +84,7 @@ def _said(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "state": run.state, "queue": run.kind.queue, "key": run.key if run.shared else "", "start": run.start,
         "score": run.score, "token": run.token, "crashes": run.crashes, "cancelling": run.cancelling,
-        "failures": run.failures, "explained": run.explained,
+        "failures": run.failures, "explained": run.explained, "incidents": run.incidents,
         "result": run.result, "interests": run.interests, "owners": set(run.owners), "done": run.done,
         "lost": run.lost, "finished": run.finished, "fresh_until": run.fresh_until, "watched": run.watched,
         "parked": run.parked, "labels": " ".join(run.labels), "priority": run.priority, "stale_until": run.stale_until,
@@ -92,6 +92,7 @@ def _said(run: Run) -> dict[str, Any]:
     }  # fmt: skip
     if run.state == "running":
         facts |= {"slot": run.slot, "sequence": run.sequence, "lease": run.lease, "started": run.started}
+        facts |= {"stalled": run.stalled, "killing": run.killing}
     return facts
 
 
@@ -249,6 +250,9 @@ def _stands_as_its_state_says(run_id: str, record: Pairs, places: list[str]) -> 
 def _is_counted_and_ends(run_id: str, record: Record, stored: Stored) -> None:
     stakes = list(record.interests.values()).count(True)
     assert int(record["interests"]) == stakes, f"I4: {run_id} counts {record['interests']} of {stakes} interests"
+    last = int(record.get("incidents", "0"))
+    kept = {name for name in record if name.startswith("incident:")}
+    assert kept == {f"incident:{number}" for number in range(max(1, last - 9), last + 1)}, f"{run_id} keeps {kept}"
     assert int(record.get("crashes", "0")) >= 0, f"{run_id} has fewer than no crashes"
     assert int(record.get("token", "0")) <= int(stored.hashes["partition"].get("clock", "0")), "I2: above the clock"
     ended = record["state"] in ENDED

@@ -144,6 +144,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """What a supervisor sees of a start: it is `stalled`, it is `moving` again, or the supervisor is `killing` it."""
+
+    id: str
+    token: int
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Renew:
     worker: str
     queues: tuple[str, ...]
@@ -254,7 +263,7 @@ class Flush:
 
 
 Call = (
-    Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Renew | Retire | Cancel | Sweep
+    Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Mark | Renew | Retire | Cancel | Sweep
     | Invalidate | Load | Owned | ListRuns | Pause | Limit
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
@@ -366,7 +375,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """The facts of a snapshot, its result, and whether its worker was lost; `explained`: it tells of an error."""
+    """The facts of a snapshot, its result, and whether its worker was lost; `explained`: it tells of an error.
+
+    `befell` is of a failed run's last incident: start, attempt, and how far it was.
+    """
 
     state: str
     start: int
@@ -378,6 +390,9 @@ class Loaded:
     workers: int | None
     paused: bool
     cancellable: bool
+    stopping: str | None
+    stalled: bool
+    befell: tuple[int, int, int] | None
     result: str | None
     lost: bool
     refuse_until: int | None

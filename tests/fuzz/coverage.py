@@ -50,6 +50,7 @@ ANSWERS = {
     "Settle": ("succeeded ok", "failed ok", "cancelled ok", "released ok", "ended", "lost", "unknown"),
     "Reassert": ("ok", "lost", "ended"),
     "Release": ("ok", "idle", "lost"),
+    "Mark": ("ok", "lost"),
     "Renew": ("idle", "ok", "cancel", "ended", "lost"),
     "Cancel": ("stopping", "left", "stranger", "ended", "missing"),
     "Sweep": ("swept", "expired", "shut"),

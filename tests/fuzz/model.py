@@ -29,6 +29,7 @@ from tests.fuzz.calls import (
     ListRuns,
     Load,
     Loaded,
+    Mark,
     Missing,
     NoWork,
     Open,
@@ -101,7 +102,7 @@ class Model:
         performers: dict[type[Event], Callable[..., Answer]] = {
             Submit: self.submit, SubmitMany: self.submit_many, Take: self.take, Report: self.report,
             Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
-            Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
+            Mark: self.mark, Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
             Pause: self.pause, Limit: self.limit, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
             PopMarker: self.nothing, Copy: self.nothing, Flush: self.nothing,
@@ -377,6 +378,8 @@ class Model:
             return refused
         if asked.done is not None:
             run.done = asked.done
+        if asked.outcome == "failed":
+            _note(run)
         self._vacate(run)
         match asked.outcome:
             case "released":
@@ -416,6 +419,22 @@ class Model:
         self._void(run)
         run.due = self.now + asked.delay if asked.delay else None
         return self._enter(run, "scheduled" if asked.delay else "queued")
+
+    def mark(self, asked: Mark) -> str:
+        """Of this very start, while it runs; that it stalls is an incident, once."""
+        run = self.kept(asked.id)
+        if not run or run.state != "running" or run.token != asked.token:
+            return "lost"
+        match asked.what:
+            case "stalled":
+                if run.stalled != run.token:
+                    _note(run)
+                run.stalled = run.token
+            case "moving":
+                run.stalled = None
+            case _:
+                run.killing = run.token
+        return "ok"
 
     def renew(self, asked: Renew) -> Renewals:
         for queue in asked.queues:
@@ -475,6 +494,8 @@ class Model:
         run, _ = self._guarded(held, token, self.incarnation)
         if not run:
             return Released("lost", held)
+        if asked.failed or asked.crashed:
+            _note(run)
         if asked.failed and not run.cancelling:
             self._fail(run, asked.retry)
             return Released("ok", held)
@@ -629,6 +650,7 @@ class Model:
             if run.evicted:
                 self._drop(run)
             else:
+                _note(run)
                 self._crash(run)
         return sum(1 for run in over if not run.evicted)
 
@@ -691,6 +713,9 @@ class Model:
             workers=None if run.ended else self._serving(run.kind.queue),
             paused=run.state in ("queued", "scheduled") and run.kind.queue in self.paused,
             cancellable=not run.ended and not run.cancelling,
+            stopping=_stopping(run),
+            stalled=run.state == "running" and run.stalled == run.token,
+            befell=run.befell if run.state == "failed" else None,
             result=run.result,
             lost=run.lost,
             refuse_until=run.refuse_until,
@@ -886,6 +911,18 @@ class Model:
 
 def _asked_start(asked: Submit, now: int) -> int:
     return asked.at if asked.at is not None else now + asked.delay
+
+
+def _note(run: Run) -> None:
+    """Something befell this start."""
+    run.incidents += 1
+    run.befell = (run.start, run.failures + 1, run.done)
+
+
+def _stopping(run: Run) -> str | None:
+    if run.state == "running" and run.killing == run.token:
+        return "killing"
+    return "cancelling" if run.cancelling and not run.ended else None
 
 
 def _go_on(run: Run) -> str:

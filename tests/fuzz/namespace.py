@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from jobkit.errors import QueueFull, RunNotFound
+from jobkit.incident import Account, Incident, IncidentKind
 from jobkit.lifecycle import Outcome, State
 from jobkit.store import replies as answered
-from jobkit.store.operations import Conditions, Operations, Reuse, Submission, Terms, Witness, failure_head, work_of
+from jobkit.store.operations import (
+    Conditions,
+    Mark,
+    Operations,
+    Reuse,
+    Submission,
+    Terms,
+    Witness,
+    failure_head,
+    work_of,
+)
 from jobkit.store.replies import SlotDead
 from jobkit.store.script import LIBRARY, Library
 from tests.fuzz import calls
@@ -35,6 +46,7 @@ SET_CLOCK = (HERE / "set_clock.lua").read_text("utf-8")
 READ_ALL = (HERE / "read_all.lua").read_text("utf-8")
 LOST = failure_head("Its worker was lost.")
 FAILED = failure_head("It did not work.")
+BEFELL = Account(kind=IncidentKind.CRASHED, message="It broke.", lines=('{"at":1}',)).to_json()
 ELSEWHERE = "another-server"
 
 
@@ -101,7 +113,7 @@ class Namespace:
         asking = {
             calls.Submit: self._submit, calls.SubmitMany: self._submit_many, calls.Take: self._take,
             calls.Report: self._report, calls.Settle: self._settle, calls.Reassert: self._reassert,
-            calls.Open: self._open, calls.Release: self._release, calls.Renew: self._renew,
+            calls.Open: self._open, calls.Release: self._release, calls.Mark: self._mark, calls.Renew: self._renew,
             calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
             calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
             calls.ListRuns: self._list, calls.Pause: self._pause,
@@ -155,6 +167,7 @@ class Namespace:
             reason=call.reason,
             retry_after=None if call.retry is None else call.retry / 1000,
             checkpoint=call.checkpoint.encode(),
+            incident=BEFELL if call.outcome == "failed" else b"",
         )
         return operation, str
 
@@ -178,8 +191,13 @@ class Namespace:
             failure=LOST,
             token=token,
             retry_after=None if call.retry is None else call.retry / 1000,
+            incident=BEFELL if call.failed or call.crashed else b"",
         )
         return operation, _released
+
+    def _mark(self, call: calls.Mark) -> Any:
+        incident = BEFELL if call.what == "stalled" else b""
+        return self._operations.mark(call.id, str(call.token), Mark(call.what), incident), str
 
     def _renew(self, call: calls.Renew) -> Any:
         return self._operations.renew(call.worker, call.queues, call.slots), self._renewed
@@ -204,7 +222,7 @@ class Namespace:
         return self._operations.cancel(call.id, call.interest, force=call.force), str
 
     def _sweep(self, call: calls.Sweep) -> Any:
-        return self._operations.sweep(call.interval / 1000, LOST), _swept
+        return self._operations.sweep(call.interval / 1000, LOST, incident=BEFELL), _swept
 
     def _invalidate(self, call: calls.Invalidate) -> Any:
         return self._operations.invalidate(key=call.key, label=call.label), _nothing
@@ -364,10 +382,17 @@ def _loaded(loaded: Any) -> Answer:
         workers=snapshot.queue.workers,
         paused=snapshot.queue.paused,
         cancellable=snapshot.cancellable,
+        stopping=snapshot.stopping,
+        stalled=snapshot.stalled,
+        befell=_befell(loaded.incident),
         result=None if loaded.result is None else loaded.result.decode(),
         lost=loaded.lost_worker,
         refuse_until=_milliseconds(loaded.retry_at),
     )
+
+
+def _befell(incident: Incident | None) -> tuple[int, int, int] | None:
+    return None if incident is None else (incident.start, incident.attempt, int(incident.progress.done))
 
 
 def _listed(page: Any) -> Answer:

@@ -15,7 +15,10 @@ REFRESH = "refresh"
 
 @dataclass(slots=True)
 class Run:
-    """One record. Moments are ms, the score and the token are µs; None is 'never' or 'not'."""
+    """One record. Moments are ms, the score and the token are µs; None is 'never' or 'not'.
+
+    `stalled` and `killing` are tokens; `befell` is of the last incident: start, attempt, and how far it was.
+    """
 
     id: str
     kind: Kind
@@ -47,6 +50,10 @@ class Run:
     failures: int = 0
     explained: bool = False
     crashes: int = 0
+    stalled: int | None = None
+    killing: int | None = None
+    incidents: int = 0
+    befell: tuple[int, int, int] | None = None
     returned: int | None = None
     cancelling: bool = False
     interests: dict[str, bool] = field(default_factory=dict)

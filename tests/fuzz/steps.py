@@ -20,6 +20,7 @@ from tests.fuzz.calls import (
     Limit,
     ListRuns,
     Load,
+    Mark,
     Open,
     Owned,
     Pause,
@@ -89,7 +90,7 @@ class Steps:
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
             self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7, self.evict: 0.7, self.expire: 4,
-            self.pop_marker: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
+            self.pop_marker: 2, self.mark: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
         }  # fmt: skip
         self._steps = list(self.weights)
         self._weights = list(self.weights.values())
@@ -255,6 +256,12 @@ class Steps:
         retry = self.random.choice((None, 0, 400)) if failed else None
         return [Release(slot, not failed and self.random.random() < 0.8, token, failed, retry)]
 
+    def mark(self, _model: Model) -> Step:
+        """Of who holds a lease, now and then of who held one before."""
+        choice = [*self.crowd.held.values()] if self.random.random() < 0.8 else [*self.crowd.old]
+        what = self.random.choice(("stalled", "stalled", "moving", "killing"))
+        return [Mark(held.lease.id, held.lease.token, what) for held in self._some(choice)]
+
     def sweep(self, _model: Model) -> Step:
         return [Sweep(INTERVAL)]
 
@@ -262,8 +269,11 @@ class Steps:
 
     def lost_reply(self, model: Model) -> Step:
         """The call is performed, its reply is lost, and it is sent again."""
-        callers = [self.submit, self.take, self.report, self.settle, self.release, self.cancel, self.sweep, self.renew]
-        call = self.random.choices(callers, (4, 4, 2, 4, 2, 2, 1, 1))[0](model)
+        callers = [
+            self.submit, self.take, self.report, self.settle, self.release, self.cancel, self.sweep, self.renew,
+            self.mark,
+        ]  # fmt: skip
+        call = self.random.choices(callers, (4, 4, 2, 4, 2, 2, 1, 1, 1))[0](model)
         return call * 2
 
     def late_duplicate(self, model: Model) -> Step:

@@ -20,7 +20,8 @@ class Record(Pairs):
             "state": self["state"], "queue": self["queue"], "key": self.get("key", ""), "start": self.start,
             "score": round(float(self["score"]) * 1000), "token": self._number("token"),
             "crashes": int(self.get("crashes", "0")), "failures": int(self.get("failures", "0")),
-            "explained": "error" in self, "cancelling": self.get("cancelling") == "1",
+            "incidents": int(self.get("incidents", "0")), "explained": "error" in self,
+            "cancelling": self.get("cancelling") == "1",
             "result": self.get("result"), "interests": self.interests, "owners": set(self._named("owner:")),
             "parked": self.get("parked") or None, "labels": self["labels"], "priority": int(self.get("priority", "0")),
             **{name: self._number(name) for name in ("stale_until", "refresh_at", "refuse_until")},
@@ -28,6 +29,7 @@ class Record(Pairs):
             "fresh_until": self._number("fresh_until"), "watched": self._number("watched"),
         }  # fmt: skip
         if self["state"] == "running":
+            facts |= {"stalled": self._number("stalled"), "killing": self._number("killing")}
             facts |= {"slot": self["slot"], **{name: int(self[name]) for name in ("sequence", "lease", "started")}}
         return facts
 

@@ -363,6 +363,65 @@ def test_a_pause_outlives_a_new_declaration_and_a_move(new_kit: Any) -> None:
         assert [status.paused for status in kit.schedules()] == [True]
 
 
+def in_two_partitions(new_kit: Any) -> tuple[JobKit, JobKit]:
+    """Two versions of one schedule, which live in different partitions."""
+    kits = [new_kit(partitions=3) for _ in range(8)]
+    for number, kit in enumerate(kits):
+        kit.schedule("hourly", Report(region=f"R{number}"), HOUR)
+    places = [kit.declarations(3)[0].partition for kit in kits]
+    return kits[0], kits[next(number for number, place in enumerate(places) if place != places[0])]
+
+
+def test_a_pause_outlives_a_move_that_is_taken_back(new_kit: Any) -> None:
+    """The row that the first move has left behind was told nothing of the pause."""
+    old, new = in_two_partitions(new_kit)
+    Somebody(old).act()
+    Somebody(new).act()
+    old.pause_schedule("hourly")
+    Somebody(old).act()
+    assert [status.paused for status in old.schedules()] == [True]
+    old.resume_schedule("hourly")
+    Somebody(new).act()
+    assert [status.paused for status in old.schedules()] == [False]
+
+
+def test_a_schedule_that_moves_while_it_is_paused_is_paused_where_it_is(
+    new_kit: Any, store_url: str, namespace: str
+) -> None:
+    """A deploy comes between looking where it is and pausing it there."""
+    old, new = in_two_partitions(new_kit)
+    Somebody(old).act()
+    deploys = [Somebody(new)]
+
+    class Slow(JobKit):
+        def _look(self) -> list[Any]:
+            looks = super()._look()
+            if deploys:
+                deploys.pop().act()
+            return looks
+
+    with Slow(f"{store_url}?partitions=3", namespace=namespace) as slow:
+        slow.pause_schedule("hourly")
+    assert [status.paused for status in new.schedules()] == [True]
+
+
+def test_what_could_not_be_moved_away_is_when_nobody_stands_behind_it_any_more(new_kit: Any) -> None:
+    """Its partition was away when the new version was declared in another one."""
+    old, new = in_two_partitions(new_kit)
+    Somebody(old).act()
+    somebody, place = Somebody(new), new.declarations(3)[0].partition
+    somebody.timetable.heed(place, new.store().execute(somebody.timetable.looks([place])[0]))
+    for step in somebody.timetable.plan(somebody.queues)[0]:
+        new.store().execute(step.operation)
+    somebody.act()
+    assert len(old.schedules()) == 2
+    Clock(old).advance(TAKE_OVER + 1)
+    somebody.act()
+    assert len(old.schedules()) == 1
+    Somebody(old).act()
+    assert len(old.schedules()) == 1
+
+
 def test_a_schedule_that_the_store_has_lost_is_declared_anew_and_goes_on_with_the_next_tick(kit: JobKit) -> None:
     kit.schedule("hourly", Plain(), Every(HOUR, missed="all"))
     somebody = Somebody(kit)

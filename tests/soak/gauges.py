@@ -7,13 +7,14 @@ third is hardly above that of the second; one that falls is flat, too.
 from __future__ import annotations
 
 import statistics
+from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 MEMORY, COUNT = "memory", "count"
@@ -61,7 +62,8 @@ class Gauges:
         self._others = {name: psutil.Process(pid) for name, pid in others.items()}
         self._raw = raw
         self._folder = folder
-        self._readings: list[dict[tuple[str, str], float]] = []
+        self._values: dict[tuple[str, str], array[float]] = {}
+        """Of few bytes: this process is measured, too."""
 
     def read(self) -> None:
         reading = {}
@@ -76,12 +78,15 @@ class Gauges:
         reading["store: clients", COUNT] = info["connected_clients"]
         reading["store: blocked clients", COUNT] = info["blocked_clients"]
         reading["files", COUNT] = sum(1 for _ in self._folder.rglob("*"))
-        self._readings.append(reading)
+        for gauge, value in reading.items():
+            self._values.setdefault(gauge, array("d")).append(value)
 
-    def __iter__(self) -> Any:
-        """All that were there at every reading."""
-        for name, kind in self._readings[0]:
-            yield Gauge(name, kind, [reading[name, kind] for reading in self._readings if (name, kind) in reading])
+    def __iter__(self) -> Iterator[Gauge]:
+        """All that were there most of the time."""
+        times = max(map(len, self._values.values()))
+        for (name, kind), values in self._values.items():
+            if len(values) > times / 2:
+                yield Gauge(name, kind, values)
 
 
 def _of_process(name: str, process: psutil.Process) -> dict[tuple[str, str], float]:

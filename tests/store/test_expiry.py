@@ -139,3 +139,14 @@ def test_a_run_that_begun_before_its_store_lost_it_is_not_given_up(world: World)
     run_id = world.submit(expires=1_000, starts=2).id
     assert world.members("expiring") == []
     assert world.take().run_id == run_id
+
+
+def test_a_run_that_began_unnoticed_keeps_nobody_from_being_given_up(world: World) -> None:
+    """It was taken by a worker of a version that knew nothing of this, as in a rolling deploy."""
+    begun = world.started(expires=1_000)
+    late = world.submit(expires=1_000).id
+    world.raw.zadd(f"{world.prefix}expiring", {begun.run_id: world.now()})
+    world.raw.hset(f"{world.prefix}partition", "skew", 2_000)
+    swept(world)
+    assert (world.state(begun.run_id), world.state(late)) == (State.RUNNING, State.FAILED)
+    assert world.members("expiring") == []

@@ -53,6 +53,13 @@ def test_it_is_told_whether_there_is_a_checkpoint_to_go_on_from(world: World) ->
     assert [incident.checkpoint for incident in world.incidents(lease.run_id)] == [False, True]
 
 
+def test_a_checkpoint_that_comes_with_the_failure_is_one_to_go_on_from(world: World) -> None:
+    lease = world.started(max_attempts=2)
+    world.settle(lease, Outcome.FAILED, retry_after=0.0, checkpoint=b"half", incident=told())
+    assert [incident.checkpoint for incident in world.incidents(lease.run_id)] == [True]
+    assert started_again(world, lease).checkpoint == b"half"
+
+
 def test_what_is_sent_again_is_noted_once(world: World) -> None:
     first, second = world.started(slot="w/1"), world.started()
     for _ in range(2):
@@ -96,8 +103,11 @@ def test_a_run_that_nothing_befell_has_none_and_an_unknown_run_is_not_found(worl
 
 
 def test_who_asks_for_the_result_of_a_failed_run_gets_the_last_one(world: World) -> None:
-    lease = world.started(slot="w/1", max_crashes=0)
-    world.release("w/1", incident=told())
+    lease = world.started(slot="w/1", max_crashes=1)
+    world.release("w/1", incident=told("It broke before."))
+    lease = started_again(world, lease)
+    assert world.load(lease.run_id, result=True).incident is None
+    world.release(world.record(lease.run_id)["slot"], incident=told())
     assert world.load(lease.run_id).incident is None
     loaded = world.load(lease.run_id, result=True)
     assert loaded.incident is not None

@@ -74,6 +74,7 @@ def test_all_schedules_are_listed_by_name_and_what_was_removed_by_hand_is_not(wo
         mine = msgspec.structs.replace(declaration(name), name=name)
         world.execute(world.operations.declare(mine, world.now()))
     world.raw.delete(f"{world.prefix}schedule:b")
+    world.skew(1)
     rows = world.execute(world.operations.schedules([("a", "a"), ("c", "c"), ("d", "x")])).rows
     assert [each.name for each in rows] == ["d", "a", "c"], "by when they were last declared"
     assert sorted(world.members("schedules")) == ["a", "c", "d"]
@@ -292,6 +293,16 @@ def test_what_has_moved_away_fires_and_runs_nothing(world: World) -> None:
     assert fire(world, mine, tick).firing is Firing.FIRED
 
 
+@pytest.mark.parametrize("paused", [True, False])
+def test_what_comes_back_is_paused_as_it_was_where_it_has_been(world: World, paused: bool) -> None:
+    mine, tick = declared(world)
+    if not paused:
+        world.execute(world.operations.pause_schedule(row(world), 0))
+    world.execute(world.operations.move_away(msgspec.structs.replace(mine, mark="b"), row(world), 0))
+    assert world.execute(world.operations.declare(mine, tick, instead_of=row(world), paused=paused))
+    assert row(world).paused is paused
+
+
 def test_a_schedule_that_nobody_declares_for_a_week_is_dropped_by_the_sweep(world: World) -> None:
     declared(world)
     for days, kept in ((6.9, 1), (7.1, 0)):
@@ -312,9 +323,21 @@ def test_a_schedule_that_somebody_declares_stays(world: World) -> None:
 
 def test_after_a_time_without_anybody_who_comes_back_is_waited_for(world: World) -> None:
     declared(world)
-    world.skew(WEEK + 1)
-    world.execute(world.operations.sweep(SWEEP_EVERY, LOST))
-    assert row(world).mark == "a"
+    for later, kept in ((1.0, 1), (3.0, 1), (3600.0, 1), (3603.0, 0)):  # an hour, for it takes time to start
+        world.skew(WEEK + later)
+        if later > 1.0:
+            world.raw.hset(f"{world.prefix}partition", "swept", world.now() + int((WEEK + later - SWEEP_EVERY) * 1000))
+        world.execute(world.operations.sweep(SWEEP_EVERY, LOST))
+        assert len(world.execute(world.operations.schedules()).rows) == kept
+
+
+def test_a_clock_that_is_set_right_does_not_leave_a_schedule_declared_for_long(world: World) -> None:
+    world.skew(WEEK)
+    world.sweep()
+    declared(world)
+    world.skew(0)
+    world.sweep()
+    assert row(world).declared <= world.now()
 
 
 def test_who_declares_something_else_does_not_keep_a_schedule(world: World) -> None:

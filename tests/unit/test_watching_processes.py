@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -107,7 +108,7 @@ def test_where_a_process_hangs_is_told_whatever_it_does(code: str) -> None:
         program.kill()
         program.communicate()
     stacks.close()
-    assert "in stuck" in stacks.text()
+    assert stacks.text() == "", "what was told then is not where it died"
 
 
 def test_a_fatal_error_is_in_the_file_after_the_death() -> None:
@@ -121,6 +122,22 @@ def test_a_fatal_error_is_in_the_file_after_the_death() -> None:
     )
     assert program.returncode < 0
     assert stacks.text().startswith("Fatal Python error: Segmentation fault")
+    stacks.close()
+
+
+def test_a_crash_while_it_is_asked_is_not_forgotten() -> None:
+    stacks = Stacks()
+    program = subprocess.Popen(
+        [sys.executable, "-c", STUCK.format(stuck="import time; time.sleep(60)"), str(stacks.descriptor)],
+        pass_fds=(stacks.descriptor,),
+        stdout=subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == b"stuck\n"
+    program.send_signal(signal.SIGSEGV)
+    program.communicate()
+    asyncio.run(stacks.told())
+    assert "Segmentation fault" in stacks.text()
     stacks.close()
 
 

@@ -1,8 +1,8 @@
 -- declare: makes a schedule, or puts another in its place. Answers 1 if it stands as declared, 0 if it was not as `seen`.
 -- Guarantees: nothing is replaced that the caller has not seen, so of two who declare at once one sees the other's. What was
 -- fired, and whether it is paused, stays. A resend finds its own.
--- ARGV: name, seen mark and next (with a space between; '' for none), mark, schedule (JSON), next (ms), 1 if a new one is
--- paused, then what `submit` takes for one run. Without that, and without `next`, the schedule lives in another partition
+-- ARGV: name, seen mark and next (with a space between; '' for none), mark, schedule (JSON), next (ms), 1 if one that is new
+-- here, or comes back, is paused, then what `submit` takes for one run. Without that, and without `next`, the schedule lives in another partition
 -- now: nobody fires it here.
 
 function scripts.declare(ARGV)
@@ -14,7 +14,9 @@ function scripts.declare(ARGV)
     if there ~= seen then
       return 0
     end
-    redis.call('HSET', key, 'mark', mark, 'schedule', schedule, 'next', next_tick, 'paused', known[3] or paused)
+    local lived_here = known[2] and known[2] ~= ''  -- else it may have been paused elsewhere meanwhile
+    paused = lived_here and known[3] or paused
+    redis.call('HSET', key, 'mark', mark, 'schedule', schedule, 'next', next_tick, 'paused', paused)
     for i = 7, #ARGV do
       redis.call('HSET', key, SUBMITTED[i - 6], ARGV[i])
     end

@@ -21,8 +21,8 @@ function scripts.load(ARGV)
     redis.call('ZADD', P .. 'abandon', 'XX', integer(now + abandon_after), id)
   end
   local whole = ARGV[3] == '1'
-  local told = whole and state == 'failed' and incidents(id) or {}
   return {
-    text, whole and redis.call('HGET', key, 'result'), lost and 1 or 0, traceback, refuse_until, told[#told] or false,
+    text, whole and redis.call('HGET', key, 'result'), lost and 1 or 0, traceback, refuse_until,
+    whole and state == 'failed' and last_incident(id),
   }
 end

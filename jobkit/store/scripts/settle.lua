@@ -63,7 +63,7 @@ function scripts.settle(ARGV)
   if progress ~= '' then
     put(run, 'progress', progress)
   end
-  note_incident(run, ARGV[13])
+  note_incident(run, ARGV[13], ARGV[11] ~= '')
   vacate(run)
   local result, failure_head, traceback, delay, reason, checkpoint, retry = unpack(ARGV, 6, 12)
   SETTLE[outcome](run, {

@@ -96,11 +96,12 @@ function scripts.sweep(ARGV)
   redis.call('HSET', PARTITION, 'swept', now_text)
   if gap < 0 or gap > 2 * interval then
     make_leases_whole(gap)
+    wait_for_declarations()
+  else
+    drop_undeclared(most)
   end
   if gap < 0 then
     bring_all_up()
-  elseif gap <= 2 * interval then
-    drop_undeclared(most)  -- (not when nobody was there for a while: who comes back declares its own first)
   end
   local expired = expire(most, lost, incident)
   abandon(most)

@@ -26,9 +26,9 @@ end
 local function give_up_late(most)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', P .. 'expiring', '-inf', now, 'LIMIT', 0, most)) do
     local run = read_run(id)
-    if run then
+    if run and run.start == '0' and not ended(run.state) then
       give_up(run)
-    else
+    else  -- removed by hand; or taken by a worker of a version that did not know of this
       redis.call('ZREM', P .. 'expiring', id)
     end
   end

@@ -8,8 +8,9 @@ local function incident_field(number)
 end
 
 -- `told` is a JSON object as its client encoded it, or ''. The store adds what it alone knows: when it was, which start and
--- attempt, who performed it, how far it was, and whether the next start has a checkpoint to go on from.
-local function note_incident(run, told)
+-- attempt, who performed it, how far it was, and whether the next start has a checkpoint to go on from: an earlier one, or
+-- one that is told in the same step.
+local function note_incident(run, told, checkpoint)
   if told == '' then
     return
   end
@@ -19,7 +20,7 @@ local function note_incident(run, told)
   put(run, incident_field(number), table.concat({
     '{"at":', moment(now), ',"start":', run.start, ',"attempt":', integer((failures or 0) + 1), ',"slot":',
     cjson.encode(run.slot or ''), ',"progress":', run.progress or progress or UNTOUCHED,
-    ',"checkpoint":', run.checkpoint_by and 'true' or 'false', ',', string.sub(told, 2),
+    ',"checkpoint":', (run.checkpoint_by or checkpoint) and 'true' or 'false', ',', string.sub(told, 2),
   }))
   redis.call('HDEL', record_key(run.id), incident_field(number - MOST_INCIDENTS))
 end
@@ -32,4 +33,10 @@ local function incidents(id)
     told[#told + 1] = redis.call('HGET', record_key(id), incident_field(number))
   end
   return told
+end
+
+-- (They may be large, and whoever waits for a result asks for no other.) False if there is none.
+local function last_incident(id)
+  local last = redis.call('HGET', record_key(id), 'incidents')
+  return last and redis.call('HGET', record_key(id), incident_field(last))
 end

@@ -3,6 +3,7 @@
 -- in `schedules`, by when somebody last declared them; the sweep drops what nobody has for a week.
 
 local UNDECLARED_LIFE = 604800000  -- ms
+local AFTER_OUTAGE = 3600000       -- ms in which who comes back declares its own, before it is dropped
 local SUBMITTED = {
   'job', 'queue', 'terms', 'labels', 'tags', 'owner', 'reuse', 'priority', 'start', 'starts', 'interest',
   'id', 'key', 'limits', 'work',
@@ -24,6 +25,15 @@ end
 
 local function note_run(name, id)
   redis.call('HSET', schedule_key(name), 'last_run', id, 'last_at', now_text)
+end
+
+-- Nobody could declare anything for a while; or the clock has gone back, and what was declared would be so for too long.
+local function wait_for_declarations()
+  local listed = redis.call('ZRANGE', P .. 'schedules', 0, -1, 'WITHSCORES')
+  for i = 1, #listed, 2 do
+    local declared = math.min(math.max(listed[i + 1], now - UNDECLARED_LIFE + AFTER_OUTAGE), now)
+    redis.call('ZADD', P .. 'schedules', integer(declared), listed[i])
+  end
 end
 
 local function drop_undeclared(most)
