@@ -517,10 +517,10 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
         """
         self.warn_if_blocking("pause_queue")
-        return any(self.store().everywhere(self._pausing(queue, paused=True)))
+        return any(self.store().everywhere(self._pausing_queue(queue, paused=True)))
 
     async def apause_queue(self, queue: str) -> bool:
-        return any(await self.async_store().everywhere(self._pausing(queue, paused=True)))
+        return any(await self.async_store().everywhere(self._pausing_queue(queue, paused=True)))
 
     def resume_queue(self, queue: str) -> bool:
         """Let runs be taken from a queue again. False: it was not paused.
@@ -530,10 +530,10 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
         """
         self.warn_if_blocking("resume_queue")
-        return any(self.store().everywhere(self._pausing(queue, paused=False)))
+        return any(self.store().everywhere(self._pausing_queue(queue, paused=False)))
 
     async def aresume_queue(self, queue: str) -> bool:
-        return any(await self.async_store().everywhere(self._pausing(queue, paused=False)))
+        return any(await self.async_store().everywhere(self._pausing_queue(queue, paused=False)))
 
     def backlog(self) -> tuple[Backlog, ...]:
         """How each queue stands: those that this kit names, and all that have runs, by name."""
@@ -580,7 +580,7 @@ class JobKit:
         owner = None if owner is None else asking.owner(owner)
         return partial(self.operations.list, asking.state(state), asking.limit(limit), cursor, owner)
 
-    def _pausing(self, queue: str, *, paused: bool) -> Callable[[int], Operation[bool]]:
+    def _pausing_queue(self, queue: str, *, paused: bool) -> Callable[[int], Operation[bool]]:
         return partial(self.operations.pause, asking.named("queue", queue), paused=paused)
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
