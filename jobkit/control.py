@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -171,8 +172,8 @@ class Control:
             StoreUnavailable: the store could not be reached; where there are several partitions, say it again.
         """
         self._kit.warn_if_blocking("control.limit")
-        store = self._kit.store()
-        store.execute_all(self._changes(job, queue, _limits_of(max_running, rate), store.partitions()))
+        for change in self._changes(job, queue, _limits_of(max_running, rate)):
+            self._kit.store().everywhere(change)
 
     async def alimit(
         self,
@@ -182,36 +183,31 @@ class Control:
         max_running: int | None = None,
         rate: Rate | None = None,
     ) -> None:
-        store = self._kit.async_store()
-        await store.execute_all(self._changes(job, queue, _limits_of(max_running, rate), await store.partitions()))
+        for change in self._changes(job, queue, _limits_of(max_running, rate)):
+            await self._kit.async_store().everywhere(change)
 
     def restore_limits(self, job: Job = None, *, queue: str | None = None) -> None:
         """Let what a job or a queue declares hold again."""
         self._kit.warn_if_blocking("control.restore_limits")
-        store = self._kit.store()
-        store.execute_all(self._changes(job, queue, (), store.partitions()))
+        for change in self._changes(job, queue, ()):
+            self._kit.store().everywhere(change)
 
     async def arestore_limits(self, job: Job = None, *, queue: str | None = None) -> None:
-        store = self._kit.async_store()
-        await store.execute_all(self._changes(job, queue, (), await store.partitions()))
+        for change in self._changes(job, queue, ()):
+            await self._kit.async_store().everywhere(change)
 
     def limits(self) -> tuple[ChangedLimit, ...]:
         """The limits that are other ones than were declared."""
         self._kit.warn_if_blocking("control.limits")
-        store = self._kit.store()
-        return _changed(store.execute_all(self._listings(store.partitions())))
+        return _changed(self._kit.store().everywhere(self._kit.operations.limits))
 
     async def alimits(self) -> tuple[ChangedLimit, ...]:
-        store = self._kit.async_store()
-        return _changed(await store.execute_all(self._listings(await store.partitions())))
-
-    def _listings(self, partitions: int) -> list[Operation[tuple[Override, ...]]]:
-        return [self._kit.operations.limits(partition) for partition in range(partitions)]
+        return _changed(await self._kit.async_store().everywhere(self._kit.operations.limits))
 
     def _changes(
-        self, job: Job, queue: str | None, limits: tuple[Limit, ...], partitions: int
-    ) -> list[Operation[bool]]:
-        """In all partitions, whichever of them it matters to. Without limits: back to what is declared."""
+        self, job: Job, queue: str | None, limits: tuple[Limit, ...]
+    ) -> list[Callable[[int], Operation[bool]]]:
+        """For all partitions, whichever of them it matters to. Without limits: back to what is declared."""
         of, declared = self._declared(job, queue)
         numbers = {limit.kind: limit.number for limit in limits}
         missing = numbers.keys() - declared.keys()
@@ -222,12 +218,7 @@ class Control:
                 + ("it in the class." if queue is None else f"JobKit(queues={{{queue!r}: Queue(…)}}).")
             )
         kinds = numbers or dict.fromkeys(declared)
-        operation = self._kit.operations.limit
-        return [
-            operation(declared[kind], number, of, partition)
-            for kind, number in kinds.items()
-            for partition in range(partitions)
-        ]
+        return [partial(self._kit.operations.limit, declared[kind], number, of) for kind, number in kinds.items()]
 
     def _declared(self, job: Job, queue: str | None) -> tuple[str, dict[str, str]]:
         """Whose limits these are, and their names in the store by kind."""

@@ -52,6 +52,8 @@ GOING_ON = (Outcome.RELEASED, Outcome.FAILED)
 """After these the run may have another start."""
 CHECKPOINT_SECONDS = 0.1
 """How often a loop asks for its state: as often as anybody looks at the progress."""
+STARTS = "Run %s, attempt %d of %d: %s starts."
+"""What is logged first of a start; whoever reads the log of a process finds by it where its last run began."""
 
 _log = logging.getLogger("jobkit.worker")
 
@@ -154,8 +156,7 @@ class Execution:
         lease, spec, job = start.lease, start.spec, start.job
         assert spec is not None, "it was resolved"
         assert job is not None, "it was made"
-        attempt = lease.failures + 1
-        _log.info("Run %s, attempt %d of %d: %s starts.", lease.run_id, attempt, lease.max_attempts, lease.job)
+        _log.info(STARTS, lease.run_id, lease.failures + 1, lease.max_attempts, lease.job)
         self._call_hooks(Event.START, start)
         try:
             value = self._performer.perform(lease, spec, job, start.progress)

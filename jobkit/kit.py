@@ -11,6 +11,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast, overload
 
@@ -499,14 +500,12 @@ class JobKit:
             BadArguments: there is no such state, no such page, or nobody can be called so.
         """
         self.warn_if_blocking("runs")
-        operations = self._lists(state, limit, cursor, owner, self.store().partitions())
-        return page(self.store().execute_all(operations), limit)
+        return page(self.store().everywhere(self._listing(state, limit, cursor, owner)), limit)
 
     async def aruns(
         self, state: State | None = None, limit: int = 50, cursor: str = "", *, owner: str | None = None
     ) -> Page:
-        operations = self._lists(state, limit, cursor, owner, await self.async_store().partitions())
-        return page(await self.async_store().execute_all(operations), limit)
+        return page(await self.async_store().everywhere(self._listing(state, limit, cursor, owner)), limit)
 
     # Queues and workers -----------------------------------------------------------------------------------------------
 
@@ -518,12 +517,10 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, pause it again.
         """
         self.warn_if_blocking("pause_queue")
-        name, store = asking.named("queue", queue), self.store()
-        return any(store.execute_all(self._pauses(name, store.partitions(), paused=True)))
+        return any(self.store().everywhere(self._pausing_queue(queue, paused=True)))
 
     async def apause_queue(self, queue: str) -> bool:
-        name, store = asking.named("queue", queue), self.async_store()
-        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=True)))
+        return any(await self.async_store().everywhere(self._pausing_queue(queue, paused=True)))
 
     def resume_queue(self, queue: str) -> bool:
         """Let runs be taken from a queue again. False: it was not paused.
@@ -533,21 +530,18 @@ class JobKit:
             StoreUnavailable: the store could not be reached; where there are several partitions, resume it again.
         """
         self.warn_if_blocking("resume_queue")
-        name, store = asking.named("queue", queue), self.store()
-        return any(store.execute_all(self._pauses(name, store.partitions(), paused=False)))
+        return any(self.store().everywhere(self._pausing_queue(queue, paused=False)))
 
     async def aresume_queue(self, queue: str) -> bool:
-        name, store = asking.named("queue", queue), self.async_store()
-        return any(await store.execute_all(self._pauses(name, await store.partitions(), paused=False)))
+        return any(await self.async_store().everywhere(self._pausing_queue(queue, paused=False)))
 
     def backlog(self) -> tuple[Backlog, ...]:
         """How each queue stands: those that this kit names, and all that have runs, by name."""
         self.warn_if_blocking("backlog")
-        return all_backlogs(self.store().execute_all(self._backlogs(self.store().partitions())))
+        return all_backlogs(self.store().everywhere(partial(self.operations.queues, self.queues)))
 
     async def abacklog(self) -> tuple[Backlog, ...]:
-        store = self.async_store()
-        return all_backlogs(await store.execute_all(self._backlogs(await store.partitions())))
+        return all_backlogs(await self.async_store().everywhere(partial(self.operations.queues, self.queues)))
 
     def workers(self) -> tuple[WorkerInfo, ...]:
         """The workers of this namespace, by name, as each last told; one that was lost is listed for ten minutes."""
@@ -564,13 +558,10 @@ class JobKit:
             raise BadArguments(f"Two schedules are called {entry.name}: give one of them another name.")
 
     def _look(self) -> list[Scheduled]:
-        store = self.store()
-        return store.execute_all([self.operations.schedules((), place) for place in range(store.partitions())])
+        return self.store().everywhere(partial(self.operations.schedules, ()))
 
     async def _alook(self) -> list[Scheduled]:
-        store = self.async_store()
-        places = range(await store.partitions())
-        return await store.execute_all([self.operations.schedules((), place) for place in places])
+        return await self.async_store().everywhere(partial(self.operations.schedules, ()))
 
     def _pausing(self, one: Found) -> Operation[bool]:
         return self.operations.pause_schedule(one.row, one.partition)
@@ -583,19 +574,14 @@ class JobKit:
             raise BadArguments(f"The schedule {one.row.name} is gone, or was just declared anew: try again.")
         return Run(admitted.id, self, self._spec_called(one.row.job), admission=admitted.admission)
 
-    def _lists(
-        self, state: State | None, limit: int, cursor: str, owner: str | None, partitions: int
-    ) -> list[Operation[Listed]]:
-        state, limit = asking.state(state), asking.limit(limit)
+    def _listing(
+        self, state: State | None, limit: int, cursor: str, owner: str | None
+    ) -> Callable[[int], Operation[Listed]]:
         owner = None if owner is None else asking.owner(owner)
-        places = range(partitions)
-        return [self.operations.list(state, limit, cursor, owner, partition=place) for place in places]
+        return partial(self.operations.list, asking.state(state), asking.limit(limit), cursor, owner)
 
-    def _pauses(self, queue: str, partitions: int, *, paused: bool) -> list[Operation[bool]]:
-        return [self.operations.pause(queue, partition, paused=paused) for partition in range(partitions)]
-
-    def _backlogs(self, partitions: int) -> list[Operation[tuple[Backlog, ...]]]:
-        return [self.operations.queues(self.queues, partition) for partition in range(partitions)]
+    def _pausing_queue(self, queue: str, *, paused: bool) -> Callable[[int], Operation[bool]]:
+        return partial(self.operations.pause, asking.named("queue", queue), paused=paused)
 
     def _submission(self, job: ProgressJob[Any], wishes: Wishes, partitions: int, span: Submitting) -> Submission:
         submission = submission_of(job, wishes, partitions, self.queue_rules, span.carrying)

@@ -63,9 +63,8 @@ from jobkit.worker import POOLS, Worker
 )
 @click.option(
     "--max-memory-per-child",
-    metavar="MB",
-    type=click.IntRange(1),
-    help="Replace a child by a fresh one when a run has left it with more memory than that.",
+    metavar="SIZE",
+    help='Replace a child by a fresh one when a run has left it with more memory than that, as "500 MB".',
 )
 @click.option(
     "--memory-limit",
@@ -113,7 +112,7 @@ def worker(
     lease: float,
     grace: float,
     max_runs_per_child: int | None,
-    max_memory_per_child: int | None,
+    max_memory_per_child: str | None,
     memory_limit: str | None,
     reload: bool,
     log_level: str,
@@ -136,7 +135,7 @@ def worker(
             grace=grace,
             log_level=log_level,
             max_runs_per_child=max_runs_per_child,
-            max_memory_per_child=max_memory_per_child and max_memory_per_child * 1_000_000,
+            max_memory_per_child=max_memory_per_child,
             memory_limit=memory_limit,
             log_format=log_format,
             metrics_port=metrics_port,

@@ -23,7 +23,7 @@ from jobkit.store.subscriptions import Subscriptions
 from jobkit.store.topology import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from jobkit.errors import StoreError
     from jobkit.store.conversation import Answer, Answers, Command, Conversation
@@ -69,6 +69,10 @@ class AsyncStore:
             talk = conversation(operations, self.known, give_up_at - time.monotonic())
             values = checked(await self._carry_out(talk, silence))
         return values
+
+    async def everywhere(self, asked: Callable[[int], Operation[T]]) -> list[T]:
+        """Carry out what is asked of each partition, in all of them."""
+        return await self.execute_all([asked(partition) for partition in range(await self.partitions())])
 
     async def execute_each(self, operations: Sequence[Operation[T]], patience: float) -> list[T | StoreError]:
         """As `execute_all`, but an operation that could not be carried out within `patience` has its error as value."""

@@ -30,7 +30,7 @@ from jobkit.store.pool import Pool
 from jobkit.store.topology import Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from jobkit.store.conversation import Answers, Command, Conversation
     from jobkit.store.location import Location
@@ -77,6 +77,10 @@ class Store:
             talk = conversation(operations, self.known, give_up_at - time.monotonic())
             values = checked(self._carry_out(talk, silence))
         return values
+
+    def everywhere(self, asked: Callable[[int], Operation[T]]) -> list[T]:
+        """Carry out what is asked of each partition, in all of them."""
+        return self.execute_all([asked(partition) for partition in range(self.partitions())])
 
     def together(self, partitions: Collection[int]) -> bool:
         """Whether one round trip is known to reach them all."""

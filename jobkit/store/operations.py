@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Word = bytes | str
 """What a command is made of, and nothing else: hiredis crashes the process when a signal breaks into what it has to
 write out itself, such as a number."""
@@ -69,7 +70,7 @@ _FUNCTIONS = {script: LIBRARY.function(script) for script in SCRIPTS}
 _CURSOR = re.compile(r"\d{1,20} \d{1,5}-[0-9A-Z]{26}")
 
 
-class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
+class Operation(msgspec.Struct, Generic[T_co], frozen=True, gc=False):
     """One atomic script call, safe to send again when its reply was lost."""
 
     function: str
@@ -81,7 +82,7 @@ class Operation(msgspec.Struct, Generic[T], frozen=True, gc=False):
     for ones that are not. A server refuses a call that declares such a key, before the script begins.
     """
     arguments: tuple[Word, ...]
-    read: Callable[[Any], T]
+    read: Callable[[Any], T_co]
     """Reads the reply; None from a partition that the namespace does not have, so nothing is kept there."""
 
     def command(self) -> tuple[Word, ...]:

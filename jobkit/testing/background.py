@@ -10,6 +10,7 @@ import os
 import secrets
 import threading
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from jobkit.decision import StopReason
@@ -76,9 +77,7 @@ class _Threads:
         self._reporter.end()
         self._stopped.set()
         self._heart.join()
-        store, operations = self._kit.store(), self._kit.operations
-        for partition in range(store.partitions()):
-            store.execute(operations.retire(self._worker, self._queues, partition))
+        self._kit.store().everywhere(partial(self._kit.operations.retire, self._worker, self._queues))
 
     def _beat(self) -> None:
         store, operations = self._kit.store(), self._kit.operations

@@ -40,9 +40,9 @@ class Worker:
     kit's jobs name, and `default`. `lease` (s) is for jobs whose class names none: how long a run waits to be performed
     anew after this whole worker was lost. `grace` (s) is how long running jobs may go on after SIGTERM before they are
     handed back. A child is replaced by a fresh one after `max_runs_per_child`, or when a run has left it with more than
-    `max_memory_per_child` bytes (None: never). `log_level` is that of the children; `log_format` is "text", or "json"
-    for one object a line. `metrics_port` is where Prometheus finds `/metrics`, on the address `metrics_host`; None:
-    nowhere.
+    `max_memory_per_child` (None: never); `memory_limit` is what a child may use whose job names none. Both are bytes,
+    or a text as "2 GB". `log_level` is that of the children; `log_format` is "text", or "json" for one object a line.
+    `metrics_port` is where Prometheus finds `/metrics`, on the address `metrics_host`; None: nowhere.
     """
 
     target: str
@@ -54,7 +54,7 @@ class Worker:
     grace: float = 25.0
     log_level: str = "INFO"
     max_runs_per_child: int | None = None
-    max_memory_per_child: int | None = None
+    max_memory_per_child: int | str | None = None
     memory_limit: int | str | None = None
     log_format: str = "text"
     metrics_port: int | None = None
@@ -63,15 +63,15 @@ class Worker:
     def __post_init__(self) -> None:
         for refusal in self._refusals():
             raise ValueError(refusal)
-        if self.memory_limit is not None:
-            _check_memory(self.memory_limit)
+        for name in ("max_memory_per_child", "memory_limit"):
+            _memory(name, getattr(self, name))
         if self.queues is not None:
             queue_weights(self.queues)
 
     def _refusals(self) -> Iterator[str]:
         if self.pool not in POOLS:
             yield f"pool must be one of {', '.join(POOLS)}, not {self.pool!r}."
-        for name in ("concurrency", "max_runs_per_child", "max_memory_per_child"):
+        for name in ("concurrency", "max_runs_per_child"):
             most = getattr(self, name)
             if most is not None and most < 1:
                 yield f"{name} must be 1 or more, not {most}."
@@ -110,8 +110,8 @@ class Worker:
             grace=self.grace,
             log=Log(self.log_level, self.log_format),
             most_runs=self.max_runs_per_child,
-            most_memory=self.max_memory_per_child,
-            memory_limit=None if self.memory_limit is None else memory_bytes(self.memory_limit),
+            most_memory=_memory("max_memory_per_child", self.max_memory_per_child),
+            memory_limit=_memory("memory_limit", self.memory_limit),
             counted=self.metrics_port is not None,
         )
 
@@ -122,8 +122,8 @@ def _metrics(host: str, port: int) -> Metrics:
     return made
 
 
-def _check_memory(limit: int | str) -> None:
+def _memory(name: str, size: int | str | None) -> int | None:
     try:
-        memory_bytes(limit)
+        return None if size is None else memory_bytes(size)
     except ValueError as error:
-        raise ValueError(f"memory_limit {error}, not {limit!r}.") from None
+        raise ValueError(f"{name} {error}, not {size!r}.") from None

@@ -17,6 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobkit.errors import StoreError, StoreMisconfigured
+from jobkit.incident import size
 from jobkit.job import spec_of
 from jobkit.records import name_runs, write_log
 from jobkit.store.client import Store
@@ -168,7 +169,7 @@ class Child:
         if begin.most_runs is not None and runs >= begin.most_runs:
             return f"it has performed {runs} runs"
         if begin.most_memory is not None and (used := resident()) > begin.most_memory:
-            return f"it has {used / 1e6:.0f} MB of memory"
+            return f"it has {size(used)} of memory"
         return ""
 
 

@@ -14,6 +14,7 @@ from contextlib import suppress
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from jobkit.execution import STARTS
 from jobkit.worker import memory
 from jobkit.worker.autopsy import Death
 from jobkit.worker.link import TO_SUPERVISOR, Link
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 LAST_WORDS_SECONDS = 0.1
 """How long what a dead child wrote may take to come; only what it left behind, out of our reach, makes that long."""
 
-
-_STARTS = re.compile(r"Run \S+, attempt \d+ of \d+: \S+ starts\.")
-"""What `Execution` logs when a run begins."""
+_STARTS = re.compile(re.escape(STARTS).replace("%s", r"\S+").replace("%d", r"\d+"))
 
 
 class Phase(Enum):

@@ -347,8 +347,7 @@ class Supervisor:
 
     async def _retire(self, store: AsyncStore) -> None:
         await self._registry.end()
-        retire = partial(store.operations.retire, self._worker, tuple(self.queues))
-        await store.execute_all([retire(partition=partition) for partition in range(await store.partitions())])
+        await store.everywhere(partial(store.operations.retire, self._worker, tuple(self.queues)))
 
 
 async def _tell_of_silence(store: AsyncStore) -> None:

@@ -211,7 +211,7 @@ def test_what_a_child_performs_after_it_said_that_it_leaves_can_be_ended(
 def test_a_child_that_a_run_has_left_with_much_memory_leaves(
     kit: JobKit, start_worker: Callable[..., WorkerProcess], folder: Folder
 ) -> None:
-    worker = start_worker("--concurrency", "1", "--max-memory-per-child", "20")
+    worker = start_worker("--concurrency", "1", "--max-memory-per-child", "20 MB")
     folder.go()
     assert kit.submit(CountUntilGo(folder=str(folder))).result(timeout=WAIT) == 1
     assert kit.submit(CountUntilGo(folder=str(folder))).result(timeout=WAIT) == 2

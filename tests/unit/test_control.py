@@ -172,7 +172,7 @@ def test_what_makes_no_sense_is_refused_with_advice(call: Any, text: str) -> Non
 
 def changes(job: Any = None, queue: str | None = None, **limits: Any) -> set[tuple[object, ...]]:
     named = _limits_of(limits.get("max_running"), limits.get("rate")) if limits else ()
-    return {operation.arguments for operation in KIT.control._changes(job, queue, named, 1)}
+    return {change(0).arguments for change in KIT.control._changes(job, queue, named)}
 
 
 def test_a_limit_of_all_runs_of_a_job_is_named_as_its_submissions_name_it() -> None:
