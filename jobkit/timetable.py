@@ -343,11 +343,14 @@ class Timetable:
         assert row.next_tick is not None, "its mark is ours, so it is the row that we declared"
         right = _next_after(declaration, row, now)
         if row.next_tick > right:  # the clock was far ahead
-            return Step(declaration, self._operations.fire(declaration, row.next_tick, right))
+            return Step(declaration, self._operations.fire(declaration, row.next_tick, right, last_tick=row.last_tick))
         if row.next_tick > now:
             return None
         tick, following = due(from_text(declaration.schedule), row.next_tick, now)
-        return Step(declaration, self._operations.fire(declaration, row.next_tick, following, tick))
+        return Step(
+            declaration,
+            self._operations.fire(declaration, row.next_tick, following, tick, last_tick=row.last_tick),
+        )
 
     def _rests(self, name: str) -> bool:
         return time.monotonic() < self._resting.get(name, 0.0)

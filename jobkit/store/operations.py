@@ -524,13 +524,22 @@ class Operations:
         return self._declare(declaration, partition, row, "", _flag(row.paused))
 
     def fire(
-        self, declaration: Declaration, expected: int, following: int, tick: int | None = None
+        self,
+        declaration: Declaration,
+        expected: int,
+        following: int,
+        tick: int | None = None,
+        *,
+        last_tick: int | None = None,
     ) -> Operation[Fired]:
-        """Fire the `tick` (ms) of a schedule whose next one is `expected`; None passes over what came."""
+        """Fire the `tick` (ms) of a schedule whose next one is `expected`.
+
+        None passes over what came, if none was fired since `last_tick`.
+        """
         run_id = "" if tick is None else declaration.run_id(tick)
         return self._operation(
             "fire", declaration.partition, declaration.name, declaration.mark, str(expected),
-            "" if tick is None else str(tick), str(following), run_id, read=replies.fired,
+            _text(last_tick if tick is None else tick), str(following), run_id, read=replies.fired,
         )  # fmt: skip
 
     def run_schedule(self, name: str, partition: int) -> Operation[Admitted | None]:
@@ -591,6 +600,10 @@ def _ms(seconds: float) -> str:
 
 def _ms_or_never(seconds: float | None) -> str:
     return "" if seconds is None else _ms(seconds)
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def _flag(whether: bool) -> str:

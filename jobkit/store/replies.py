@@ -240,7 +240,7 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def seen(self) -> str:
         """What `declare` is told of it, so as to replace nothing else."""
-        return f"{self.mark} {'' if self.next_tick is None else self.next_tick}"
+        return f"{self.mark} {_text(self.next_tick)} {_text(self.last_tick)}"
 
 
 class Scheduled(msgspec.Struct, frozen=True):
@@ -518,6 +518,10 @@ def _schedule_row(
         last_run=last_run,
         declared=int(float(declared)),
     )
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def _whole(text: str) -> int | None:

@@ -89,7 +89,7 @@ class Steps:
             self.reassert: 5, self.open: 1, self.retire: 0.3, self.pause: 0.5, self.limit: 0.5, self.sweep: 12,
             self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
-            self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.7, self.evict: 0.7, self.expire: 4,
+            self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.8, self.evict: 0.7, self.expire: 4,
             self.pop_marker: 2, self.mark: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
         }  # fmt: skip
         self._steps = list(self.weights)

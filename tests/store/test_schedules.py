@@ -212,6 +212,26 @@ def test_ticks_are_passed_over_without_a_run(world: World) -> None:
     assert (row(world).next_tick, world.members("runs")) == (tick + 60_000, [])
 
 
+def test_a_late_copy_of_a_passing_over_brings_no_fired_tick_back(world: World) -> None:
+    """The clock went back, so ticks that were far ahead were passed over; those before them have been fired since."""
+    mine, tick = declared(world, next_in=-60_001)
+    for _ in range(2):
+        world.execute(world.operations.fire(mine, tick, tick - 60_000))
+        fire(world, mine, tick - 60_000, tick)
+    assert (row(world).next_tick, row(world).last_tick) == (tick, tick - 60_000)
+    assert fire(world, mine, tick).firing is Firing.FIRED
+
+
+def test_a_late_copy_of_a_declaration_brings_no_fired_tick_back(world: World) -> None:
+    first, tick = declared(world, next_in=-60_001)
+    seen = row(world)
+    world.execute(world.operations.declare(declaration("b"), tick - 60_000, instead_of=seen))
+    fire(world, declaration("b"), tick - 60_000, tick)
+    world.execute(world.operations.declare(first, tick, instead_of=row(world)))
+    assert not world.execute(world.operations.declare(declaration("b"), tick - 60_000, instead_of=seen))
+    assert row(world).next_tick == tick
+
+
 def test_a_store_that_has_forgotten_that_it_fired_makes_no_second_run_while_it_has_the_first(world: World) -> None:
     """As when the store's last second was lost, and the run was asserted anew by its holder."""
     mine, tick = declared(world)
