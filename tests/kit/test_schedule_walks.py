@@ -1,6 +1,7 @@
 """Seeded walks of several versions of one schedule, whose workers come, go, miss and repeat what they say.
 
-Whatever happens, a tick is fired once, the schedule stays paused until it is resumed, and all come to rest. The clock goes back by seconds only: beyond an hour ticks may come again (docs/store-protocol.md).
+Whatever happens, a tick is fired once, the schedule stays paused until it is resumed, and all come to rest. The clock
+goes back by seconds only: beyond an hour ticks may come again (docs/store-protocol.md).
 """
 
 from __future__ import annotations
