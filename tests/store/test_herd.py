@@ -135,10 +135,10 @@ class Walk:
         live, memo = self.live.get(key), self.memo.get(key)
         if not key or reuse is Reuse.NONE:
             return Admission.NEW, None
-        if live and (reuse is Reuse.ANY or self.runs[live].start == 0):
-            return Admission.JOINED, live
         if memo and reuse is Reuse.ANY:
             return Admission.CACHED, memo
+        if live and (reuse is Reuse.ANY or self.runs[live].start == 0):
+            return Admission.JOINED, live
         return Admission.NEW, None
 
     def take(self) -> None:

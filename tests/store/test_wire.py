@@ -98,8 +98,8 @@ def test_load_says_by_1_or_0_whether_the_worker_was_lost(world: World) -> None:
     whole, lost = world.started(slot="w/1"), world.started(slot="w/2", max_crashes=0)
     world.settle(whole, Outcome.FAILED, traceback="Traceback: …")
     world.release("w/2")
-    assert said(world, world.operations.load(whole.run_id))[1:] == [None, 0, "Traceback: …".encode(), None]
-    assert said(world, world.operations.load(lost.run_id))[1:] == [None, 1, None, None]
+    assert said(world, world.operations.load(whole.run_id))[1:] == [None, 0, "Traceback: …".encode(), None, None]
+    assert said(world, world.operations.load(lost.run_id))[1:] == [None, 1, None, None, None]
     assert not world.load(whole.run_id).lost_worker
 
 
