@@ -106,7 +106,7 @@ def main() -> None:
     binary, linger = sys.argv[1], float(sys.argv[2])
     _detach()
     try:
-        with locked(KEEPER_LOCK, ANSWER_SECONDS):
+        with locked(KEEPER_LOCK, END_SECONDS):  # the one before may be ending its server
             server = _adopt_server() or _start_server(binary)
             _tell(READY)
             _keep(server, linger)
