@@ -1,9 +1,9 @@
 -- declare: makes a schedule, or puts another in its place. Answers 1 if it stands as declared, 0 if it was not as `seen`.
 -- Guarantees: nothing is replaced that the caller has not seen, so of two who declare at once one sees the other's. What was
 -- fired, and whether it is paused, stays. A resend finds its own.
--- ARGV: name, seen mark, next and last tick (with spaces between; '' for none), mark, schedule (JSON), next (ms), 1 if one that is new
--- here, or comes back, is paused, then what `submit` takes for one run. Without that, and without `next`, the schedule lives in another partition
--- now: nobody fires it here.
+-- ARGV: name, seen mark, next and last tick (with spaces between; '' for none), mark, schedule (JSON), next (ms), 1 if one
+-- that is new here, or comes back, is paused, then what `submit` takes for one run. Without that, and without `next`, the
+-- schedule lives in another partition now: nobody fires it here.
 
 function scripts.declare(ARGV)
   local name, seen, mark, schedule, next_tick, paused = unpack(ARGV)
