@@ -57,7 +57,8 @@ MIX = Mix(
         jobs.Fragile: 0.5,
     }
 )
-WITH_LIMITS = (jobs.Limited, jobs.Paced)
+BEGIN_FOR_OTHER_REASONS = (jobs.Limited, jobs.Paced, jobs.Flaky)
+"""Where the next start says nothing of who was struck: it may wait for others, or follow a failure."""
 PATIENCE = 120.0
 """Seconds after which an order counts as lost, and a store as gone."""
 MOST_DESCRIPTORS_MORE = {"process": 4, "thread": 8, "asyncio": 8}
@@ -194,10 +195,11 @@ class Scene:
     def takeovers(self, strike: Strike) -> list[float]:
         """Seconds until each start that was struck was begun again; those that had been settled are not.
 
-        Not of jobs with limits: they may have to wait for others.
+        Not of jobs that begin for other reasons too.
         """
         starts = self.journal.open_starts(strike.pids, strike.moment)
-        held = [start for start in starts if not isinstance(self.load.account(start.number).order.job, WITH_LIMITS)]
+        account = self.load.account
+        held = [it for it in starts if not isinstance(account(it.number).order.job, BEGIN_FOR_OTHER_REASONS)]
         again = [[later.moment for later in self.journal.starts(start.number)] for start in held]
         during = [[moment for moment in moments if strike.moment < moment <= strike.until] for moments in again]
         return [min(moments) - strike.moment for moments in during if moments]
