@@ -45,7 +45,7 @@ def test_after_a_child_is_killed_its_run_is_performed_again_at_once(
         seconds.append(time.monotonic() - killed)
     folder.go()
     assert run.result(timeout=5) == 4
-    assert seconds[0] < 0.5, "a spare child steps in"
+    assert seconds[0] < 2, "a spare child steps in"
     assert run.snapshot().start == 4
     assert run.snapshot().attempt == 1
 
@@ -91,9 +91,9 @@ def test_after_a_whole_worker_is_killed_another_takes_over_within_the_lease(
     killed = time.monotonic()
     first.send(signal.SIGKILL)
     first.exit_code()
-    wait_until(lambda: not is_alive(process), "its child has ended too", timeout=0.5)
+    wait_until(lambda: not is_alive(process), "its child has ended too", timeout=5)
     folder.wait_for_start(2)
-    assert time.monotonic() - killed < LEASE + 2
+    assert time.monotonic() - killed < LEASE + 8
     folder.go()
     assert run.result(timeout=5) == 2
     assert [incident.kind for incident in run.incidents()] == [IncidentKind.LOST]
@@ -107,7 +107,7 @@ def test_the_children_of_a_killed_supervisor_end_even_while_they_hold_the_interp
     process = folder.wait_for_start()
     worker.send(signal.SIGKILL)
     worker.exit_code()
-    wait_until(lambda: not is_alive(process), "the child has ended", timeout=0.5)
+    wait_until(lambda: not is_alive(process), "the child has ended", timeout=5)
 
 
 def test_a_worker_frozen_past_its_lease_changes_nothing_when_it_wakes(

@@ -64,4 +64,4 @@ def test_an_idle_worker_is_woken_by_what_the_next_primary_gets(
     for number in range(4):
         submitted = time.monotonic()
         assert kit.submit(Add(a=number, b=3)).result(timeout=10) == number + 3
-        assert time.monotonic() - submitted < 1.0, "it did not wait to be found"
+        assert time.monotonic() - submitted < 1.8, "it did not wait to be found"

@@ -67,7 +67,7 @@ def test_an_idle_worker_is_woken_by_a_run_of_any_partition(
     for partition in range(PARTITIONS):
         submitted = time.monotonic()
         assert submit(kit, Add(a=1, b=1), partition).result(timeout=10) == 2
-        assert time.monotonic() - submitted < 1.0, "it did not wait to be found"
+        assert time.monotonic() - submitted < 1.8, "it did not wait to be found"
 
 
 def test_a_run_of_the_last_partition_is_performed_again_when_its_process_is_killed(
@@ -120,7 +120,7 @@ def test_a_run_of_the_last_partition_hears_at_once_that_it_is_cancelled(
     assert run.cancel(force=True)
     with pytest.raises(RunCancelled):
         run.result(timeout=5)
-    assert time.monotonic() - cancelled < 2.0, "it was told, not found by a renewal"
+    assert time.monotonic() - cancelled < 4.0, "it was told, not found by a renewal"
     assert folder.has("cleaned")
 
 

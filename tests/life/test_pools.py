@@ -143,7 +143,7 @@ def test_sigterm_hands_back_what_is_not_done_in_time(
     began = time.monotonic()
     worker.send(signal.SIGTERM)
     assert worker.exit_code() == 0
-    assert time.monotonic() - began < 3, "an idle thread holds up nothing"
+    assert time.monotonic() - began < 6, "an idle thread holds up nothing"
     assert [(run.snapshot().state, run.snapshot().attempt) for run in runs] == [(State.QUEUED, 1)] * 2
     assert folder.has("cleaned")
 
