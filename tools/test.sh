@@ -47,7 +47,7 @@ together() { # waits for all that runs beside, shows what each wrote, and fails 
 
 busy=(tests/{store,unit,fuzz,mutation,typing}) # keep a core busy; the others wait for processes most of the time
 waiting=(tests/{life,testing,web})
-again=(tests/{unit,kit,testing,docs,examples,web} tests/life/test_{performing,stopping}.py)
+again=(tests/{unit,testing,docs,web} tests/life/test_stopping.py)
 names=()
 for version in $versions; do install_into "$(venv_of "$version")" "$version"; done
 if [ $# -gt 0 ]; then
