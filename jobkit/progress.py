@@ -42,7 +42,6 @@ from jobkit.text import LONGEST_MESSAGE, one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator, Mapping
-    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from jobkit.resuming import Cursor, CursorOf, StateOf
@@ -99,92 +98,46 @@ class _Wish(NamedTuple):
     state: StateOf | None
 
 
-class Stage:
-    """A named part of a run with a bar of its own; made by `Progress.stage`."""
+class _Reporting:
+    """What is reported of a stage: of itself (`Stage`), or of the one that was entered last (`Progress`)."""
 
-    __slots__ = (
-        "_below",
-        "_carried",
-        "_claimed",
-        "_counted",
-        "_depth",
-        "_ended",
-        "_explicit",
-        "_looping",
-        "_message",
-        "_parent",
-        "_planned",
-        "_progress",
-        "_seen",
-        "_spoiled",
-        "_total",
-        "_unit",
-        "done",
-        "finished",
-        "name",
-        "opened",
-        "weight",
-    )
+    __slots__ = ()
 
-    def __init__(
-        self, progress: Progress, name: str, parent: Stage | None, weight: float | None = None, *, counted: bool = True
-    ) -> None:
-        self._progress = progress
-        self._parent = parent
-        self._depth: int = parent._depth + 1 if parent else 0
-        self._counted = counted  # whether `done` adds to the parent's
-        self._below: tuple[Number, tuple[Stage, ...]] = (0, ())  # done by stages that are gone; stages shown
-        self._planned = False
-        self._spoiled = False  # something ran beside the bar: the whole is unknown
-        self._looping = False
-        self._claimed = False  # a loop has filled the bar
-        self._explicit = False  # the job has set the total itself
-        self._ended = False
-        self._carried: Number = 0  # `done` as an earlier start left it, before anything has begun
-        self._seen: Number = 0  # the reader's: the last sensible `done`
-        self._total: Number | None = None
-        self._message = ""
-        self._unit = ""
-        self.done: Number = 0
-        self.name = name
-        self.weight = weight
-        self.opened = False
-        self.finished = False
+    @property
+    def _here(self) -> Stage:
+        raise NotImplementedError
 
     @property
     def total(self) -> Number | None:
         """How much `done` will be in the end; None while unknown."""
-        return self._total
+        return self._here._total
 
     @total.setter
     def total(self, value: Number | None) -> None:
-        self._total = None if value is None else _amount(value, "total")
-        self._explicit = value is not None
-        if self._explicit:
-            self._spoiled = False
-            self._below = (0, self._below[1])
+        here = self._here
+        here._total = None if value is None else _amount(value, "total")
+        here._explicit = value is not None
+        if here._explicit:
+            here._spoiled = False
+            here._below = (0, here._below[1])
 
     @property
     def message(self) -> str:
         """What is being done, for people: one line of at most 500 characters, longer ones are cut."""
-        return self._message
+        return self._here._message
 
     @message.setter
     def message(self, value: str) -> None:
-        self._message = _line(value, "message")
+        self._here._message = _line(value, "message")
 
     @property
     def unit(self) -> str:
         """What `done` counts, in the plural ("orders"); at most 32 characters."""
-        return self._unit
+        return self._here._unit
 
     @unit.setter
     def unit(self, value: str) -> None:
-        self._unit = _label(value, "unit", UNIT_LENGTH)
-
-    def advance(self, n: Number = 1) -> None:
-        """Count `n` more as done."""
-        self.done += n
+        self._here._unit = _label(value, "unit", UNIT_LENGTH)
 
     def update(self, done: Number, total: Number | None = None, message: str | None = None) -> None:
         """Say how much is done, and what else has changed.
@@ -196,7 +149,7 @@ class Stage:
         done = _amount(done, "done")
         if total is not None:
             self.total = total
-        self.done = done
+        self._here.done = done
         if message is not None:
             self.message = message
 
@@ -219,8 +172,8 @@ class Stage:
         total = _length(iterable) if total is None else _amount(total, "total")
         message = None if message is None else _line(message, "message")
         if isinstance(iterable, AsyncIterable) and not isinstance(iterable, Iterable):
-            return _TrackedAsync(self, aiter(iterable), total, message)
-        return self._tracked(iter(iterable), total, message)
+            return _TrackedAsync(self._here, aiter(iterable), total, message)
+        return self._here._tracked(iter(iterable), total, message)
 
     @overload
     def resume(
@@ -284,7 +237,8 @@ class Stage:
         """
         message = None if message is None else _line(message, "message")
         whole = _length(rows) if total is None else _amount(total, "total")
-        before = self._progress._keeping.place_of(self._path())
+        here = self._here
+        before = here._progress._keeping.place_of(here._path())
         if not isinstance(rows, Iterable | AsyncIterable):
             if cursor is None:
                 raise TypeError(_NO_CURSOR if callable(rows) else _NEITHER)
@@ -294,35 +248,37 @@ class Stage:
                 whole = count + more
         wish = _Wish(whole, message, before, cursor, state)
         if isinstance(rows, AsyncIterable) and not isinstance(rows, Iterable):
-            return _ResumedAsync(self, aiter(rows), wish)
-        return self._resumed(rows, wish)
+            return _ResumedAsync(here, aiter(rows), wish)
+        return here._resumed(rows, wish)
 
     def plan(self, **weights: float) -> None:
-        """Declare the stages inside this one; a weight is the expected share of the time.
+        """Declare the stages to come; a weight is the expected share of the time: `plan(read=3, write=1)`.
 
         Raises:
             ValueError: if a weight is not above 0, there are too many stages, or one has already begun.
         """
-        if self._looping or any(child.opened for child in self._below[1]):
+        here = self._here
+        if here._looping or any(child.opened for child in here._below[1]):
             raise ValueError("The stages are planned before the first of them, or a loop, begins.")
         if len(weights) > MOST_NAMES:
             raise ValueError(f"A plan has at most {MOST_NAMES} stages, not {len(weights)}: group them.")
         stages = (
-            Stage(self._progress, _label(name, "stage name", NAME_LENGTH), self, _weight(name, weight))
+            Stage(here._progress, _label(name, "stage name", NAME_LENGTH), here, _weight(name, weight))
             for name, weight in weights.items()
         )
-        self._below = (self._below[0], tuple(stages))
-        self._planned = bool(weights)
+        here._below = (here._below[0], tuple(stages))
+        here._planned = bool(weights)
 
     @contextmanager
     def stage(self, name: str, total: Number | None = None, message: str | None = None) -> Iterator[Stage]:
-        """Work on a stage inside this one; left without an exception, it has finished.
+        """Work on a stage: `with progress.stage("read") as stage:`; left without an exception, it has finished.
 
         Raises:
             Cancelled: on entering, if the run is to stop.
         """
-        self._progress.check()
-        stage = self._declared(name) or self._undeclared(_label(name, "stage name", NAME_LENGTH))
+        here = self._here
+        here._progress.check()
+        stage = here._declared(name) or here._undeclared(_label(name, "stage name", NAME_LENGTH))
         if total is not None:
             stage.total = total
         if message is not None:
@@ -335,6 +291,67 @@ class Stage:
             raise
         stage.finished = True
         stage._close()
+
+
+class Stage(_Reporting):
+    """A named part of a run with a bar of its own; made by `Progress.stage`."""
+
+    __slots__ = (
+        "_below",
+        "_carried",
+        "_claimed",
+        "_counted",
+        "_depth",
+        "_ended",
+        "_explicit",
+        "_looping",
+        "_message",
+        "_parent",
+        "_planned",
+        "_progress",
+        "_seen",
+        "_spoiled",
+        "_total",
+        "_unit",
+        "done",
+        "finished",
+        "name",
+        "opened",
+        "weight",
+    )
+
+    def __init__(
+        self, progress: Progress, name: str, parent: Stage | None, weight: float | None = None, *, counted: bool = True
+    ) -> None:
+        self._progress = progress
+        self._parent = parent
+        self._depth: int = parent._depth + 1 if parent else 0
+        self._counted = counted  # whether `done` adds to the parent's
+        self._below: tuple[Number, tuple[Stage, ...]] = (0, ())  # done by stages that are gone; stages shown
+        self._planned = False
+        self._spoiled = False  # something ran beside the bar: the whole is unknown
+        self._looping = False
+        self._claimed = False  # a loop has filled the bar
+        self._explicit = False  # the job has set the total itself
+        self._ended = False
+        self._carried: Number = 0  # `done` as an earlier start left it, before anything has begun
+        self._seen: Number = 0  # the reader's: the last sensible `done`
+        self._total: Number | None = None
+        self._message = ""
+        self._unit = ""
+        self.done: Number = 0
+        self.name = name
+        self.weight = weight
+        self.opened = False
+        self.finished = False
+
+    @property
+    def _here(self) -> Stage:
+        return self
+
+    def advance(self, n: Number = 1) -> None:
+        """Count `n` more as done."""
+        self.done += n
 
     def _tracked(self, items: Iterator[T], total: Number | None, message: str | None) -> Generator[T, None, None]:
         bar = self._begin_loop(total, message)
@@ -473,7 +490,7 @@ class Stage:
         return stage
 
 
-class Progress:
+class Progress(_Reporting):
     """How a job says how far it is: `for row in progress.track(rows)`, `progress.advance()`, `progress.message = …`.
 
     Everything applies to the stage that was entered last, or to the whole run outside of stages. Without a run it
@@ -542,6 +559,10 @@ class Progress:
         return self._scheduled_for
 
     @property
+    def _here(self) -> Stage:
+        return self._stage
+
+    @property
     def done(self) -> Number:
         """How much is done; setting it is `update`."""
         return self._stage.done
@@ -550,143 +571,9 @@ class Progress:
     def done(self, value: Number) -> None:
         self._stage.update(value)
 
-    @property
-    def total(self) -> Number | None:
-        """How much `done` will be in the end; None while unknown."""
-        return self._stage._total
-
-    @total.setter
-    def total(self, value: Number | None) -> None:
-        self._stage.total = value
-
-    @property
-    def message(self) -> str:
-        """What is being done, for people: one line of at most 500 characters, longer ones are cut."""
-        return self._stage._message
-
-    @message.setter
-    def message(self, value: str) -> None:
-        self._stage.message = value
-
-    @property
-    def unit(self) -> str:
-        """What `done` counts, in the plural ("orders"); at most 32 characters."""
-        return self._stage._unit
-
-    @unit.setter
-    def unit(self, value: str) -> None:
-        self._stage.unit = value
-
     def advance(self, n: Number = 1) -> None:
         """Count `n` more as done; the cheapest call there is, so it neither checks `n` nor stops the job."""
         self._stage.done += n
-
-    def update(self, done: Number, total: Number | None = None, message: str | None = None) -> None:
-        """Say how much is done, and what else has changed.
-
-        Raises:
-            ValueError: if a number is negative, infinite or not a number.
-            TypeError: if a number or the message is of another type.
-        """
-        self._stage.update(done, total, message)
-
-    @overload
-    def track(
-        self, iterable: Iterable[T], total: Number | None = None, message: str | None = None
-    ) -> Generator[T, None, None]: ...
-    @overload
-    def track(
-        self, iterable: AsyncIterable[T], total: Number | None = None, message: str | None = None
-    ) -> AsyncIterator[T]: ...
-    def track(
-        self, iterable: Iterable[T] | AsyncIterable[T], total: Number | None = None, message: str | None = None
-    ) -> Generator[T, None, None] | AsyncIterator[T]:
-        """Iterate and count each item once the body has finished it; `total` is taken from `len()` if it can be.
-
-        Raises:
-            Cancelled: between two items, if the run is to stop.
-        """
-        return self._stage.track(iterable, total, message)
-
-    @overload
-    def resume(
-        self,
-        rows: Iterable[T],
-        cursor: Callable[[T], object] | None = None,
-        total: Number | None = None,
-        message: str | None = None,
-        *,
-        state: Callable[[], object] | None = None,
-    ) -> Generator[T, None, None]: ...
-    @overload
-    def resume(
-        self,
-        rows: AsyncIterable[T],
-        cursor: Callable[[T], object] | None = None,
-        total: Number | None = None,
-        message: str | None = None,
-        *,
-        state: Callable[[], object] | None = None,
-    ) -> AsyncIterator[T]: ...
-    @overload
-    def resume(
-        self,
-        rows: Callable[[C | None], Iterable[T]],
-        cursor: Callable[[T], C],
-        total: Number | None = None,
-        message: str | None = None,
-        *,
-        state: Callable[[], object] | None = None,
-    ) -> Generator[T, None, None]: ...
-    @overload
-    def resume(
-        self,
-        rows: Callable[[C | None], AsyncIterable[T]],
-        cursor: Callable[[T], C],
-        total: Number | None = None,
-        message: str | None = None,
-        *,
-        state: Callable[[], object] | None = None,
-    ) -> AsyncIterator[T]: ...
-    def resume(
-        self,
-        rows: Any,
-        cursor: Any = None,
-        total: Number | None = None,
-        message: str | None = None,
-        *,
-        state: Any = None,
-    ) -> Any:
-        """Iterate as `track`, and have the next start go on after the last item that the body has finished.
-
-        `rows` are the same items in the same order in every start; or a function that is given the cursor of the last
-        finished item (None: from the beginning) and answers those after it, and then `cursor` tells the cursor of an
-        item: something unique that JSON holds, such as its id. Without `cursor` their count is it. `total` is that of
-        all items. `state` tells what the job wants to find in `restored` next time, and is asked for now and then.
-
-        Raises:
-            Cancelled: between two items, if the run is to stop, or its worker is about to end.
-            BadCheckpoint: the place of an earlier start is not in `rows`; there is another such loop in this stage.
-        """
-        return self._stage.resume(rows, cursor, total, message, state=state)
-
-    def plan(self, **weights: float) -> None:
-        """Declare the stages to come; a weight is the expected share of the time: `plan(read=3, write=1)`.
-
-        Raises:
-            ValueError: if a weight is not above 0, there are too many stages, or one has already begun.
-        """
-        self._stage.plan(**weights)
-
-    def stage(
-        self, name: str, total: Number | None = None, message: str | None = None
-    ) -> AbstractContextManager[Stage]:
-        """Work on a stage: `with progress.stage("read") as stage:`; left without an exception, it has finished.
-
-        Raises:
-            Cancelled: on entering, if the run is to stop.
-        """
-        return self._stage.stage(name, total, message)
 
     def count(self, name: str, n: int = 1) -> None:
         """Count something beside the work done, such as "skipped" or "failed".
