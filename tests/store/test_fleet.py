@@ -24,6 +24,7 @@ def test_a_worker_is_listed_with_what_it_told_last(world: World) -> None:
 
 def test_a_worker_that_says_no_more_is_listed_for_a_while_and_then_forgotten(world: World) -> None:
     announce(world, "gone")
+    assert 590_000 < world.raw.pttl(f"{world.prefix}about:gone") <= 600_000
     world.skew(40)
     (listed,) = world.execute(world.operations.workers())
     assert listed.silence == pytest.approx(40.0, abs=2.0)
