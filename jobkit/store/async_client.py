@@ -189,9 +189,9 @@ class _Connections:
         """The replies to these commands, in one round trip; or the error that broke it. `silence` as for `Pool`."""
         if not await self._turn():
             return redis_errors.ConnectionError(f"all {CONNECTIONS} connections of this event loop were busy")
-        connection = self._idle.pop() if self._idle else self._new()
-        whole = False
+        connection, whole = None, False
         try:
+            connection = self._idle.pop() if self._idle else self._new()  # (which opens files)
             replies = await _exchanged(connection, commands, silence or self._silence)
             whole = True
         except (redis_errors.RedisError, OSError) as error:
@@ -202,7 +202,7 @@ class _Connections:
             self._turns.release()
             if whole and not self._closed:
                 self._idle.append(connection)
-            else:  # also when the caller was cancelled: nobody may read the rest of these replies
+            elif connection is not None:  # also when the caller was cancelled: nobody may read the rest of these replies
                 await connection.disconnect(nowait=True)
 
     async def new_connection(self) -> Any:

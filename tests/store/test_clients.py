@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import resource
 import signal
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ from jobkit.store.location import locate
 from jobkit.store.operations import Operations, new_run_id
 from jobkit.store.pool import Pool
 from tests import servers
+from tests.store.clients import KINDS
 from tests.store.proxy import Proxy
 from tests.store.storm_job import Report
 from tests.store.world import submission
@@ -319,6 +321,25 @@ def test_an_idle_connection_that_the_server_cut_is_replaced_without_a_word(
     assert store.execute(operations.submit(submission("k"))).id == run.id
     raw.close()
     store.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_process_that_can_open_no_more_files_is_told_that_the_store_is_out_of_reach(
+    kind: str, own_server: servers.Server, operations: Operations
+) -> None:
+    client = KINDS[kind](own_server.url, operations, 1.0)
+    client.execute_all([operations.queues()])
+    usual = resource.getrlimit(resource.RLIMIT_NOFILE)
+    raw: Any = redis.Redis.from_url(own_server.url)
+    raw.client_kill_filter(_type="normal", skipme=True)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, usual[1]))
+        with pytest.raises(StoreUnavailable):
+            client.execute_all([operations.queues()])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, usual)
+    client.execute_all([operations.queues()])
+    client.close()
 
 
 def test_waiting_for_a_bell_of_a_server_that_dies_says_so(own_server: servers.Server, operations: Operations) -> None:
