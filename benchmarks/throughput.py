@@ -43,6 +43,7 @@ AHEAD_OF: Final = ("celery", "rq", "arq", "saq", "dramatiq", "taskiq:list", "tas
 """Of these our process pool must be; huey, whose list forgets a job when it is given away, is told only."""
 QUEUES: Final = (
     OURS,
+    "ours:process-2",
     "ours:thread",
     "ours:asyncio",
     "celery",

@@ -288,6 +288,7 @@ def _remedy(kind: type) -> str:
 # Numbers that JSON does not have
 
 
+_LEAVES = (type(None), str, int, bytes)
 _TRACE = b"null"
 _TRACES_AS_TEXT = (b'nan"', b'inf"', b'NaN"', b'Infinity"')
 _WRITING_NUMBERS_AS_TEXT = (
@@ -308,6 +309,8 @@ def _first_nonfinite(value: object) -> str | None:
     pending = [("$", value)]
     while pending:
         path, item = pending.pop()
+        if isinstance(item, _LEAVES):
+            continue
         if isinstance(item, float | Decimal) and not math.isfinite(item):
             return f"{path} is {item}, which has no place in JSON. Use None for an absent number."
         pending += [(path + step, part) for step, part in parts(item)][::-1]

@@ -759,12 +759,13 @@ class _Reader:
 
     __slots__ = ("_highest", "_jumps", "_pace", "_planned_pace", "_progress")
 
+    _pace: Estimate
+    _planned_pace: Estimate
+
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._highest = 0.0
-        self._jumps = 0
-        self._pace = Estimate()
-        self._planned_pace = Estimate()
+        self._jumps = -1
 
     def view(self, now: float, *, succeeded: bool) -> ProgressView:
         facts = self.facts()
@@ -777,7 +778,7 @@ class _Reader:
         )
 
     def _pass_over_jumps(self) -> None:
-        """What an earlier start has done says nothing about the pace of this one."""
+        """What an earlier start has done says nothing about the pace of this one. (None is known at first.)"""
         jumps = self._progress._jumps
         if jumps != self._jumps:
             self._jumps = jumps

@@ -202,7 +202,7 @@ class _Connections:
             self._turns.release()
             if whole and not self._closed:
                 self._idle.append(connection)
-            elif connection is not None:  # also when the caller was cancelled: nobody may read the rest of these replies
+            elif connection is not None:  # also when its caller was cancelled: nobody may read the rest
                 await connection.disconnect(nowait=True)
 
     async def new_connection(self) -> Any:

@@ -357,6 +357,21 @@ class Operations:
             read=replies.verdict,
         )  # fmt: skip
 
+    def settle_and_take(
+        self, settling: Operation[Verdict], taking: Operation[Lease | NoWork]
+    ) -> Operation[tuple[Verdict, Lease | NoWork]]:
+        """Both in one step, of one partition: `taking` is by the slot that performed what is settled.
+
+        Raises:
+            SlotDead: as `take`. What was to be settled is, if it could be.
+        """
+
+        def read(reply: Any) -> tuple[Verdict, Lease | NoWork]:
+            return settling.read(reply[0]), taking.read(reply[1])
+
+        words = (*settling.arguments, *taking.arguments)
+        return self._operation("settle_and_take", settling.partition, *words, read=read)
+
     def reassert(self, lease: Lease, slot: str) -> Operation[Verdict]:
         """Say that a run is performed, to a store that lost it or is an older copy of the one that leased it.
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SHARED = (
-    "clock", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases", "due",
-    "interests", "incidents", "schedules",
+    "clock", "alarm", "record", "stamps", "pointer", "bell", "snapshot", "slots", "limits", "expiry", "moves", "leases",
+    "due", "interests", "incidents", "schedules",
 )  # fmt: skip
 """In this order: each relies on those before it."""
 
 SCRIPTS = (
-    "open", "submit", "take", "renew", "report", "settle", "release", "mark", "reassert", "retire", "cancel",
-    "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
+    "open", "submit", "take", "renew", "report", "settle", "settle_and_take", "release", "mark", "reassert", "retire",
+    "cancel", "invalidate", "sweep", "load", "incidents", "recall", "owned", "list",
     "pause", "queues", "limit", "limits", "announce", "workers", "tell",
     "declare", "fire", "run_schedule", "pause_schedule", "schedules",
 )  # fmt: skip

@@ -175,12 +175,17 @@ class Serving:
     def _settle_and_take(self, ended: _Ended, partition: int) -> Lease | NoWork:
         """In one round trip, unless another server's trouble might keep us from settling, and a taken run waiting."""
         settling = ended.settling
-        if settling.partition != partition and not self._store.together({settling.partition, partition}):
+        alike = settling.partition == partition
+        if not alike and not self._store.together({settling.partition, partition}):
             self._heed(ended, self._ask([settling])[0])
             return self._take(partition)
         turns = self._turns
         order = turns.order()
-        verdict, work = self._ask([settling, self._taking(partition, turns, order)])
+        taking = self._taking(partition, turns, order)
+        if alike:
+            ((verdict, work),) = self._ask([self._operations.settle_and_take(settling, taking)])
+        else:
+            verdict, work = self._ask([settling, taking])
         self._heed(ended, verdict, busy=isinstance(work, Lease))
         return _taken(turns, order, work)
 

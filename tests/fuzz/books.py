@@ -8,6 +8,7 @@ may; did whoever listens hear of it. The I-numbers are those of the design's tab
 from __future__ import annotations
 
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,6 +61,10 @@ def _agree(model: Model, stored: Stored) -> None:
     partition = stored.hashes["partition"]
     assert int(partition.get("stamped", "0")) == max(model.stamps.values(), default=0), f"stamped: {partition}"
     assert int(partition.get("clock", "0")) == model.clock, f"the clock is {partition.get('clock')}, not {model.clock}"
+    moments = [*stored.sets.get("due", {}).values(), *stored.sets.get("paced", {}).values()]
+    assert float(partition.get("alarm", "0")) <= min(moments, default=inf), (
+        f"{moments} are before the alarm: {partition}"
+    )
     kept = {run_id for run_id, run in model.runs.items() if not run.evicted}
     assert stored.runs.keys() == kept, f"records: {_difference(stored.runs, kept)}"
     for run_id, record in stored.runs.items():

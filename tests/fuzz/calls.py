@@ -117,6 +117,14 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True)
+class SettleAndTake:
+    """Both in one step, the take by the slot that held what is settled; so is the answer."""
+
+    settle: Settle
+    take: Take
+
+
+@dataclass(frozen=True, slots=True)
 class Reassert:
     """`lease` is what the holder was told when it took the run; no slot is named by who only has to settle it."""
 
@@ -263,8 +271,8 @@ class Flush:
 
 
 Call = (
-    Submit | SubmitMany | Take | Report | Settle | Reassert | Open | Release | Mark | Renew | Retire | Cancel | Sweep
-    | Invalidate | Load | Owned | ListRuns | Pause | Limit
+    Submit | SubmitMany | Take | Report | Settle | SettleAndTake | Reassert | Open | Release | Mark | Renew | Retire
+    | Cancel | Sweep | Invalidate | Load | Owned | ListRuns | Pause | Limit
 )  # fmt: skip
 Accident = Evict | Expire | PopMarker | Copy | Rollback | Flush
 Event = Call | Accident
@@ -400,5 +408,13 @@ class Loaded:
 
 Answer = (
     Admitted | Full | tuple[Admitted | Full, ...] | Leased | NoWork | Dead | Reported | Released | Renewals | Swept
-    | Missing | Loaded | bool | str | int | tuple[str, ...] | None
+    | Missing | Loaded | bool | str | int | tuple[str, ...] | tuple[str, Leased | NoWork | Dead] | None
 )  # fmt: skip
+
+
+def parts(event: Event, answer: Answer) -> tuple[tuple[Event, Answer], ...]:
+    """What happened, each with its answer: two calls where they were made in one step."""
+    if isinstance(event, SettleAndTake):
+        assert isinstance(answer, tuple)
+        return tuple(zip((event.settle, event.take), answer, strict=True))
+    return ((event, answer),)

@@ -23,6 +23,7 @@ from tests.fuzz.calls import (
     Reported,
     Settle,
     Swept,
+    parts,
 )
 
 if TYPE_CHECKING:
@@ -87,10 +88,11 @@ class Coverage:
 
     def count(self, event: Event, answer: Answer) -> None:
         self.events += 1
-        name = type(event).__name__
-        if name in self.answers:
-            self.calls[name] += 1
-            self.answers[name].update(_names(event, answer))
+        for part, its_answer in parts(event, answer):
+            name = type(part).__name__
+            if name in self.answers:
+                self.calls[name] += 1
+                self.answers[name].update(_names(part, its_answer))
 
     def count_moves(self, stored: Stored) -> None:
         for run_id, record in stored.runs.items():

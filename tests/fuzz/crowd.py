@@ -19,6 +19,7 @@ from tests.fuzz.calls import (
     Settle,
     Submit,
     Take,
+    parts,
 )
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class Crowd:
         """What the caller does with the answer it got."""
         if not isinstance(asked, Accident):
             self.sent.append(asked)
+        for part, its_answer in parts(asked, answer):
+            self._hear(part, its_answer)
+
+    def _hear(self, asked: Event, answer: Answer) -> None:
         match asked:
             case Submit():
                 self.submitted.append(asked.id)

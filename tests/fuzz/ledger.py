@@ -23,6 +23,7 @@ from tests.fuzz.calls import (
     Submit,
     SubmitMany,
     Take,
+    parts,
 )
 from tests.fuzz.runs import ENDED
 
@@ -47,6 +48,11 @@ class Ledger:
 
     def enter(self, asked: Event, answer: Answer, stored: Stored) -> None:
         self.counts["steps"] += 1
+        for part, its_answer in parts(asked, answer):
+            self._entered(part, its_answer, stored)
+        self._find_the_lost(stored)
+
+    def _entered(self, asked: Event, answer: Answer, stored: Stored) -> None:
         match asked:
             case Invalidate():
                 self._invalidated[asked.key or asked.label] = self.counts["steps"]
@@ -60,7 +66,6 @@ class Ledger:
                 self._settled(asked, str(answer), goes_on=_goes_on(asked, stored))
             case _:
                 self._performed(asked, answer)
-        self._find_the_lost(stored)
 
     def _submitted_all(self, asked: Submit | SubmitMany, answer: Answer, stored: Stored) -> None:
         calls, answers = ((asked,), (answer,)) if isinstance(asked, Submit) else (asked.each, answer)

@@ -47,6 +47,7 @@ from tests.fuzz.calls import (
     Retire,
     Rollback,
     Settle,
+    SettleAndTake,
     Submit,
     SubmitMany,
     Sweep,
@@ -101,7 +102,8 @@ class Model:
         self.places.rung.clear()
         performers: dict[type[Event], Callable[..., Answer]] = {
             Submit: self.submit, SubmitMany: self.submit_many, Take: self.take, Report: self.report,
-            Settle: self.settle, Reassert: self.reassert, Open: self.open, Release: self.release,
+            Settle: self.settle, SettleAndTake: self.settle_and_take, Reassert: self.reassert,
+            Open: self.open, Release: self.release,
             Mark: self.mark, Renew: self.renew, Retire: self.retire, Cancel: self.cancel, Sweep: self.sweep,
             Invalidate: self.invalidate, Load: self.load, Owned: self.owned, ListRuns: self.list_runs,
             Pause: self.pause, Limit: self.limit, Evict: self.evict, Expire: self.expire, Rollback: self.rollback,
@@ -394,6 +396,9 @@ class Model:
         if asked.checkpoint and run.state not in ENDED:
             run.checkpoint = (asked.checkpoint, asked.token)
         return "ok"
+
+    def settle_and_take(self, asked: SettleAndTake) -> tuple[str, Leased | NoWork | Dead]:
+        return self.settle(asked.settle), self.take(asked.take)
 
     def _fail(self, run: Run, wait: int | None) -> None:
         """Another attempt, not before this wait is over; meanwhile it tells why the last one failed. Else the end."""

@@ -112,7 +112,8 @@ class Namespace:
         """The operation of a call, and how its reply is put as the model puts it."""
         asking = {
             calls.Submit: self._submit, calls.SubmitMany: self._submit_many, calls.Take: self._take,
-            calls.Report: self._report, calls.Settle: self._settle, calls.Reassert: self._reassert,
+            calls.Report: self._report, calls.Settle: self._settle,
+            calls.SettleAndTake: self._settle_and_take, calls.Reassert: self._reassert,
             calls.Open: self._open, calls.Release: self._release, calls.Mark: self._mark, calls.Renew: self._renew,
             calls.Retire: self._retire, calls.Cancel: self._cancel, calls.Sweep: self._sweep,
             calls.Invalidate: self._invalidate, calls.Load: self._load, calls.Owned: self._owned,
@@ -170,6 +171,15 @@ class Namespace:
             incident=BEFELL if call.outcome == "failed" else b"",
         )
         return operation, str
+
+    def _settle_and_take(self, call: calls.SettleAndTake) -> Any:
+        (settling, put_verdict), (taking, put_work) = self._settle(call.settle), self._take(call.take)
+        operation = self._operations.settle_and_take(settling, taking)
+
+        def read(reply: list[Any]) -> Any:
+            return _answer(settling, put_verdict, reply[:1]), _answer(taking, put_work, reply[1:])
+
+        return msgspec.structs.replace(operation, read=read), tuple
 
     def _reassert(self, call: calls.Reassert) -> Any:
         kept = call.lease.kept

@@ -32,6 +32,7 @@ from tests.fuzz.calls import (
     Retire,
     Rollback,
     Settle,
+    SettleAndTake,
     Submit,
     SubmitMany,
     Sweep,
@@ -85,9 +86,10 @@ class Steps:
         self.numbers = 0
         self.weights: dict[Callable[[Model], Step], float] = {
             self.submit: 17, self.submit_many: 1, self.cancel: 6, self.load: 4, self.owned: 1, self.list: 1,
-            self.invalidate: 1, self.take: 22, self.report: 9, self.settle: 16, self.renew: 5, self.release: 3,
+            self.invalidate: 1, self.take: 22, self.report: 9, self.settle: 9, self.settle_and_take: 8,
+            self.renew: 5, self.release: 3,
             self.reassert: 5, self.open: 1, self.retire: 0.3, self.pause: 0.5, self.limit: 0.5, self.sweep: 12,
-            self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1, self.zombie: 3, self.move_on: 1,
+            self.lost_reply: 5, self.late_duplicate: 4, self.reordered_report: 1.5, self.zombie: 3, self.move_on: 1,
             self.release_then_late_report: 1, self.silent_death: 0.7, self.freeze: 1.5, self.hit_near_its_end: 8,
             self.fresh_during_refresh: 3, self.invalidate_with_checkpoint: 0.8, self.evict: 0.7, self.expire: 4,
             self.pop_marker: 2, self.mark: 2, self.copy: 1, self.rollback: 0.3, self.flush: 0.1,
@@ -197,15 +199,21 @@ class Steps:
             free = self.crowd.slots
         elif chance < 0.08:
             free = list(self.crowd.buried)
-        queues = self.random.choice((QUEUES, QUEUES, QUEUES[:1], QUEUES[1:]))
-        in_turn = self.random.random() < 0.3
-        return [Take(self.random.choice(free), f"n{self._number()}", queues, LEASE, in_turn)] if free else []
+        return [self._take(self.random.choice(free))] if free else []
 
     def report(self, _model: Model) -> Step:
         return [self._report(held) for held in self._some_holder()]
 
     def settle(self, _model: Model) -> Step:
         return [self._settle(held) for held in self._some_holder()]
+
+    def settle_and_take(self, _model: Model) -> Step:
+        """Mostly by the slot that held it; now and then by another."""
+        others = self.crowd.slots if self.random.random() < 0.05 else ()
+        return [
+            SettleAndTake(self._settle(held), self._take(self.random.choice(others or (held.slot,))))
+            for held in self._some_holder()
+        ]
 
     def reassert(self, model: Model) -> Step:
         """Mostly who was told to; now and then one that was not, or a zombie."""
@@ -270,10 +278,10 @@ class Steps:
     def lost_reply(self, model: Model) -> Step:
         """The call is performed, its reply is lost, and it is sent again."""
         callers = [
-            self.submit, self.take, self.report, self.settle, self.release, self.cancel, self.sweep, self.renew,
-            self.mark,
+            self.submit, self.take, self.report, self.settle, self.settle_and_take, self.release, self.cancel,
+            self.sweep, self.renew, self.mark,
         ]  # fmt: skip
-        call = self.random.choices(callers, (4, 4, 2, 4, 2, 2, 1, 1, 1))[0](model)
+        call = self.random.choices(callers, (4, 4, 2, 2, 3, 2, 2, 1, 1, 1))[0](model)
         return call * 2
 
     def late_duplicate(self, model: Model) -> Step:
@@ -425,6 +433,10 @@ class Steps:
         checkpoint = f"c{self._number()}" if self.random.random() < 0.3 else ""
         done = held.done + self.random.randrange(3)
         return Report(lease.id, lease.token, lease.incarnation, held.sequence + 1, done, checkpoint)
+
+    def _take(self, slot: str) -> Take:
+        queues = self.random.choice((QUEUES, QUEUES, QUEUES[:1], QUEUES[1:]))
+        return Take(slot, f"n{self._number()}", queues, LEASE, self.random.random() < 0.3)
 
     def _settle(self, held: Held) -> Settle:
         lease = held.lease

@@ -4,8 +4,8 @@ import pytest
 
 from jobkit.lifecycle import Outcome, State
 from jobkit.store.operations import new_run_id
-from jobkit.store.replies import NoWork, Renewed, SlotDead, Swept, Verdict
-from tests.store.world import World, submission
+from jobkit.store.replies import Lease, NoWork, Renewed, SlotDead, Swept, Verdict
+from tests.store.world import SWEEP_EVERY, World, submission
 
 
 def test_take_leases_the_run_that_waits_longest(world: World) -> None:
@@ -218,3 +218,147 @@ def test_runs_submitted_within_one_millisecond_are_taken_in_the_order_they_came(
     ids = sorted((new_run_id() for _ in range(20)), reverse=True)
     world.store.execute_all([world.operations.submit(submission(id=each)) for each in ids])
     assert [world.take(f"w/{number}").run_id for number in range(20)] == ids
+
+
+# Settling and taking in one step --------------------------------------------------------------------------------------
+
+
+def settle_and_take(world: World, lease: Lease, slot: str = "w/1") -> tuple[Verdict, Lease | NoWork]:
+    settling = world.operations.settle(lease, Outcome.SUCCEEDED, result=b"1")
+    return world.execute(world.operations.settle_and_take(settling, world.operations.take(slot, "next", ("default",))))
+
+
+def held_by(world: World, slot: str) -> tuple[dict[str, str], int]:
+    """What a slot holds, and its TTL in seconds (-1: none)."""
+    kept = {name.decode(): value.decode() for name, value in world.raw.hgetall(f"{world.prefix}slot:{slot}").items()}
+    return {name: kept[name] for name in ("run", "token") if name in kept}, world.raw.ttl(f"{world.prefix}slot:{slot}")
+
+
+def test_a_busy_slot_settles_and_takes_in_one_step(world: World) -> None:
+    first, second = world.submit(), world.submit()
+    verdict, lease = settle_and_take(world, world.take())
+    assert verdict is Verdict.OK
+    assert isinstance(lease, Lease)
+    assert (world.state(first.id), lease.run_id, lease.start) == (State.SUCCEEDED, second.id, 1)
+    assert held_by(world, "w/1") == ({"run": second.id, "token": lease.token}, -1)
+
+
+def test_when_there_is_nothing_to_take_the_slot_is_free(world: World) -> None:
+    world.submit()
+    assert settle_and_take(world, world.take()) == (Verdict.OK, NoWork(None))
+    held, seconds = held_by(world, "w/1")
+    assert not held
+    assert 86_300 < seconds <= 86_400
+
+
+def test_a_step_that_is_sent_again_settles_nothing_twice_and_takes_the_same(world: World) -> None:
+    first, second, third = (world.submit() for _ in range(3))
+    lease = world.take()
+    once, again = settle_and_take(world, lease), settle_and_take(world, lease)
+    assert (once[0], again[0]) == (Verdict.OK, Verdict.ENDED)
+    assert once[1] == again[1]
+    assert [world.state(run.id) for run in (first, second, third)] == [State.SUCCEEDED, State.RUNNING, State.QUEUED]
+
+
+def test_who_may_settle_no_more_still_takes(world: World) -> None:
+    world.submit()
+    lease = world.take("w/1")
+    world.release("w/1")
+    again = world.take("w/2")
+    second = world.submit()
+    verdict, taken = settle_and_take(world, lease, "w/3")
+    assert verdict is Verdict.LOST
+    assert isinstance(taken, Lease)
+    assert taken.run_id == second.id
+    assert held_by(world, "w/2")[0] == {"run": again.run_id, "token": again.token}
+
+
+def test_the_slot_of_a_run_that_another_one_settles_is_free(world: World) -> None:
+    world.submit(), world.submit()
+    lease = world.take("w/1")
+    verdict, taken = settle_and_take(world, lease, "w/2")
+    assert verdict is Verdict.OK
+    assert isinstance(taken, Lease)
+    held, seconds = held_by(world, "w/1")
+    assert not held
+    assert seconds > 0
+
+
+def test_a_slot_that_was_given_an_end_has_none_while_it_holds_the_next(world: World) -> None:
+    """Its run was asserted anew without it, so it was to be forgotten one day."""
+    world.submit(), world.submit()
+    lease = world.take()
+    world.lapse(lease.run_id)
+    assert world.execute(world.operations.reassert(lease, "")) is Verdict.OK
+    assert held_by(world, "w/1")[1] > 0
+    assert settle_and_take(world, lease)[0] is Verdict.OK
+    assert held_by(world, "w/1")[1] == -1
+
+
+def test_a_dead_slot_settles_what_it_may_and_takes_nothing(world: World) -> None:
+    first, second = world.submit(), world.submit()
+    lease = world.take("w/1")
+    world.release("w/2")
+    with pytest.raises(SlotDead):
+        settle_and_take(world, lease, "w/2")
+    assert [world.state(run.id) for run in (first, second)] == [State.SUCCEEDED, State.QUEUED]
+
+
+def test_who_was_busy_wakes_nobody_unless_there_is_new_work(world: World) -> None:
+    """The marker that rang for what is left is still there, or has woken somebody who comes."""
+    bell = world.operations.bell("default")
+    for _ in range(4):
+        world.submit()
+    lease = world.take()
+    world.raw.delete(bell)
+    _, lease = settle_and_take(world, lease)
+    assert world.raw.llen(bell) == 0
+    assert isinstance(lease, Lease)
+    settling = world.operations.settle(lease, Outcome.RELEASED)
+    world.execute(world.operations.settle_and_take(settling, world.operations.take("w/1", "n", ("default",))))
+    assert world.raw.llen(bell) == 1
+    world.take("w/2")
+    assert world.raw.llen(bell) == 2  # who comes rings for the next one
+
+
+# What comes up by itself ----------------------------------------------------------------------------------------------
+
+
+def alarm(world: World) -> int:
+    return int(world.raw.hget(f"{world.prefix}partition", "alarm"))
+
+
+def test_the_alarm_is_the_first_of_all_moments(world: World) -> None:
+    assert world.look() == NoWork(None)
+    assert alarm(world) == 9_999_999_999_999
+    late, soon = (world.now() + seconds * 1000 for seconds in (600, 60))
+    world.submit(start=str(late))
+    assert alarm(world) == late
+    sooner = world.submit(start=str(soon))
+    assert alarm(world) == soon
+    world.submit(start=str(late))
+    assert alarm(world) == soon
+    world.cancel(sooner.id)
+    assert alarm(world) == soon  # too early, which costs a look
+    world.skew(61)
+    world.look()
+    assert alarm(world) == late
+
+
+def test_nobody_looks_before_the_alarm_but_the_sweep(world: World) -> None:
+    """So what a worker of an older version, that does not know of the alarm, makes due waits for a second at most."""
+    run = world.submit(start="+600000")
+    world.look()
+    world.raw.zadd(f"{world.prefix}due", {run.id: world.now() - 1})
+    assert isinstance(world.look(), NoWork)
+    assert world.state(run.id) is State.SCHEDULED
+    world.skew(SWEEP_EVERY + 1)
+    world.sweep()
+    assert world.take().run_id == run.id
+
+
+def test_more_than_one_take_moves_are_all_moved_by_those_after_it(world: World) -> None:
+    world.look()
+    runs = {world.submit(start="+1000").id for _ in range(40)}
+    world.skew(2)
+    assert {world.take(f"w/{number}").run_id for number in range(40)} == runs

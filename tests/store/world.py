@@ -190,6 +190,7 @@ class World:
     def ripen(self, run_id: str) -> None:
         """A scheduled run's time comes."""
         self.raw.zadd(f"{self.prefix}due", {run_id: self.now() - 1}, xx=True)
+        self.raw.hdel(f"{self.prefix}partition", "alarm")  # which knows nothing of that
 
     def outdate(self, run_id: str, *, stale_for: float = 0.0) -> None:
         """A memo is no longer fresh, and stale for so many seconds more."""

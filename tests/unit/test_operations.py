@@ -49,6 +49,9 @@ EVERY_KIND = {
     "retire": OPERATIONS.retire("w", ["default"]),
     "report": OPERATIONS.report(LEASE, 1, b"{}"),
     "settle": OPERATIONS.settle(LEASE, Outcome.FAILED, delay=1.5, retry_after=0.5),
+    "settle_and_take": OPERATIONS.settle_and_take(
+        OPERATIONS.settle(LEASE, Outcome.SUCCEEDED), OPERATIONS.take("w/1", "1", ["default"])
+    ),
     "reassert": OPERATIONS.reassert(LEASE, "w/1"),
     "release": OPERATIONS.release("w/1", crashed=True, failure=b"{"),
     "mark": OPERATIONS.mark(LEASE.run_id, LEASE.token, Mark.KILLING),

@@ -1,4 +1,7 @@
-"""jobkit, in each of its pools: a worker with two processes, or two workers with threads, or an event loop, each."""
+"""jobkit, in each of its pools: a worker with four processes (or two), or two workers with threads or an event loop.
+
+A process of the first performs one job at a time, so there are more of them than of others, who perform 16 or 200.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from jobkit import JobKit, Progress, ProgressJob
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-POOL = VARIANT or "process"
-CONCURRENCY = {"process": PROCESSES, "thread": 10, "asyncio": 100}
+POOL, _, NUMBER = (VARIANT or "process").partition("-")
+CONCURRENCY = int(NUMBER or {"process": 4, "thread": 10, "asyncio": 100}[POOL])
 
 PACKAGES = ("jobkit-progress",)
-CONFIGURATION = f"{POOL} pool, {CONCURRENCY[POOL]} at a time; results are kept; 50 submitted at once"
+CONFIGURATION = f"{POOL} pool, {CONCURRENCY} at a time; results are kept; 50 submitted at once"
 WORKERS = (
     ("-m", "jobkit.cli", "worker", "benchmarks.peers.queues.ours:kit", "--pool", POOL,
-     "--concurrency", f"{CONCURRENCY[POOL]}", "--log-level", "WARNING"),
+     "--concurrency", f"{CONCURRENCY}", "--log-level", "WARNING"),
 ) * (1 if POOL == "process" else PROCESSES)  # fmt: skip
 
 

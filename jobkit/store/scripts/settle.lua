@@ -49,7 +49,18 @@ local function is_resend(id, token, outcome, retry)
   return kept and redis.call('HGET', record_key(id), kept) == token
 end
 
-function scripts.settle(ARGV)
+-- The slot that performed it is free, or takes something else at once (`slot`), and stays as it is. Answers whether it does.
+local function leave_slot(run, slot)
+  if run.slot ~= slot then
+    vacate(run)
+    return false
+  end
+  run.slot = nil
+  return true
+end
+
+-- `slot` takes another run in the same step. Answers, too, the id of this run, if that slot still stands there as its own.
+function scripts.settle(ARGV, slot)
   local id, token, incarnation, outcome, progress = unpack(ARGV, 1, 5)
   local run = read_run(id)
   if is_resend(id, token, outcome, ARGV[12]) then
@@ -64,7 +75,7 @@ function scripts.settle(ARGV)
     put(run, 'progress', progress)
   end
   note_incident(run, ARGV[13], ARGV[11] ~= '')
-  vacate(run)
+  local stays = leave_slot(run, slot)
   local result, failure_head, traceback, delay, reason, checkpoint, retry = unpack(ARGV, 6, 12)
   SETTLE[outcome](run, {
     result = result, failure_head = failure_head, traceback = traceback, delay = tonumber(delay), reason = reason,
@@ -74,5 +85,5 @@ function scripts.settle(ARGV)
     keep_checkpoint(run, checkpoint, token)
   end
   commit(run)
-  return 'ok'
+  return 'ok', stays and id
 end

@@ -24,7 +24,7 @@ end
 
 -- What the job's class says. (A memo answers without it.)
 local function said_of(conditions)
-  conditions.said = conditions.said or cjson.decode(conditions.terms)
+  conditions.said = conditions.said or parsed_terms(conditions.terms)
   return conditions.said
 end
 
@@ -180,7 +180,7 @@ local function retime(run, priority, work, conditions)
   start_at = math.max(start_at, field(run, 'not_before') or 0)
   if run.state == 'scheduled' and (debounce or start_at < tonumber(redis.call('ZSCORE', P .. 'due', run.id))) then
     put(run, 'score', score_of(start_at, priority))
-    redis.call('ZADD', P .. 'due', integer(start_at), run.id)
+    await_moment('due', start_at, run.id)
     await_start(run, start_at)
     if start_at <= now then
       move(run, 'due')

@@ -21,14 +21,12 @@ end
 
 -- What the child needs, then what its record keeps, should the store lose it (`reassert`).
 local function lease(run)
-  local work, failures, labels, class_terms, job, created, priority, owner = unpack(redis.call('HMGET', record_key(run.id),
-    'work', 'failures', 'labels', 'terms', 'job', 'created', 'priority', 'owner'))
-  job = job or cjson.encode(string.match(work, '[^\n]*'))  -- which format 1 did not keep by itself
+  local job = run.job or cjson.encode(string.match(run.work, '[^\n]*'))  -- which format 1 did not keep by itself
   return {
-    'lease', run.id, run.token, partition.incarnation, run.start, failures or '0', run.lease, terms(run).max_attempts,
+    'lease', run.id, run.token, partition.incarnation, run.start, run.failures or '0', run.lease, terms(run).max_attempts,
     (tonumber(run.watched or '0') > now) and 1 or 0, run.start ~= '1' and checkpoint_of(run),
-    work, run.queue, run.key or '', run.limits or '', labels or '', class_terms, job, created, priority or '',
-    run.score, owner or '',
+    run.work, run.queue, run.key or '', run.limits or '', run.labels or '', run.terms, job, run.created,
+    run.priority or '', run.score, run.owner or '',
   }
 end
 
@@ -55,7 +53,7 @@ local function best(ARGV)
         id, score, queue = head[1], tonumber(head[2]), ARGV[i]
       end
     end
-    local run = id and read_run(id)
+    local run = id and read_to_lease(id)
     if run or not id then
       return run
     end
@@ -97,13 +95,15 @@ local function nothing_to_take(ARGV, key, held)
   return {'none', next_due()}
 end
 
--- Whoever takes a run rings for the next one, once.
-local function wake_another(ARGV)
-  local woken = false
+-- Whoever was woken, or has come, and takes a run rings for the next one, once. Who was busy has used up nobody's marker.
+local function wake_another(ARGV, was_busy)
+  local woken = was_busy
   for i = FIRST_QUEUE, #ARGV do
     local queue = ARGV[i]
-    to_ring[queue] = (to_ring[queue] or not woken) and redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
-    woken = woken or to_ring[queue]
+    if to_ring[queue] or not woken then
+      to_ring[queue] = redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
+      woken = woken or to_ring[queue]
+    end
   end
 end
 
@@ -125,21 +125,25 @@ local function start(run, slot, lease_ms)
   commit(run)
 end
 
-function scripts.take(ARGV)
+-- `left` is the run that this slot has settled in the same step, if it stands there still.
+function scripts.take(ARGV, left)
   local slot, nonce, lease_ms = ARGV[1], ARGV[2], ARGV[3]
   local key = slot_key(slot)
   local dead, last_nonce, held, held_token = unpack(redis.call('HMGET', key, 'dead', 'nonce', 'run', 'token'))
   if dead then
     return {'dead'}
   end
-  local holding = held and read_run(held)
+  local was_busy = held and held == left
+  local holding = held and not was_busy and read_to_lease(held)
   if holding and holding.state == 'running' and holding.token == held_token then
     return last_nonce == nonce and lease(holding) or {'dead'}
   elseif last_nonce == nonce then
     return {'none', 0}
   end
 
-  promote_due(DUE_AT_ONCE)
+  if something_is_due() then
+    promote_due(DUE_AT_ONCE)
+  end
   ARGV = partition.paused and without_paused(ARGV) or ARGV
   local run = best_unblocked(ARGV)
   if run == false then
@@ -149,9 +153,9 @@ function scripts.take(ARGV)
   end
   start(run, slot, lease_ms)
   redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
-  if last_nonce or held then
+  if (last_nonce or held) and not was_busy then
     redis.call('PERSIST', key)
   end
-  wake_another(ARGV)
+  wake_another(ARGV, was_busy)
   return lease(run)
 end

@@ -12,6 +12,8 @@ local function promote_due(most)
     end
   end
   serve_paced(most)
+  local first = first_moment()
+  set_alarm(first and integer(first) or NO_ALARM)
 end
 
 -- It did not begin in time, and nobody needs it any more. Its readers are told so.
@@ -36,10 +38,6 @@ end
 
 -- In ms from now; -1 when nothing is scheduled.
 local function next_due()
-  local due = redis.call('ZRANGE', P .. 'due', 0, 0, 'WITHSCORES')[2]
-  local paced = redis.call('ZRANGE', P .. 'paced', 0, 0, 'WITHSCORES')[2]
-  if not (due or paced) then
-    return -1
-  end
-  return math.max(0, math.min(due or math.huge, paced or math.huge) - now)
+  local first = first_moment()
+  return first and math.max(0, first - now) or -1
 end

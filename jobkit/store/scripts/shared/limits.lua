@@ -92,7 +92,10 @@ local function unhold(run, kind)
 end
 
 local function bring_up(limit, ms)
-  redis.call('ZADD', P .. 'paced', 'LT', integer(ms), limit)
+  local before = redis.call('ZSCORE', P .. 'paced', limit)
+  if not before or ms < tonumber(before) then
+    await_moment('paced', ms, limit)
+  end
 end
 
 -- A limit that has parked runs, and is a rate that allows no start now, comes up when it does.

@@ -36,7 +36,7 @@ end
 local function enter(run)
   redis.call('ZADD', P .. 'state:' .. run.state, now_text, run.id)
   if run.state == 'scheduled' then
-    redis.call('ZADD', P .. 'due', run.due, run.id)
+    await_moment('due', tonumber(run.due), run.id)
   elseif run.state == 'queued' then
     line_up(run)
   elseif run.state == 'running' then
