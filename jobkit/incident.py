@@ -75,7 +75,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Incident(Account, frozen=True, kw_only=True):
     """An account as it is kept: `at` is epoch seconds, `progress` the last that the run had told.
 
-    `checkpoint` says whether there was one for another start to go on from.
+    `checkpoint` says whether there was one for another start to go on from, and `goes_on_from` how far the run was then.
     """
 
     at: float
@@ -84,6 +84,7 @@ class Incident(Account, frozen=True, kw_only=True):
     slot: str = ""
     progress: ProgressView = ProgressView()
     checkpoint: bool = False
+    goes_on_from: ProgressView | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> Incident:
@@ -96,8 +97,11 @@ class Incident(Account, frozen=True, kw_only=True):
         parts = [
             f"Start {self.start} (attempt {self.attempt}) {self.kind}, {when}{where}",
             f"  {self.message}",
-            f"  Progress: {_progress(self.progress)}{', with a checkpoint to go on from' if self.checkpoint else ''}",
+            f"  Progress: {_progress(self.progress)}",
         ]
+        if self.checkpoint:
+            kept_at = _progress(self.goes_on_from) if self.goes_on_from else "its checkpoint"
+            parts.append(f"  Another start goes on from: {kept_at}")
         if self.memory is not None:
             parts.append(f"  Memory: {size(self.memory)} at the most")
         parts += _section("It wrote last", self.lines)

@@ -118,7 +118,7 @@ def test_a_run_that_has_ended_keeps_no_checkpoint(world: World, outcome: Outcome
     lease = world.started()
     world.report(lease, checkpoint=b"half")
     world.settle(lease, outcome, checkpoint=b"more")
-    assert not {"checkpoint", "checkpoint_by"} & world.record(lease.run_id).keys()
+    assert not {"checkpoint", "checkpoint_by", "checkpoint_at"} & world.record(lease.run_id).keys()
 
 
 def test_a_run_that_ends_while_it_waits_keeps_no_checkpoint(world: World) -> None:
@@ -126,7 +126,7 @@ def test_a_run_that_ends_while_it_waits_keeps_no_checkpoint(world: World) -> Non
     world.settle(lease, Outcome.RELEASED, checkpoint=b"half")
     world.cancel(lease.run_id, force=True)
     assert world.state(lease.run_id) is State.CANCELLED
-    assert not {"checkpoint", "checkpoint_by"} & world.record(lease.run_id).keys()
+    assert not {"checkpoint", "checkpoint_by", "checkpoint_at"} & world.record(lease.run_id).keys()
 
 
 def test_a_scheduled_run_has_no_holder(world: World) -> None:

@@ -43,16 +43,17 @@ local function put(run, name, value)
   changes[last + 1], changes[last + 2] = name, value
 end
 
--- What the next start goes on from, and whose token it was made under.
+-- What the next start goes on from, whose token it was made under, and how far the run was: what is told in the same step.
 local function keep_checkpoint(run, text, token)
   put(run, 'checkpoint', text)
   put(run, 'checkpoint_by', token)
+  put(run, 'checkpoint_at', run.progress or field(run, 'progress') or UNTOUCHED)
 end
 
 -- Nobody goes on with a run that has ended.
 local function drop_checkpoint(run)
   if run.checkpoint_by then
-    redis.call('HDEL', record_key(run.id), 'checkpoint', 'checkpoint_by')
+    redis.call('HDEL', record_key(run.id), 'checkpoint', 'checkpoint_by', 'checkpoint_at')
   end
 end
 
