@@ -52,7 +52,7 @@ def test_a_job_that_ends_the_loop_of_all_ends_nothing(
     folder.go()
     assert neighbour.result(timeout=5)
     assert neighbour.snapshot().start == 1
-    assert "goes on" in worker.text
+    worker.says("goes on")
 
 
 def test_the_neighbours_of_a_job_that_blocks_the_loop_for_ever_are_performed_elsewhere(

@@ -81,9 +81,9 @@ def test_hooks_are_called_in_order_and_one_that_raises_changes_nothing(
     assert told(folder, "fail") == ["starts, 1 of 1", "performed", "failed with not today", "its kit heard not today"]
     assert told(folder, "cancel") == ["starts, 1 of 1", "performed", "cancelled"]
     assert folder.has(failing.id)
-    assert worker.text.count("the hook Hooked.on_start raised") == 3
-    assert worker.text.count("the hook Hooked.on_failure raised") == 1
-    assert f"INFO a.library: [run {succeeding.id} attempt 1] in a hook" in worker.text
+    worker.says("the hook Hooked.on_start raised", 3)
+    worker.says("the hook Hooked.on_failure raised")
+    worker.says(f"INFO a.library: [run {succeeding.id} attempt 1] in a hook")
     assert worker.process.poll() is None
 
 

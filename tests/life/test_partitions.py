@@ -79,7 +79,7 @@ def test_a_run_of_the_last_partition_is_performed_again_when_its_process_is_kill
     folder.wait_for_start(2)
     folder.go()
     assert run.result(timeout=5) == 2
-    assert f"Run {run.id} was given back" in worker.text
+    worker.says(f"Run {run.id} was given back")
 
 
 def test_a_run_of_the_last_partition_is_taken_over_when_its_worker_is_killed(

@@ -145,6 +145,7 @@ def test_a_run_of_an_unknown_job_goes_back_until_its_time_is_up(
         run = submitter.submit(NotRegistered())
         assert "no worker for tests.life.jobs.NotRegistered version 1" in message_of(run)
         assert run.snapshot().attempt == 1
+    worker.says(f"Run {run.id} is handed back")
     said = [line for line in worker.text.splitlines() if f"Run {run.id} is handed back" in line]
     assert [line.split()[2] for line in said] == ["INFO", *["DEBUG"] * (len(said) - 1)]
 

@@ -189,7 +189,7 @@ def test_a_child_leaves_after_so_many_runs_and_nothing_waits_for_that(
     worker = start_worker("--pool", pool, "--concurrency", "2", "--max-runs-per-child", "10")
     runs = kit.submit_many([Add(a=n, b=0) for n in range(25)])
     assert [run.result(timeout=WAIT) for run in runs] == list(range(25))
-    assert worker.text.count("leaves: it has performed") >= 2
+    worker.says("leaves: it has performed", 2)
     assert {run.snapshot().start for run in runs} == {1}
     assert "was given back" not in worker.text
 
@@ -216,7 +216,7 @@ def test_a_child_that_a_run_has_left_with_much_memory_leaves(
     assert kit.submit(CountUntilGo(folder=str(folder))).result(timeout=WAIT) == 1
     assert kit.submit(CountUntilGo(folder=str(folder))).result(timeout=WAIT) == 2
     assert len(set(folder.starts())) == 2
-    assert "MB of memory" in worker.text
+    worker.says("MB of memory")
 
 
 def test_a_child_that_has_lost_a_lease_leaves(

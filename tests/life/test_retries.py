@@ -27,9 +27,9 @@ def test_a_job_that_fails_twice_succeeds_in_its_third_attempt(
     assert run.result(timeout=WAIT) == 3
     snapshot = run.snapshot()
     assert (snapshot.attempt, snapshot.start, snapshot.error) == (3, 3, None)
-    assert f"Run {run.id}, attempt 1: failed after" in worker.text
-    assert "Attempt 2 of 4 starts in 0." in worker.text
-    assert "ConnectionError: no route" in worker.text
+    worker.says(f"Run {run.id}, attempt 1: failed after")
+    worker.says("Attempt 2 of 4 starts in 0.")
+    worker.says("ConnectionError: no route")
 
 
 def test_a_worker_that_is_killed_in_between_uses_up_no_attempt(

@@ -70,7 +70,7 @@ def test_a_module_that_waits_while_a_worker_imports_it_is_refused_with_advice(
 def test_a_long_import_is_told(kit: JobKit, start_worker: Callable[..., WorkerProcess]) -> None:
     worker = start_worker("--concurrency", "1", target="tests.life.slow:kit")
     assert kit.submit(Add(a=1, b=2)).result(timeout=30) == 3
-    assert "Still importing tests.life.slow:kit, for 5 s" in worker.text
+    worker.says("Still importing tests.life.slow:kit, for 5 s")
 
 
 def test_a_worker_of_the_usual_queue_tells_which_jobs_wait_elsewhere(

@@ -46,6 +46,10 @@ class WorkerProcess:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
+    def says(self, text: str, times: int = 1) -> None:
+        """Wait until it has written this, so often: what its children write comes a moment after what they do."""
+        wait_until(lambda: self.text.count(text) >= times, f"it says {text!r}, {times} times")
+
     def children(self) -> list[int]:
         return [child.pid for child in psutil.Process(self.pid).children()]
 
