@@ -75,7 +75,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Incident(Account, frozen=True, kw_only=True):
     """An account as it is kept: `at` is epoch seconds, `progress` the last that the run had told.
 
-    `checkpoint` says whether there was one for another start to go on from, and `goes_on_from` how far the run was then.
+    `checkpoint` says whether there was one for another start to go on from, `goes_on_from` how far the run was at it.
     """
 
     at: float

@@ -26,7 +26,7 @@ from redis import exceptions as redis_errors
 
 from jobkit.errors import StoreError, StoreMisconfigured, StoreUnavailable
 from jobkit.store import replies
-from jobkit.store.replies import Lease, Renewals
+from jobkit.store.replies import Lease, Renewals, SettledAndTaken
 from jobkit.store.script import LIBRARY
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _values(operations: Sequence[Operation[Any]], answer: list[Any] | StoreError
     return values
 
 
-_WITH_TOKENS = (Lease, Renewals)
+_WITH_TOKENS = (Lease, Renewals, SettledAndTaken)
 
 
 class _Talk:

@@ -23,7 +23,7 @@ import msgspec
 from jobkit.errors import BadArguments, RunNotFound, StoreMisconfigured
 from jobkit.store import replies
 from jobkit.store.location import MOST_PARTITIONS
-from jobkit.store.replies import FORMAT, FORMAT_BEFORE
+from jobkit.store.replies import FORMAT, FORMAT_BEFORE, SettledAndTaken
 from jobkit.store.script import LIBRARY, SCRIPTS
 
 if TYPE_CHECKING:
@@ -359,15 +359,16 @@ class Operations:
 
     def settle_and_take(
         self, settling: Operation[Verdict], taking: Operation[Lease | NoWork]
-    ) -> Operation[tuple[Verdict, Lease | NoWork]]:
+    ) -> Operation[SettledAndTaken]:
         """Both in one step, of one partition: `taking` is by the slot that performed what is settled.
 
         Raises:
-            SlotDead: as `take`. What was to be settled is, if it could be.
+            SlotDead: as `take`. What was to be settled is, if it could be; of a run that the store has lost (`unknown`)
+                nothing is said but that.
         """
 
-        def read(reply: Any) -> tuple[Verdict, Lease | NoWork]:
-            return settling.read(reply[0]), taking.read(reply[1])
+        def read(reply: Any) -> SettledAndTaken:
+            return SettledAndTaken(settling.read(reply[0]), taking.read(reply[1]))
 
         words = (*settling.arguments, *taking.arguments)
         return self._operation("settle_and_take", settling.partition, *words, read=read)

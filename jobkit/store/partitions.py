@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from jobkit.errors import StoreMisconfigured
 from jobkit.store.location import ClusterLocation
 from jobkit.store.operations import NOTHING_WITNESSED, Witness
-from jobkit.store.replies import Lease
+from jobkit.store.replies import Lease, Renewals, SettledAndTaken
 
 if TYPE_CHECKING:
     from jobkit.store.location import Location
     from jobkit.store.operations import Operation, Operations
-    from jobkit.store.replies import Opened, Renewals
+    from jobkit.store.replies import Opened
 
 OPEN_FOR = 60.0
 """Seconds after which a partition is opened again: when its data was lost, another process may have founded it anew,
@@ -64,9 +64,15 @@ class Partitions:
         self._servers[partition] = opened.server
         self._open_until[partition] = time.monotonic() + OPEN_FOR
 
-    def witness(self, partition: int, value: Lease | Renewals) -> None:
+    def witness(self, partition: int, value: Lease | Renewals | SettledAndTaken) -> None:
         """Remember the newest token: a server that is found without it is an older copy, and is told so."""
-        tokens = [value.token] if isinstance(value, Lease) else [slot.token or "0" for slot in value.slots]
+        match value:
+            case Lease(token=token) | SettledAndTaken(work=Lease(token=token)):
+                tokens = [token]
+            case Renewals(slots=slots):
+                tokens = [slot.token or "0" for slot in slots]
+            case _:
+                return
         newest = max(map(int, tokens), default=0)
         if newest > int(self._witnessed.get(partition, NOTHING_WITNESSED).token):
             self._witnessed[partition] = Witness(server=self._servers.get(partition, ""), token=str(newest))

@@ -109,6 +109,13 @@ class NoWork(msgspec.Struct, frozen=True, gc=False):
     next_due: float | None
 
 
+class SettledAndTaken(NamedTuple):
+    """The reply to both in one step."""
+
+    verdict: Verdict
+    work: Lease | NoWork
+
+
 class SlotDead(Exception):
     """The supervisor declared this slot dead; its process must end."""
 

@@ -398,7 +398,8 @@ class Model:
         return "ok"
 
     def settle_and_take(self, asked: SettleAndTake) -> tuple[str, Leased | NoWork | Dead]:
-        return self.settle(asked.settle), self.take(asked.take)
+        verdict = self.settle(asked.settle)
+        return verdict, NoWork(0) if verdict == "unknown" else self.take(asked.take)
 
     def _fail(self, run: Run, wait: int | None) -> None:
         """Another attempt, not before this wait is over; meanwhile it tells why the last one failed. Else the end."""

@@ -1,5 +1,6 @@
 """Taking: one script pops and leases, so a worker that dies in between loses nothing."""
 
+import msgspec
 import pytest
 
 from jobkit.lifecycle import Outcome, State
@@ -177,6 +178,16 @@ def test_a_take_that_leaves_work_wakes_another_worker(world: World) -> None:
         assert world.raw.llen(bell) == markers
 
 
+def test_who_was_woken_rings_for_all_queues_that_it_leaves_work_in(world: World) -> None:
+    """It may have used up the marker of any of them."""
+    for queue in ("a", "a", "b", "b"):
+        world.submit(queue=queue)
+    bells = [world.operations.bell(queue) for queue in ("a", "b", "c")]
+    world.raw.delete(*bells)
+    world.take("w/1", ("a", "b", "c"))
+    assert [world.raw.llen(bell) for bell in bells] == [1, 1, 0]
+
+
 def test_the_next_due_time_is_that_of_the_earliest_and_none_is_in_the_past(world: World) -> None:
     for seconds in (60, 30, 90):
         world.submit(start=f"+{seconds}000")
@@ -304,6 +315,38 @@ def test_a_dead_slot_settles_what_it_may_and_takes_nothing(world: World) -> None
     assert [world.state(run.id) for run in (first, second)] == [State.SUCCEEDED, State.QUEUED]
 
 
+def test_a_client_remembers_the_token_that_it_was_given(world: World) -> None:
+    """For an older copy of the store, which is known by it."""
+    world.submit(), world.submit()
+    _, lease = settle_and_take(world, world.take())
+    assert isinstance(lease, Lease)
+    assert lease.token in world.store.known.opening(0).arguments
+
+
+def test_a_slot_that_parks_all_that_it_looks_at_is_free(world: World) -> None:
+    world.submit()
+    lease = world.take()
+    for _ in range(34):
+        world.submit(limits="m:x 1", queue="limited")
+    world.take("w/2", ("limited",))
+    settling = world.operations.settle(lease, Outcome.SUCCEEDED)
+    taking = world.operations.take("w/1", "next", ("limited",))
+    assert world.execute(world.operations.settle_and_take(settling, taking)) == (Verdict.OK, NoWork(0))
+    held, seconds = held_by(world, "w/1")
+    assert not held
+    assert seconds > 0
+
+
+def test_what_the_store_has_lost_is_asserted_before_anything_is_taken(world: World) -> None:
+    """Else what was performed might be thrown away, when the slot is said to be dead."""
+    lease = world.succeeded()
+    world.raw.delete(world.record_key(lease.run_id))
+    waiting = world.submit()
+    lost = msgspec.structs.replace(lease, incarnation="of another store")
+    assert settle_and_take(world, lost) == (Verdict.UNKNOWN, NoWork(0))
+    assert world.state(waiting.id) is State.QUEUED
+
+
 def test_who_was_busy_wakes_nobody_unless_there_is_new_work(world: World) -> None:
     """The marker that rang for what is left is still there, or has woken somebody who comes."""
     bell = world.operations.bell("default")
@@ -345,16 +388,22 @@ def test_the_alarm_is_the_first_of_all_moments(world: World) -> None:
     assert alarm(world) == late
 
 
-def test_nobody_looks_before_the_alarm_but_the_sweep(world: World) -> None:
-    """So what a worker of an older version, that does not know of the alarm, makes due waits for a second at most."""
+def test_an_alarm_that_is_too_late_is_set_right_by_who_finds_nothing(world: World) -> None:
+    """A worker of an older version makes runs due, and does not know of the alarm."""
     run = world.submit(start="+600000")
     world.look()
     world.raw.zadd(f"{world.prefix}due", {run.id: world.now() - 1})
-    assert isinstance(world.look(), NoWork)
-    assert world.state(run.id) is State.SCHEDULED
+    assert world.look() == NoWork(0)
+    assert world.take().run_id == run.id
+
+
+def test_an_alarm_that_is_too_late_is_set_right_by_the_sweep(world: World) -> None:
+    run = world.submit(start="+600000")
+    world.sweep()
+    world.raw.zadd(f"{world.prefix}due", {run.id: world.now() - 1})
     world.skew(SWEEP_EVERY + 1)
     world.sweep()
-    assert world.take().run_id == run.id
+    assert world.state(run.id) is State.QUEUED
 
 
 def test_more_than_one_take_moves_are_all_moved_by_those_after_it(world: World) -> None:

@@ -84,25 +84,27 @@ local function best_unblocked(ARGV)
 end
 
 -- Who takes has left what it held before, also when that was lost.
-local function nothing_to_take(ARGV, key, held)
+local function leave_held(key, held)
   if held then
     redis.call('HDEL', key, 'run', 'token')
     redis.call('PEXPIRE', key, SLOT_LIFE)
   end
+end
+
+local function nothing_to_take(ARGV)
   for i = FIRST_QUEUE, #ARGV do
     redis.call('DEL', P .. 'bell:' .. ARGV[i])  -- no work, so no marker says anything
   end
   return {'none', next_due()}
 end
 
--- Whoever was woken, or has come, and takes a run rings for the next one, once. Who was busy has used up nobody's marker.
-local function wake_another(ARGV, was_busy)
-  local woken = was_busy
+-- Whoever was woken, or has come, and takes a run rings for what it leaves, in each of its queues: it may be any of them
+-- whose marker it has used up. Who was busy has used up none.
+local function wake_others(ARGV, was_busy)
   for i = FIRST_QUEUE, #ARGV do
     local queue = ARGV[i]
-    if to_ring[queue] or not woken then
+    if to_ring[queue] or not was_busy then
       to_ring[queue] = redis.call('EXISTS', P .. 'ready:' .. queue) == 1 or nil
-      woken = woken or to_ring[queue]
     end
   end
 end
@@ -146,16 +148,15 @@ function scripts.take(ARGV, left)
   end
   ARGV = partition.paused and without_paused(ARGV) or ARGV
   local run = best_unblocked(ARGV)
-  if run == false then
-    return {'none', 0}
-  elseif not run then
-    return nothing_to_take(ARGV, key, held)
+  if not run then
+    leave_held(key, held)
+    return run == false and {'none', 0} or nothing_to_take(ARGV)
   end
   start(run, slot, lease_ms)
   redis.call('HSET', key, 'nonce', nonce, 'run', run.id, 'token', run.token)
   if (last_nonce or held) and not was_busy then
     redis.call('PERSIST', key)
   end
-  wake_another(ARGV, was_busy)
+  wake_others(ARGV, was_busy)
   return lease(run)
 end

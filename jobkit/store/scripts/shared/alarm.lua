@@ -1,6 +1,7 @@
 -- alarm: when to look for what comes up by itself. That stands in `due` (runs) and `paced` (limits), by its moment (ms), and
 -- the partition's `alarm` is never later than the first of them: most takes need not look. It may be too early, which
--- costs a look. (Versions that do not know of it do not set it; the sweep looks every time, and sets it right.)
+-- costs a look. Versions that do not know of it do not set it: who finds nothing to take sets it right, and so does the
+-- sweep, which looks every time.
 
 local NO_ALARM = '9999999999999'
 

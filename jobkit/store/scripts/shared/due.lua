@@ -36,8 +36,11 @@ local function give_up_late(most)
   end
 end
 
--- In ms from now; -1 when nothing is scheduled.
+-- In ms from now; -1 when nothing is scheduled. (An alarm that is too late was not set by whoever wrote that moment.)
 local function next_due()
   local first = first_moment()
+  if first and partition.alarm and first < tonumber(partition.alarm) then
+    set_alarm(integer(first))
+  end
   return first and math.max(0, first - now) or -1
 end
