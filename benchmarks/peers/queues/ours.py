@@ -1,7 +1,4 @@
-"""jobkit, in each of its pools: a worker with four processes (or two), or two workers with threads or an event loop.
-
-A process of the first performs one job at a time, so there are more of them than of others, who perform 16 or 200.
-"""
+"""jobkit, in each of its pools: a worker with two processes (or four), or two workers with threads or an event loop."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 POOL, _, NUMBER = (VARIANT or "process").partition("-")
-CONCURRENCY = int(NUMBER or {"process": 4, "thread": 10, "asyncio": 100}[POOL])
+CONCURRENCY = int(NUMBER or {"process": PROCESSES, "thread": 10, "asyncio": 100}[POOL])
 
 PACKAGES = ("jobkit-progress",)
 CONFIGURATION = f"{POOL} pool, {CONCURRENCY} at a time; results are kept; 50 submitted at once"
