@@ -51,6 +51,13 @@ class Hands:
     def settle(self, lease: Lease, result: bytes) -> None:
         self._store.execute(self.settling(lease, result))
 
+    def settle_and_take(self, lease: Lease, result: bytes, queue: str, slot: int) -> Lease:
+        """The next run, taken by the slot that performed what is settled."""
+        both = self._operations.settle_and_take(self.settling(lease, result), self.taking(queue, slot))
+        work = self._store.execute(both).work
+        assert isinstance(work, Lease), f"nothing to take from {queue}"
+        return work
+
     def perform_all(self, queue: str, result: bytes) -> None:
         """Take and settle whatever is ready in the queue, many at a time."""
         while True:

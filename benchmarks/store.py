@@ -69,6 +69,8 @@ class Acts:
         kit.submit(Sum(a=-3), queue="held")
         self._hands.settle(self._hands.take("memo"), b"3")
         self._held = self._hands.take("held", slot=2)
+        kit.submit(Sum(a=-4))
+        self._busy = self._hands.take("default", slot=3)
 
     def get(self) -> None:
         self._client.get(self._key + "x")
@@ -103,9 +105,9 @@ class Acts:
     def take_nothing(self) -> None:
         self._store.execute(self._hands.taking("nothing", slot=1))
 
-    def take_and_settle(self) -> None:
-        """Two round trips, as a benchmark's no-op; a worker's child does it in one."""
-        self._hands.settle(self._hands.take("default"), b"3")
+    def settle_and_take(self) -> None:
+        """As a worker's busy child does it."""
+        self._busy = self._hands.settle_and_take(self._busy, b"3", "default", slot=3)
 
     def all(self) -> dict[str, Callable[[], object]]:
         return {
@@ -120,7 +122,7 @@ class Acts:
             "report": self.report,
             "renew, 8 slots": self.renew_8_slots,
             "take, nothing there": self.take_nothing,
-            "take + settle": self.take_and_settle,
+            "settle and take": self.settle_and_take,
         }
 
 
