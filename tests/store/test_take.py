@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import new_run_id
+from jobkit.store.operations import new_run_id, partition_of
 from jobkit.store.replies import Lease, NoWork, Renewed, SlotDead, Swept, Verdict
 from tests.store.world import SWEEP_EVERY, World, submission
 
@@ -320,7 +320,7 @@ def test_a_client_remembers_the_token_that_it_was_given(world: World) -> None:
     world.submit(), world.submit()
     _, lease = settle_and_take(world, world.take())
     assert isinstance(lease, Lease)
-    assert lease.token in world.store.known.opening(0).arguments
+    assert lease.token in world.store.known.opening(partition_of(lease.run_id)).arguments
 
 
 def test_a_slot_that_parks_all_that_it_looks_at_is_free(world: World) -> None:
