@@ -105,7 +105,7 @@ def values_at_once(operations: Sequence[Operation[Any]], answer: Answer, partiti
     After any trouble the partition has to be opened again.
     """
     if first_error(answer) is not None:
-        partitions.close(operations[0].partition)
+        partitions.close_all()
         return None
     return _values(operations, cast("list[Any]", answer), partitions)
 
@@ -282,6 +282,7 @@ class _Talk:
                 self._close(partition)
             case Exception() if _is_passing(trouble, self._partitions.clustered):
                 self._close(partition)
+                self._partitions.close_all()
                 return True
             case _:
                 self._fail(partition, _refused(trouble, self._partitions.where))

@@ -38,7 +38,6 @@ class Partitions:
         self._operations = operations
         self._named = location.partitions
         self._open_until: dict[int, float] = {}
-        self._servers: dict[int, str] = {}
         self._witnessed: dict[int, Witness] = {}
 
     def is_open(self, partition: int) -> bool:
@@ -61,25 +60,27 @@ class Partitions:
             self.number = opened.partitions
             self.secret = opened.secret
         self.incarnations[partition] = opened.incarnation
-        self._servers[partition] = opened.server
         self._open_until[partition] = time.monotonic() + OPEN_FOR
 
     def witness(self, partition: int, value: Lease | Renewals | SettledAndTaken) -> None:
         """Remember the newest token: a server that is found without it is an older copy, and is told so."""
         match value:
-            case Lease(token=token) | SettledAndTaken(work=Lease(token=token)):
-                tokens = [token]
-            case Renewals(slots=slots):
-                tokens = [slot.token or "0" for slot in slots]
+            case Lease(token=token, server=server) | SettledAndTaken(work=Lease(token=token, server=server)):
+                newest = int(token)
+            case Renewals(slots=slots, server=server):
+                newest = max([int(slot.token or "0") for slot in slots], default=0)
             case _:
                 return
-        newest = max(map(int, tokens), default=0)
         if newest > int(self._witnessed.get(partition, NOTHING_WITNESSED).token):
-            self._witnessed[partition] = Witness(server=self._servers.get(partition, ""), token=str(newest))
+            self._witnessed[partition] = Witness(server=server, token=str(newest))
 
     def close(self, partition: int) -> None:
         """It has to be opened before it is used again."""
         self._open_until.pop(partition, None)
+
+    def close_all(self) -> None:
+        """There was trouble with a connection: whatever is connected next may be another server."""
+        self._open_until.clear()
 
     def _check_number(self, found: int) -> None:
         if self._named not in (None, found):

@@ -56,7 +56,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     `duration` is in seconds; `watched` is a first hint for reporting; `checkpoint` is what an earlier start left, or
     None; `kept` is what the record holds, for a store that loses it (`Operations.reassert`); `tick` (ms) is the moment
-    for which a schedule started the run, or None.
+    for which a schedule started the run, or None; `server` is as in `Renewals`.
     """
 
     run_id: str
@@ -74,6 +74,7 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
     kept: tuple[bytes, ...] = ()
     key: str = ""
     tick: int | None = None
+    server: str = ""
 
     @property
     def queue(self) -> str:
@@ -144,10 +145,14 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Renewals:
-    """The answer to a worker's heartbeat. Another incarnation than before: the store has lost data."""
+    """The answer to a worker's heartbeat. Another incarnation than before: the store has lost data.
+
+    `server` is the one that the partition was last opened on; empty where it does not say.
+    """
 
     incarnation: str
     slots: tuple[Renewed, ...]
+    server: str = ""
 
 
 class Reported(msgspec.Struct, frozen=True, gc=False):
@@ -396,7 +401,7 @@ def work_in(text: bytes) -> Work:
 
 
 def _lease(fields: list[Any]) -> Lease:
-    run_id, token, incarnation, start, failures, lease, attempts, watched, checkpoint, *kept = fields
+    run_id, token, incarnation, server, start, failures, lease, attempts, watched, checkpoint, *kept = fields
     work = work_in(kept[0])
     return Lease(
         run_id=run_id.decode(),
@@ -414,14 +419,15 @@ def _lease(fields: list[Any]) -> Lease:
         kept=tuple(kept),
         key=kept[2].decode(),
         tick=work.tick,
+        server=server.decode(),
     )
 
 
 def renewed(reply: list[bytes]) -> Renewals:
-    incarnation, *texts = [part.decode() for part in reply]
+    incarnation, server, *texts = [part.decode() for part in reply]
     rows = zip(texts[0::4], texts[1::4], texts[2::4], texts[3::4], strict=True)
     return Renewals(
-        incarnation, tuple(Renewed(slot, Verdict(verdict), run, token) for slot, verdict, run, token in rows)
+        incarnation, tuple(Renewed(slot, Verdict(verdict), run, token) for slot, verdict, run, token in rows), server
     )
 
 

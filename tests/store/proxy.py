@@ -67,6 +67,7 @@ class Proxy:
         self._links: set[_Link] = set()
         self._to_lose = 0
         self._to_halve = 0
+        self._closed = False
         self.disturbed = 0
         """Replies that were lost or broke off."""
         self.repeated = 0
@@ -115,6 +116,7 @@ class Proxy:
             link.reset()
 
     def close(self) -> None:
+        self._closed = True
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -157,18 +159,22 @@ class Proxy:
             self._links.discard(link)
 
     def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
+        """Until it is closed. (A client may be gone before it is accepted, which is an error of that one only.)"""
+        while not self._closed:
+            with suppress(OSError):
                 client, _ = self._listener.accept()
-                try:
-                    server = socket.create_connection(("127.0.0.1", self._target))
-                except OSError:
-                    client.close()
-                    continue
-                link = _Link(self, client, server)
-                with self._lock:
-                    self._links.add(link)
-                link.start()
+                self._link(client)
+
+    def _link(self, client: socket.socket) -> None:
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:
+            client.close()
+            return
+        link = _Link(self, client, server)
+        with self._lock:
+            self._links.add(link)
+        link.start()
 
 
 class _Link:

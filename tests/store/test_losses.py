@@ -4,10 +4,13 @@ from typing import Any
 
 import msgspec
 import pytest
+import redis
 from msgspec.structs import replace
 
 from jobkit.lifecycle import Outcome, State
-from jobkit.store.operations import Terms, Witness
+from jobkit.store.client import Store
+from jobkit.store.location import locate
+from jobkit.store.operations import Operations, Terms, Witness, new_run_id
 from jobkit.store.replies import Admission, Cancelling, Lease, NoWork, Verdict
 from tests import servers
 from tests.store.world import LOST, World, open_world, submission
@@ -318,6 +321,29 @@ def test_a_server_that_comes_back_with_all_its_data_has_lost_nothing(own_server:
     assert _opened(world, before) == lease.incarnation
     world.store.close()
     world.raw.close()
+
+
+def test_after_a_restart_no_partition_is_taken_for_an_older_copy(own_server: servers.Server) -> None:
+    """One that a client has not opened anew gave it a token, and that came from the server which is there now."""
+    url, operations = f"{own_server.url}?partitions=2", Operations("restarted")
+    store, other = Store(locate(url), operations), Store(locate(url), operations)
+    for each in (store, other):
+        each.open(0), each.open(1)
+    before = [store.incarnation(partition) for partition in (0, 1)]
+    own_server.restart()
+    other.open(1)
+    store.execute(operations.queues(partition=0))
+    assert not store.known.is_open(1)
+    store.execute(operations.submit(replace(submission("k"), id=new_run_id(1))))
+    lease = store.execute(operations.take("w/1", "1", ["default"], partition=1))
+    assert isinstance(lease, Lease)
+    raw: Any = redis.Redis.from_url(own_server.url)
+    assert lease.server == raw.info("server")["run_id"]
+    raw.close()
+    store.open(1)
+    assert [store.incarnation(partition) for partition in (0, 1)] == before
+    store.close()
+    other.close()
 
 
 def own_server_id(world: World) -> str:

@@ -64,7 +64,7 @@ def test_take_answers_a_lease_or_none_with_the_next_due_time_or_dead(world: Worl
     world.submit()
     lease = said(world, world.operations.take("w/1", "1", ["default"]))
     assert lease[0] == b"lease"
-    assert lease[3] == world.raw.hget(f"{world.prefix}partition", "incarnation")
+    assert lease[3:5] == world.raw.hmget(f"{world.prefix}partition", "incarnation", "server")
     assert said(world, world.operations.take("w/1", "2", ["default"])) == [b"dead"]
     assert said(world, world.operations.take("w/2", "1", ["default"])) == [b"none", -1]
     world.cancel(lease[1].decode())
@@ -82,7 +82,7 @@ def test_take_and_report_say_by_1_or_0_whether_somebody_watches(world: World, wa
         world.raw.hset(world.record_key(run.id), "watched", world.now() + int(watch * 1000))
     lease = world.take()
     assert lease.watched is bool(flag)
-    assert said(world, world.operations.take("w/1", "1", ["default"]))[8] == flag
+    assert said(world, world.operations.take("w/1", "1", ["default"]))[9] == flag
     assert said(world, world.operations.report(lease, 1, b'{"done":1}')) == [b"ok", flag]
     assert said(world, world.operations.report(lease, 1, b'{"done":1}')) == [b"ok", flag]
 

@@ -1,5 +1,5 @@
 -- renew: a worker's heartbeat. Counts the worker as serving its queues, and renews the lease of each of its slots.
--- Answers the partition's incarnation, then four values a slot: slot, verdict, run, token.
+-- Answers the partition's incarnation and server, then four values a slot: slot, verdict, run, token.
 -- Verdicts: idle, ok, cancel (stop it), ended, lost. A resend renews again. ARGV: worker, number of queues, queues…, slots…
 
 local function verdict(run, token)
@@ -27,7 +27,7 @@ function scripts.renew(ARGV)
   for i = 3, 2 + queues do
     count_as_serving(worker, ARGV[i])
   end
-  local answers = {partition.incarnation}
+  local answers = {partition.incarnation, partition.server}
   for i = 3 + queues, #ARGV do
     local slot = ARGV[i]
     local holds = redis.call('HMGET', slot_key(slot), 'run', 'token')
