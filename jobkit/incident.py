@@ -75,7 +75,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Incident(Account, frozen=True, kw_only=True):
     """An account as it is kept: `at` is epoch seconds, `progress` the last that the run had told.
 
-    `checkpoint` says whether there was one for another start to go on from, `goes_on_from` how far the run was at it.
+    `checkpoint_at` is how far it was at its last checkpoint, None where another start has none to go on from.
     """
 
     at: float
@@ -83,8 +83,7 @@ class Incident(Account, frozen=True, kw_only=True):
     attempt: int = 1
     slot: str = ""
     progress: ProgressView = ProgressView()
-    checkpoint: bool = False
-    goes_on_from: ProgressView | None = None
+    checkpoint_at: ProgressView | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> Incident:
@@ -99,9 +98,8 @@ class Incident(Account, frozen=True, kw_only=True):
             f"  {self.message}",
             f"  Progress: {_progress(self.progress)}",
         ]
-        if self.checkpoint:
-            kept_at = _progress(self.goes_on_from) if self.goes_on_from else "its checkpoint"
-            parts.append(f"  Another start goes on from: {kept_at}")
+        if self.checkpoint_at is not None:
+            parts.append(f"  Checkpoint: {_progress(self.checkpoint_at)}")
         if self.memory is not None:
             parts.append(f"  Memory: {size(self.memory)} at the most")
         parts += _section("It wrote last", self.lines)

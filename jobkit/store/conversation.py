@@ -102,7 +102,7 @@ def conversation(
 def values_at_once(operations: Sequence[Operation[Any]], answer: Answer, partitions: Partitions) -> list[Any] | None:
     """The values, if a first try was answered as it nearly always is; None where there is something to talk about.
 
-    After any trouble the partition has to be opened again.
+    After any trouble every partition has to be opened again.
     """
     if first_error(answer) is not None:
         partitions.close_all()
@@ -281,7 +281,7 @@ class _Talk:
             case redis_errors.ResponseError() if str(trouble).startswith("NOPARTITION"):
                 self._close(partition)
             case Exception() if _is_passing(trouble, self._partitions.clustered):
-                self._close(partition)
+                self._opened.clear()
                 self._partitions.close_all()
                 return True
             case _:

@@ -114,8 +114,8 @@ def test_a_killed_child_goes_on_from_the_last_checkpoint_that_was_reported(
     assert 0 <= again <= 1.5 * ITEMS_A_SECOND, "about a second's items are done again"
     assert second[0] > 0
     (incident,) = run.incidents()
-    assert incident.goes_on_from is not None
-    assert abs(incident.goes_on_from.done - second[0]) < 0.2 * ITEMS_A_SECOND
+    assert incident.checkpoint_at is not None
+    assert abs(incident.checkpoint_at.done - second[0]) < 0.2 * ITEMS_A_SECOND
 
 
 def test_a_job_that_has_made_no_checkpoint_may_finish(

@@ -83,6 +83,7 @@ def test_hooks_are_called_in_order_and_one_that_raises_changes_nothing(
     assert folder.has(failing.id)
     worker.says("the hook Hooked.on_start raised", 3)
     worker.says("the hook Hooked.on_failure raised")
+    assert [worker.text.count(f"the hook Hooked.{event} raised") for event in ("on_start", "on_failure")] == [3, 1]
     worker.says(f"INFO a.library: [run {succeeding.id} attempt 1] in a hook")
     assert worker.process.poll() is None
 

@@ -44,7 +44,7 @@ def test_a_failure_that_is_settled_is_noted_with_the_last_progress(world: World)
     assert (incident.kind, incident.progress.done) == (IncidentKind.FAILED, 9)
 
 
-def test_it_is_told_whether_there_is_a_checkpoint_to_go_on_from_and_how_far_that_was(world: World) -> None:
+def test_it_is_told_how_far_the_run_was_at_its_checkpoint(world: World) -> None:
     lease = world.started(slot="w/1")
     world.release("w/1", incident=told())
     again = started_again(world, lease)
@@ -52,10 +52,9 @@ def test_it_is_told_whether_there_is_a_checkpoint_to_go_on_from_and_how_far_that
     world.report(again, 2, done=7)
     world.release(world.record(lease.run_id)["slot"], incident=told())
     first, second = world.incidents(lease.run_id)
-    assert (first.checkpoint, first.goes_on_from) == (False, None)
-    assert second.checkpoint
-    assert second.goes_on_from is not None
-    assert (second.progress.done, second.goes_on_from.done) == (7, 5)
+    assert first.checkpoint_at is None
+    assert second.checkpoint_at is not None
+    assert (second.progress.done, second.checkpoint_at.done) == (7, 5)
 
 
 def test_a_checkpoint_that_comes_with_the_failure_is_one_to_go_on_from(world: World) -> None:
@@ -63,8 +62,7 @@ def test_a_checkpoint_that_comes_with_the_failure_is_one_to_go_on_from(world: Wo
     world.report(lease, done=3)
     world.settle(lease, Outcome.FAILED, retry_after=0.0, checkpoint=b"half", incident=told())
     (incident,) = world.incidents(lease.run_id)
-    assert incident.checkpoint
-    assert incident.goes_on_from == incident.progress
+    assert incident.checkpoint_at == incident.progress
     assert incident.progress.done == 3
     assert started_again(world, lease).checkpoint == b"half"
 

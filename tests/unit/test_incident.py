@@ -65,18 +65,10 @@ def test_as_text_it_tells_what_happened_when_and_how_far_it_was() -> None:
     )
 
 
-def test_as_text_it_tells_where_another_start_goes_on() -> None:
-    at = {"at": 0.0, "start": 1}
-    known = Incident(
-        kind=IncidentKind.LOST,
-        message="It fell silent.",
-        checkpoint=True,
-        goes_on_from=ProgressView(done=7, total=9),
-        **at,
-    )
-    assert known.to_text().endswith("\n  Progress: 0\n  Another start goes on from: 7 of 9")
-    noted_before_that_was_kept = Incident(kind=IncidentKind.LOST, message="It fell silent.", checkpoint=True, **at)
-    assert noted_before_that_was_kept.to_text().endswith("\n  Another start goes on from: its checkpoint")
+def test_as_text_it_tells_how_far_it_was_at_its_checkpoint() -> None:
+    at = ProgressView(done=7, total=9)
+    text = Incident(kind=IncidentKind.LOST, message="It fell silent.", at=0.0, start=1, checkpoint_at=at).to_text()
+    assert text.endswith("\n  Progress: 0\n  Checkpoint: 7 of 9")
 
 
 def test_what_is_not_known_is_not_said() -> None:

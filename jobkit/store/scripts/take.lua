@@ -23,8 +23,8 @@ end
 local function lease(run)
   local job = run.job or cjson.encode(string.match(run.work, '[^\n]*'))  -- which format 1 did not keep by itself
   return {
-    'lease', run.id, run.token, partition.incarnation, partition.server, run.start, run.failures or '0', run.lease, terms(run).max_attempts,
-    (tonumber(run.watched or '0') > now) and 1 or 0, run.start ~= '1' and checkpoint_of(run),
+    'lease', run.id, run.token, partition.incarnation, partition.server, run.start, run.failures or '0', run.lease,
+    terms(run).max_attempts, (tonumber(run.watched or '0') > now) and 1 or 0, run.start ~= '1' and checkpoint_of(run),
     run.work, run.queue, run.key or '', run.limits or '', run.labels or '', run.terms, job, run.created,
     run.priority or '', run.score, run.owner or '',
   }

@@ -8,8 +8,8 @@ local function incident_field(number)
 end
 
 -- `told` is a JSON object as its client encoded it, or ''. The store adds what it alone knows: when it was, which start and
--- attempt, who performed it, how far it was, and whether another start has a checkpoint to go on from, and how far that was:
--- an earlier one, or one that is told in the same step.
+-- attempt, who performed it, how far it was, and how far at the checkpoint that another start may go on from: an earlier one,
+-- or one that is told in the same step.
 local function note_incident(run, told, checkpoint)
   if told == '' then
     return
@@ -21,8 +21,7 @@ local function note_incident(run, told, checkpoint)
   put(run, incident_field(number), table.concat({
     '{"at":', moment(now), ',"start":', run.start, ',"attempt":', integer((failures or 0) + 1), ',"slot":',
     cjson.encode(run.slot or ''), ',"progress":', progress,
-    ',"checkpoint":', (run.checkpoint_by or checkpoint) and 'true' or 'false',
-    ',"goes_on_from":', checkpoint and progress or kept_at or 'null', ',', string.sub(told, 2),
+    ',"checkpoint_at":', checkpoint and progress or kept_at or 'null', ',', string.sub(told, 2),
   }))
   redis.call('HDEL', record_key(run.id), incident_field(number - MOST_INCIDENTS))
 end
